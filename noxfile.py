@@ -1,0 +1,40 @@
+"""Sessions: `nox -s bench -- --decoder NAME`, `nox -s tests`, `nox -s lint`. Needs only `pip install 'nox[uv]'`."""
+
+import sys
+
+import nox
+
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.reuse_existing_virtualenvs = True
+nox.options.sessions = ["tests", "lint"]
+
+
+def _install(session: nox.Session, *groups: str) -> None:
+    if sys.version_info < (3, 11):  # noqa: UP036 - nox itself runs on older ones
+        session.error(f"decoder-bench needs Python 3.11 or newer; this nox runs on {sys.version.split()[0]}")
+    project = nox.project.load_toml("pyproject.toml")
+    extra = [name for group in groups for name in nox.project.dependency_groups(project, group)]
+    session.install("-q", "-c", "constraints.txt", "-e", ".", *extra)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Run the benchmark; everything behind `--` is passed on."""
+    _install(session)
+    session.run("python", "-m", "bench", *session.posargs)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Run the test suite; arguments behind `--` go to pytest."""
+    _install(session, "tests")
+    session.run("pytest", "-n", "auto", "--maxprocesses", "8", *session.posargs, env={"OMP_NUM_THREADS": "1"})
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style (ruff) and types (mypy, strict)."""
+    _install(session, "tests", "lint")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("mypy")
