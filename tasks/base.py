@@ -1,0 +1,115 @@
+"""The contracts of a task and of a metric. A task never knows which strategy filled its sequences."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
+
+import torch
+from torch import Tensor
+
+from tasks.errors import TaskError
+from tasks.sequence import Decoded, Encoded, SequenceFormat
+from tasks.targets import Context, Targets
+from tasks.text import Tokenizer
+from tasks.vocabulary import Sizes, Vocabulary
+
+__all__ = ["Json", "Metric", "MetricParts", "Task", "TaskError", "TaskParts"]
+
+Json = Any  # what json can hold
+
+
+@dataclass(frozen=True)
+class TaskParts:
+    """What a task is built from.
+
+    Args:
+        vocabulary: the shared vocabulary.
+        sizes: sizes of the preset.
+        class_names: names of the object classes in class order.
+        tokenizer: caption tokeniser, or None when no captions are decoded.
+        reading: where in its interval a coordinate token is read: ``centre``, or ``edge`` as MAD's release does.
+    """
+
+    vocabulary: Vocabulary
+    sizes: Sizes
+    class_names: Sequence[str]
+    tokenizer: Tokenizer | None
+    reading: str = "centre"
+
+
+@dataclass(frozen=True)
+class MetricParts:
+    """What a metric is built from.
+
+    Args:
+        ground_truth: COCO annotation file (as loaded) of the task's kind, restricted to nothing; None for depth.
+        category_ids: COCO category id of every class.
+        references: image id to reference captions.
+        caption_tokenizer: ``ptb`` (Java) or ``python``.
+    """
+
+    ground_truth: Mapping[str, Any] | None = None
+    category_ids: Sequence[int] = ()
+    references: Mapping[int, Sequence[str]] | None = None
+    caption_tokenizer: str = "ptb"
+
+
+class Metric(Protocol):
+    """Scores predictions in two steps, so that what is kept per image is enough to score, to resume and to pair."""
+
+    def observe(self, image_id: int, prediction: Any, targets: Targets) -> Json:
+        """What the score needs of one image's prediction, as plain JSON data."""
+        ...
+
+    def summarise(self, records: Mapping[int, Json]) -> dict[str, float | None]:
+        """Metric values from the records of the images (fractions in [0, 1], metres for depth), None: absent."""
+        ...
+
+    def notes(self) -> dict[str, str]:
+        """What a reader must know of how the values came about (tokeniser used, metric absent and why)."""
+        ...
+
+
+class Task(Protocol):
+    """Targets to token sequences and back.
+
+    Attributes:
+        name: name in reports, e.g. ``detection``.
+        summary: one line for ``list``.
+        kind: annotation it needs: ``instances``, ``person_keypoints``, ``captions`` or ``depth``.
+        after: names of tasks whose predictions ``prompt`` and ``interpret`` need.
+        headline: metrics shown in tables, most important first.
+    """
+
+    name: ClassVar[str]
+    summary: ClassVar[str]
+    kind: ClassVar[str]
+    after: ClassVar[tuple[str, ...]]
+    headline: ClassVar[tuple[str, ...]]
+    format: SequenceFormat
+
+    def annotated(self, targets: Targets) -> bool:
+        """Whether the image carries the annotation that this task is trained and scored on."""
+        ...
+
+    def encode(self, targets: Targets, generator: torch.Generator | None = None) -> Encoded:
+        """Target sequences of an image. Choices left open are drawn from ``generator``, or fixed without one."""
+        ...
+
+    def prompt(self, context: Context) -> Tensor:
+        """(N, P) int64 prompts of an image."""
+        ...
+
+    def interpret(self, decoded: Decoded, context: Context) -> Any:
+        """A prediction in original pixels or metres from one image's tokens (N, L) and probabilities (N, L, V)."""
+        ...
+
+    def origin(self, context: Context) -> Tensor:
+        """(N,) int64: for each prompted sequence, the row of ``encode`` that is its target if tokens are perfect."""
+        ...
+
+    def metric(self, parts: MetricParts) -> Metric:
+        """The task's own metric."""
+        ...

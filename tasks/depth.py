@@ -1,0 +1,153 @@
+"""Depth: a coarse grid of depth tokens, spread to the size of the image.
+
+How the map is written as tokens is a ``DepthFormat``: here one log-spaced bin per cell of the grid (bins of equal ratio
+as in DORN, Fu et al. 2018, section 3.2); learned codes (AiT section 3.2) implement the same protocol.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Protocol
+
+import torch
+from torch import Tensor
+
+from tasks.base import Metric, MetricParts, TaskError, TaskParts
+from tasks.quantise import LogBins, overlaps
+from tasks.sequence import Decoded, Encoded, SequenceFormat, Slot
+from tasks.targets import Context, Targets
+from tasks.vocabulary import Sizes, Vocabulary
+
+DEPTH_PROMPT = 1
+
+
+class DepthFormat(Protocol):
+    """How a depth map is written as tokens.
+
+    Attributes:
+        slots: positions of one group.
+        groups: groups in a sequence.
+    """
+
+    slots: tuple[Slot, ...]
+    groups: int
+
+    def encode(self, depth: Tensor) -> tuple[Tensor, Tensor]:
+        """(height, width) float metres, 0 where nothing was measured, to (L,) int64 tokens and (L,) float weights."""
+        ...
+
+    def decode(self, tokens: Tensor, probabilities: Tensor, format: SequenceFormat) -> Tensor:
+        """(rows, columns) float metres, at the format's own size.
+
+        Args:
+            tokens: (L,) int64.
+            probabilities: (L, V), for formats that read more than the most probable token.
+            format: the task's format; ``format.column`` finds the columns of a range.
+        """
+        ...
+
+
+class DepthBins:
+    """The plain format: the mean depth of every cell of a grid as one of a row of bins of equal ratio, row by row."""
+
+    def __init__(self, vocabulary: Vocabulary, sizes: Sizes, *, reading: str = "centre") -> None:
+        rows, columns = sizes.depth_grid
+        self._range = vocabulary["depth_bin"]
+        self._bins = LogBins(sizes.depth_bins, sizes.min_depth, sizes.max_depth, reading)
+        self._columns = columns
+        self.groups = rows
+        self.slots = (Slot((self._range,), dense=True),) * columns
+
+    def encode(self, depth: Tensor) -> tuple[Tensor, Tensor]:
+        """Tokens (L,) of the mean valid depth of each cell, weights (L,).
+
+        A cell without a valid pixel weighs nothing and takes the token of the nearest cell that has one.
+        """
+        total, valid = self._cell_sums(depth)  # (rows, columns) each
+        known = (valid > 0).flatten()
+        mean = (total / valid.clamp(min=torch.finfo(valid.dtype).tiny)).flatten()
+        index = self._bins.index(mean.float())
+        if bool(known.any()):
+            index = index[self._nearest(known)]
+        return self._range.start + index, known.float()
+
+    def decode(self, tokens: Tensor, probabilities: Tensor, format: SequenceFormat) -> Tensor:
+        """(rows, columns) float metres of the tokens (L,)."""
+        return self._bins.metres(tokens - self._range.start).reshape(self.groups, self._columns)
+
+    def _cell_sums(self, depth: Tensor) -> tuple[Tensor, Tensor]:
+        height, width = depth.shape
+        exact = depth.double()
+        rows = overlaps(exact.new_zeros(1), exact.new_tensor([height]), self.groups, height)[0]  # (rows, height)
+        columns = overlaps(exact.new_zeros(1), exact.new_tensor([width]), self._columns, width)[0]
+        valid = (exact > 0).double()
+        return rows @ (exact * valid) @ columns.T, rows @ valid @ columns.T
+
+    def _nearest(self, known: Tensor) -> Tensor:
+        """(L,) int64: for every cell the known cell that is nearest on the grid, itself where it is known."""
+        cell = torch.arange(len(known), device=known.device)
+        place = torch.stack([cell // self._columns, cell % self._columns], dim=1).float()  # (L, 2)
+        candidates = known.nonzero()[:, 0]
+        return candidates[torch.cdist(place, place[candidates]).argmin(dim=1)]
+
+
+class Depth:
+    """One sequence per image.
+
+    Args:
+        parts: what every task is built from.
+        depths: how a map is written as tokens; the preset's grid of bins by default.
+
+    Raises:
+        TaskError: if ``parts.reading`` is unknown.
+    """
+
+    name: ClassVar[str] = "depth"
+    summary: ClassVar[str] = "distance of every pixel, a coarse grid of tokens per image"
+    kind: ClassVar[str] = "depth"
+    after: ClassVar[tuple[str, ...]] = ()
+    headline: ClassVar[tuple[str, ...]] = ("rmse", "delta1")
+
+    def __init__(self, parts: TaskParts, *, depths: DepthFormat | None = None) -> None:
+        self._prompt = torch.tensor([[parts.vocabulary.id("depth_prompt")]])  # (1, P)
+        plain = DepthBins(parts.vocabulary, parts.sizes, reading=parts.reading)
+        self._depths: DepthFormat = plain if depths is None else depths
+        self.format = SequenceFormat(
+            task=self.name, prompt_length=DEPTH_PROMPT, slots=self._depths.slots, groups=self._depths.groups
+        )
+
+    def annotated(self, targets: Targets) -> bool:
+        """Whether there is a depth map."""
+        return targets.depth is not None
+
+    def encode(self, targets: Targets, generator: torch.Generator | None = None) -> Encoded:
+        """One target sequence: tokens and weights (1, L), prompts (1, P). Nothing is left open for ``generator``.
+
+        Raises:
+            TaskError: if there is no depth map (``annotated`` is False).
+        """
+        if targets.depth is None:
+            raise TaskError("depth was asked to encode an image without a depth map; ask annotated() first")
+        tokens, weights = self._depths.encode(targets.depth)
+        return Encoded(tokens[None], weights[None], self._prompt)
+
+    def prompt(self, context: Context) -> Tensor:
+        """(1, P) int64: the depth prompt."""
+        return self._prompt
+
+    def interpret(self, decoded: Decoded, context: Context) -> Tensor:
+        """(height, width) float32 metres at original size from tokens (1, L) and probabilities (1, L, V)."""
+        coarse = self._depths.decode(decoded.tokens[0], decoded.probabilities[0], self.format)
+        whole = torch.nn.functional.interpolate(
+            coarse[None, None], size=context.size, mode="bilinear", align_corners=False
+        )
+        return whole[0, 0]
+
+    def origin(self, context: Context) -> Tensor:
+        """(1,) int64: the only sequence."""
+        return torch.zeros(1, dtype=torch.int64)
+
+    def metric(self, parts: MetricParts) -> Metric:
+        """Depth errors in metres and shares of pixels within a ratio."""
+        from tasks.metrics.depth import DepthMetric
+
+        return DepthMetric(parts=parts)

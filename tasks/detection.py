@@ -1,0 +1,139 @@
+"""Detection: every object slot is a box and a class, five tokens [x0 y0 x1 y1 class] (MAD section 3.1).
+
+What a box and a class look like as a prompt also lives here, for the tasks that detection feeds.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from tasks.base import Metric, MetricParts, TaskError, TaskParts
+from tasks.quantise import Coordinates
+from tasks.sequence import Decoded, Encoded, SequenceFormat, Slot
+from tasks.targets import Context, Detections, Instances, Targets
+from tasks.vocabulary import DETECTION_PROMPT
+
+BOX = 4
+OBJECT_PROMPT = 1 + BOX + 1  # task, box, class
+
+
+class Detection:
+    """One sequence per image: ``slots`` objects of five tokens.
+
+    Objects fill the first slots in the order of the annotation. An unused slot has the class ``no_object``, which is a
+    training target but never decoded, and coordinates without weight.
+
+    Raises:
+        TaskError: if ``parts.reading`` is unknown.
+    """
+
+    name: ClassVar[str] = "detection"
+    summary: ClassVar[str] = "boxes and classes of all objects, one sequence per image"
+    kind: ClassVar[str] = "instances"
+    after: ClassVar[tuple[str, ...]] = ()
+    headline: ClassVar[tuple[str, ...]] = ("AP", "AP50", "AP75")
+
+    def __init__(self, parts: TaskParts) -> None:
+        vocabulary = parts.vocabulary
+        self._prompt = torch.tensor([list(vocabulary["detection_prompt"].ids())])  # (1, P)
+        self._classes = vocabulary["class"]
+        self._no_object = vocabulary.id("no_object")
+        self._coordinates = coordinates(parts)
+        self.format = SequenceFormat(
+            task=self.name,
+            prompt_length=DETECTION_PROMPT,
+            slots=(Slot((vocabulary["coordinate"],)),) * BOX + (Slot((self._classes,)),),
+            groups=parts.sizes.slots,
+            target_only=(vocabulary["no_object"],),
+        )
+
+    def annotated(self, targets: Targets) -> bool:
+        """Whether objects are annotated; an image may still have none."""
+        return targets.instances is not None
+
+    def cut(self, targets: Targets) -> int:
+        """How many annotated objects find no slot, so that no decoder can reach them."""
+        return max(0, len(annotated_instances(targets, self.name)) - self.format.groups)
+
+    def encode(self, targets: Targets, generator: torch.Generator | None = None) -> Encoded:
+        """One target sequence: tokens and weights (1, L), prompts (1, P). Nothing is left open for ``generator``.
+
+        Raises:
+            TaskError: if no objects are annotated (``annotated`` is False).
+        """
+        instances = annotated_instances(targets, self.name)
+        rows = slotted(instances, self.format.groups)
+        tokens = torch.full((self.format.groups, BOX + 1), self._coordinates.ids.start)
+        weights = torch.zeros(self.format.groups, BOX + 1)
+        tokens[:, BOX] = self._no_object
+        weights[:, BOX] = 1
+        tokens[: len(rows), :BOX] = self._coordinates.tokens(instances.boxes[rows], targets.size)
+        tokens[: len(rows), BOX] = self._classes.start + instances.classes[rows]
+        weights[: len(rows)] = 1
+        return Encoded(tokens.reshape(1, -1), weights.reshape(1, -1), self._prompt)
+
+    def prompt(self, context: Context) -> Tensor:
+        """(1, P) int64: the fixed detection prompt."""
+        return self._prompt
+
+    def interpret(self, decoded: Decoded, context: Context) -> Detections:
+        """Boxes from tokens (1, L) and probabilities (1, L, V).
+
+        The class is the most probable one and its probability the score; the box is what its tokens say. Only slots
+        whose box is empty are dropped: no threshold, no suppression (MAD section 3.2).
+        """
+        height, width = context.size
+        tokens = decoded.tokens.reshape(-1, BOX + 1)  # (Q, 5)
+        boxes = self._coordinates.pixels(tokens[:, :BOX], context.size)  # (Q, 4)
+        boxes = torch.minimum(boxes.clamp(min=0), boxes.new_tensor([width, height, width, height]))
+        by_slot = decoded.probabilities.reshape(len(tokens), BOX + 1, -1)  # (Q, 5, V)
+        scores, classes = by_slot[:, BOX, self.format.column(self._classes)].float().max(dim=-1)  # (Q,) each
+        slots = ((boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])).nonzero()[:, 0]
+        return Detections(boxes=boxes[slots], scores=scores[slots], classes=classes[slots], slots=slots)
+
+    def origin(self, context: Context) -> Tensor:
+        """(1,) int64: the only sequence."""
+        return torch.zeros(1, dtype=torch.int64)
+
+    def metric(self, parts: MetricParts) -> Metric:
+        """COCO average precision of boxes."""
+        from tasks.metrics.coco import CocoMetric
+
+        return CocoMetric(kind="bbox", parts=parts)
+
+
+def coordinates(parts: TaskParts) -> Coordinates:
+    """Coordinate tokens of the shared vocabulary at the reading of ``parts``."""
+    return Coordinates(parts.vocabulary["coordinate"], parts.sizes.bins, parts.reading)
+
+
+def annotated_instances(targets: Targets, task: str) -> Instances:
+    """The annotated objects. Raises TaskError for an image that carries none of this annotation."""
+    if targets.instances is None:
+        raise TaskError(f"{task} was asked to encode an image without object annotations; ask annotated() first")
+    return targets.instances
+
+
+def slotted(instances: Instances, slots: int) -> Tensor:
+    """(N,) int64 rows of the objects that get a slot, in the order of the annotation: all, or the largest boxes."""
+    if len(instances) <= slots:
+        return torch.arange(len(instances))
+    sides = instances.boxes[:, 2:] - instances.boxes[:, :2]
+    by_area = torch.sort(sides.prod(dim=1), descending=True, stable=True).indices
+    return by_area[:slots].sort().values
+
+
+def object_prompts(task: int, boxes: Tensor, classes: Tensor) -> Tensor:
+    """(N, 6) prompts [task, x0, y0, x1, y1, class] from the task's token, (N, 4) box tokens and (N,) class tokens."""
+    return torch.cat([torch.full_like(classes, task)[:, None], boxes, classes[:, None]], dim=1)
+
+
+def detections_in(context: Context, task: str) -> Detections:
+    """The detections that feed ``task``. Raises TaskError if detection did not run before."""
+    found = context.earlier.get(Detection.name)
+    if not isinstance(found, Detections):
+        raise TaskError(f"{task} is prompted by detections, and there are none; run {Detection.name} before it")
+    return found

@@ -1,0 +1,154 @@
+"""Keypoints: a detected person prompts [x y visibility] of each joint (MAD section 3.1).
+
+COCO gives a keypoint as the index of a pixel. It is coded as the middle of that pixel, index + 0.5, and half a pixel is
+taken off again on reading (MAD's loader and evaluator do the same). Without it the centre reading would be off by half
+a pixel wherever bins and pixels coincide.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from tasks.base import Metric, MetricParts, TaskError, TaskParts
+from tasks.detection import (
+    OBJECT_PROMPT,
+    annotated_instances,
+    coordinates,
+    detections_in,
+    object_prompts,
+    slotted,
+)
+from tasks.sequence import Decoded, Encoded, SequenceFormat, Slot
+from tasks.targets import Context, Poses, Targets
+
+PERSON = "person"
+JOINT = 3  # x, y, visibility
+PIXEL_MIDDLE = 0.5
+HALF = 0.5
+TINY = torch.finfo(torch.float32).tiny
+
+
+class Keypoints:
+    """One sequence per detected person.
+
+    COCO does not score persons without a labelled joint, but a pose for one of them can still count as false: matching
+    is greedy, and their regions are wide and overlap. A pose without a joint that is more probably visible than not is
+    such a pose, and by default its score is 0 instead of its detection's. Without this even perfect tokens fall short
+    (98.0 instead of 100 AP on the images of COCO 2017 val that were measured).
+
+    Args:
+        parts: what every task is built from.
+        score_unseen: whether such a pose keeps the score of its detection, as in MAD's release.
+
+    Raises:
+        TaskError: if no class is named ``person``, or ``parts.reading`` is unknown.
+    """
+
+    name: ClassVar[str] = "keypoints"
+    summary: ClassVar[str] = "joints of the detected persons, one sequence each"
+    kind: ClassVar[str] = "person_keypoints"
+    after: ClassVar[tuple[str, ...]] = ("detection",)
+    headline: ClassVar[tuple[str, ...]] = ("AP", "AP50")
+
+    def __init__(self, parts: TaskParts, *, score_unseen: bool = False) -> None:
+        if PERSON not in parts.class_names:
+            raise TaskError(f"keypoints needs a class named {PERSON!r}; leave the task out for these classes")
+        vocabulary = parts.vocabulary
+        self._person = list(parts.class_names).index(PERSON)
+        self._token = vocabulary.id("keypoints_prompt")
+        self._classes = vocabulary["class"]
+        self._visible = vocabulary["visible"]
+        self._invisible = vocabulary["invisible"]
+        self._coordinates = coordinates(parts)
+        self._score_unseen = score_unseen
+        self._slots = parts.sizes.slots
+        coordinate = Slot((vocabulary["coordinate"],))
+        self.format = SequenceFormat(
+            task=self.name,
+            prompt_length=OBJECT_PROMPT,
+            slots=(coordinate, coordinate, Slot((self._visible, self._invisible))),
+            groups=parts.sizes.keypoints,
+        )
+
+    def annotated(self, targets: Targets) -> bool:
+        """Whether persons carry keypoint annotations."""
+        return targets.has_keypoints
+
+    def encode(self, targets: Targets, generator: torch.Generator | None = None) -> Encoded:
+        """One target sequence per object that has a detection slot: tokens and weights (N, L), prompts (N, P).
+
+        Row i is the object in slot i of ``Detection.encode``, whatever its class, as MAD trains it. An object without a
+        labelled joint weighs nothing; a joint that is not labelled weighs nothing but for its visibility, and its
+        coordinates are drawn from ``generator`` inside the box, or are the middle of the box without one.
+
+        Raises:
+            TaskError: if no objects are annotated, or they have another number of joints than the preset.
+        """
+        instances = annotated_instances(targets, self.name)
+        rows = slotted(instances, self._slots)
+        boxes, joints = instances.boxes[rows], instances.keypoints[rows]
+        self._check(joints)
+        labelled = joints[..., 2] > 0  # (N, K)
+        inside = _points_inside(boxes, joints.shape[1], generator)  # (N, K, 2)
+        points = torch.where(labelled[..., None], joints[..., :2] + PIXEL_MIDDLE, inside)
+        places = self._coordinates.tokens(points, targets.size)  # (N, K, 2)
+        visibility = torch.where(labelled, self._visible.start, self._invisible.start)
+        tokens = torch.cat([places, visibility[..., None]], dim=2).flatten(1)  # (N, K * 3)
+        weights = torch.stack([labelled, labelled, labelled.any(dim=1, keepdim=True).expand_as(labelled)], dim=2)
+        box_tokens = self._coordinates.tokens(boxes, targets.size)
+        prompts = object_prompts(self._token, box_tokens, self._classes.start + instances.classes[rows])
+        return Encoded(tokens, weights.flatten(1).float(), prompts)
+
+    def prompt(self, context: Context) -> Tensor:
+        """(N, P) int64: task, box and class of every detected person."""
+        found = detections_in(context, self.name)
+        people = self._people(context)
+        boxes = self._coordinates.again(found.boxes[people], context.size)
+        return object_prompts(self._token, boxes, self._classes.start + found.classes[people])
+
+    def interpret(self, decoded: Decoded, context: Context) -> Poses:
+        """Poses from tokens (N, L) and probabilities (N, L, V), scored as their detections."""
+        found = detections_in(context, self.name)
+        people = self._people(context)
+        tokens = decoded.tokens.reshape(len(people), self.format.groups, JOINT)
+        points = self._coordinates.pixels(tokens[..., :2], context.size) - PIXEL_MIDDLE  # (N, K, 2)
+        by_joint = decoded.probabilities[:, JOINT - 1 :: JOINT].float()  # (N, K, V)
+        visible = by_joint[..., self.format.column(self._visible)]
+        invisible = by_joint[..., self.format.column(self._invisible)]
+        share = visible / (visible + invisible).clamp(min=TINY)  # (N, K, 1)
+        scores = found.scores[people]
+        if not self._score_unseen:
+            scores = scores * (share >= HALF).flatten(1).any(dim=1)
+        return Poses(torch.cat([points, share], dim=2), scores, found.classes[people])
+
+    def origin(self, context: Context) -> Tensor:
+        """(N,) int64: the persons' detection slots, which ``encode`` fills in the same order."""
+        return detections_in(context, self.name).slots[self._people(context)]
+
+    def metric(self, parts: MetricParts) -> Metric:
+        """COCO average precision of keypoints."""
+        from tasks.metrics.coco import CocoMetric
+
+        return CocoMetric(kind="keypoints", parts=parts)
+
+    def _people(self, context: Context) -> Tensor:
+        return (detections_in(context, self.name).classes == self._person).nonzero()[:, 0]
+
+    def _check(self, joints: Tensor) -> None:
+        if joints.shape[1:] != (self.format.groups, JOINT):
+            raise TaskError(
+                f"keypoints: objects have joints of shape {tuple(joints.shape[1:])}, the preset's sizes.keypoints asks "
+                f"for ({self.format.groups}, {JOINT})"
+            )
+
+
+def _points_inside(boxes: Tensor, joints: int, generator: torch.Generator | None) -> Tensor:
+    """(N, K, 2) points in each of the (N, 4) boxes: uniform draws, or the middle without a generator."""
+    share = torch.full((len(boxes), joints, 2), 0.5)
+    if generator is not None:
+        share = torch.rand(share.shape, generator=generator)
+    low, high = boxes[:, None, :2], boxes[:, None, 2:]  # (N, 1, 2)
+    return low + share * (high - low)

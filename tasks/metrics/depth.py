@@ -1,0 +1,115 @@
+"""Depth errors as NYUv2 is scored: Eigen's crop, 1e-3 < truth < 10 m, nine numbers an image, their mean over images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tasks.base import Json, MetricParts
+from tasks.errors import TaskError
+from tasks.targets import Targets
+
+NAMES = ("delta1", "delta2", "delta3", "abs_rel", "sq_rel", "rmse", "rmse_log", "log10", "silog")
+NEAREST, FARTHEST = 1e-3, 10.0  # metres, both outside the valid range
+CROPPED_SIZE = (480, 640)
+EIGEN_CROP = (slice(45, 471), slice(41, 601))  # rows and columns of a 480 x 640 map
+
+
+class DepthMetric:
+    """Nine depth numbers, each the mean over images of the image's own value.
+
+    ``delta1`` to ``delta3``, ``abs_rel``, ``rmse_log`` (natural logarithm), ``log10`` and ``silog`` (not times 100)
+    have no unit; ``rmse`` and ``sq_rel`` are in metres. Eigen's crop is taken of 480 x 640 maps only. An image without
+    a valid pixel is counted but left out of the means.
+
+    Args:
+        parts: nothing of them is needed; the truth comes with each image.
+    """
+
+    def __init__(self, *, parts: MetricParts) -> None:
+        del parts
+        self._notes: dict[str, str] = {}
+
+    def observe(self, image_id: int, prediction: Tensor, targets: Targets) -> dict[str, Json]:
+        """Nine numbers of one image (None without valid pixel), its valid ``pixels`` and whether it was ``cropped``.
+
+        Args:
+            image_id: for messages.
+            prediction: (height, width) metres.
+            targets: with ``depth`` (height, width) metres, 0 where unknown.
+
+        Raises:
+            TaskError: if the image has no depth, or one of another size.
+        """
+        if targets.depth is None:
+            raise TaskError(f"image {image_id} has no depth annotation; score depth on a data set that gives it")
+        truth = targets.depth.float()  # the bounds are meant in float32: a truth of float32(1e-3) is not valid
+        if prediction.shape != truth.shape:
+            raise TaskError(
+                f"image {image_id}: predicted depth is {tuple(prediction.shape)}, the truth {tuple(truth.shape)}; "
+                "interpret the tokens at the size of the original image"
+            )
+        valid = (truth > NEAREST) & (truth < FARTHEST)  # (height, width)
+        cropped = tuple(truth.shape) == CROPPED_SIZE
+        if cropped:
+            inside = torch.zeros_like(valid)
+            inside[EIGEN_CROP] = True
+            valid &= inside
+        pixels = int(valid.sum())
+        errors: Mapping[str, float | None] = depth_errors(prediction, truth, valid) if pixels else dict.fromkeys(NAMES)
+        return {**errors, "pixels": pixels, "cropped": cropped}
+
+    def summarise(self, records: Mapping[int, dict[str, Any]]) -> dict[str, float | None]:
+        """Means over the images that have valid pixels; None where none has."""
+        scored = [records[image_id] for image_id in sorted(records) if records[image_id]["pixels"]]
+        self._notes = _notes(list(records.values()), len(scored))
+        if not scored:
+            return dict.fromkeys(NAMES)
+        return {name: sum(record[name] for record in scored) / len(scored) for name in NAMES}
+
+    def notes(self) -> dict[str, str]:
+        """How many images of the last summary were not cropped, and how many had no valid pixel."""
+        return dict(self._notes)
+
+
+def depth_errors(prediction: Tensor, truth: Tensor, valid: Tensor) -> dict[str, float]:
+    """Nine depth numbers over the valid pixels.
+
+    Args:
+        prediction: metres, any shape; infinite counts as 10 m, not a number and anything nearer as 1 mm.
+        truth: metres, same shape, positive where valid.
+        valid: bool, same shape, at least one True.
+
+    Returns:
+        Values by the names in ``NAMES``.
+    """
+    p = prediction.detach().cpu()[valid.cpu()].double()  # (pixels,)
+    g = truth.cpu()[valid.cpu()].double()  # (pixels,)
+    p = torch.where(p.isinf(), FARTHEST, p).nan_to_num(nan=NEAREST).clamp(min=NEAREST)
+    ratio = torch.maximum(g / p, p / g)
+    difference, log_difference = p - g, p.log() - g.log()
+    values = {
+        "delta1": (ratio < 1.25).double().mean(),
+        "delta2": (ratio < 1.25**2).double().mean(),
+        "delta3": (ratio < 1.25**3).double().mean(),
+        "abs_rel": (difference.abs() / g).mean(),
+        "sq_rel": (difference.square() / g).mean(),
+        "rmse": difference.square().mean().sqrt(),
+        "rmse_log": log_difference.square().mean().sqrt(),
+        "log10": (p.log10() - g.log10()).abs().mean(),
+        "silog": (log_difference.square().mean() - 0.5 * log_difference.mean().square()).sqrt(),
+    }
+    return {name: float(value) for name, value in values.items()}
+
+
+def _notes(records: list[dict[str, Any]], scored: int) -> dict[str, str]:
+    notes = {}
+    whole = sum(not record["cropped"] for record in records)
+    if whole:
+        notes["crop"] = f"{whole} of {len(records)} images are not 480 x 640 and were scored without Eigen's crop"
+    if scored < len(records):
+        notes["excluded"] = f"{len(records) - scored} of {len(records)} images were left out: no valid depth pixel"
+    return notes

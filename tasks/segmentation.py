@@ -1,0 +1,160 @@
+"""Instance segmentation: a box and a class prompt the small mask inside that box (MAD section 3.1).
+
+How the mask is written as tokens is a ``MaskFormat``: here one bit per cell, learned codes implement the same protocol.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Protocol
+
+import torch
+from torch import Tensor
+
+from tasks.base import Metric, MetricParts, TaskError, TaskParts
+from tasks.detection import (
+    OBJECT_PROMPT,
+    annotated_instances,
+    coordinates,
+    detections_in,
+    object_prompts,
+    slotted,
+)
+from tasks.pasting import crop, paste_codes
+from tasks.sequence import Decoded, Encoded, SequenceFormat, Slot
+from tasks.targets import Context, Instances, Masks, Targets
+from tasks.vocabulary import Vocabulary
+
+TINY = torch.finfo(torch.float32).tiny
+
+
+class MaskFormat(Protocol):
+    """How masks are written as tokens.
+
+    Attributes:
+        side: M, side of the mask crops that are encoded and decoded.
+        slots: positions of one group.
+        groups: groups in a sequence.
+    """
+
+    side: int
+    slots: tuple[Slot, ...]
+    groups: int
+
+    def encode(self, masks: Tensor) -> Tensor:
+        """(N, M, M) bool masks to (N, L) int64 tokens."""
+        ...
+
+    def decode(self, tokens: Tensor, probabilities: Tensor, format: SequenceFormat) -> Tensor:
+        """(N, M, M) float foreground probabilities.
+
+        Args:
+            tokens: (N, L) int64.
+            probabilities: (N, L, V), for formats that read more than the most probable token.
+            format: the task's format; ``format.column`` finds the columns of a range.
+        """
+        ...
+
+
+class MaskBits:
+    """The plain format: one foreground or background token per cell, row by row."""
+
+    def __init__(self, vocabulary: Vocabulary, side: int) -> None:
+        self.side = side
+        self.groups = side
+        self._foreground = vocabulary["foreground"]
+        self._background = vocabulary["background"]
+        self.slots = (Slot((self._foreground, self._background), dense=True),) * side
+
+    def encode(self, masks: Tensor) -> Tensor:
+        """(N, M, M) bool masks to (N, M * M) int64 tokens."""
+        return torch.where(masks, self._foreground.start, self._background.start).flatten(1)
+
+    def decode(self, tokens: Tensor, probabilities: Tensor, format: SequenceFormat) -> Tensor:
+        """(N, M, M) float: foreground's share of the two tokens' probability."""
+        foreground = probabilities[..., format.column(self._foreground)].float()  # (N, L, 1)
+        background = probabilities[..., format.column(self._background)].float()
+        share = foreground / (foreground + background).clamp(min=TINY)
+        return share.reshape(-1, self.side, self.side)
+
+
+class Segmentation:
+    """One sequence per detected object.
+
+    Args:
+        parts: what every task is built from.
+        masks: how masks are written as tokens; the preset's M x M bits by default.
+
+    Raises:
+        TaskError: if ``parts.reading`` is unknown.
+    """
+
+    name: ClassVar[str] = "segmentation"
+    summary: ClassVar[str] = "masks of the detected objects, one sequence each"
+    kind: ClassVar[str] = "instances"
+    after: ClassVar[tuple[str, ...]] = ("detection",)
+    headline: ClassVar[tuple[str, ...]] = ("AP", "AP50")
+
+    def __init__(self, parts: TaskParts, *, masks: MaskFormat | None = None) -> None:
+        vocabulary = parts.vocabulary
+        self._token = vocabulary.id("segmentation_prompt")
+        self._classes = vocabulary["class"]
+        self._coordinates = coordinates(parts)
+        self._slots = parts.sizes.slots
+        self._masks: MaskFormat = MaskBits(vocabulary, parts.sizes.mask_size) if masks is None else masks
+        self.format = SequenceFormat(
+            task=self.name, prompt_length=OBJECT_PROMPT, slots=self._masks.slots, groups=self._masks.groups
+        )
+
+    def annotated(self, targets: Targets) -> bool:
+        """Whether objects, and with them their outlines, are annotated."""
+        return targets.instances is not None
+
+    def encode(self, targets: Targets, generator: torch.Generator | None = None) -> Encoded:
+        """One target sequence per object that has a detection slot: tokens and weights (N, L), prompts (N, P).
+
+        Row i is the object in slot i of ``Detection.encode``. Nothing is left open, ``generator`` is unused.
+
+        Raises:
+            TaskError: if no objects are annotated, or a run-length code has another size than the image.
+        """
+        instances = annotated_instances(targets, self.name)
+        rows = slotted(instances, self._slots)
+        masks = torch.zeros(len(rows), self._masks.side, self._masks.side, dtype=torch.bool)
+        for slot, row in enumerate(rows.tolist()):
+            _check_size(instances, row, targets.size)
+            masks[slot] = crop(instances.segmentations[row], instances.boxes[row], self._masks.side)
+        tokens = self._masks.encode(masks)
+        boxes = self._coordinates.tokens(instances.boxes[rows], targets.size)
+        prompts = object_prompts(self._token, boxes, self._classes.start + instances.classes[rows])
+        return Encoded(tokens, torch.ones(tokens.shape), prompts)
+
+    def prompt(self, context: Context) -> Tensor:
+        """(N, P) int64: task, box and class of every detection."""
+        found = detections_in(context, self.name)
+        boxes = self._coordinates.again(found.boxes, context.size)
+        return object_prompts(self._token, boxes, self._classes.start + found.classes)
+
+    def interpret(self, decoded: Decoded, context: Context) -> Masks:
+        """Masks at original size from tokens (N, L) and probabilities (N, L, V), scored as their detections are."""
+        found = detections_in(context, self.name)
+        foreground = self._masks.decode(decoded.tokens, decoded.probabilities, self.format)  # (N, M, M)
+        return Masks(paste_codes(foreground, found.boxes, context.size), found.scores, found.classes)
+
+    def origin(self, context: Context) -> Tensor:
+        """(N,) int64: the detection slots, which ``encode`` fills in the same order."""
+        return detections_in(context, self.name).slots
+
+    def metric(self, parts: MetricParts) -> Metric:
+        """COCO average precision of masks."""
+        from tasks.metrics.coco import CocoMetric
+
+        return CocoMetric(kind="segm", parts=parts)
+
+
+def _check_size(instances: Instances, row: int, size: tuple[int, int]) -> None:
+    found = instances.segmentations[row]
+    if isinstance(found, dict) and tuple(found["size"]) != size:
+        raise TaskError(
+            f"annotation {instances.ids[row]}: its run-length code has size {list(found['size'])}, its image "
+            f"{list(size)}; resize the code with the image"
+        )

@@ -1,0 +1,142 @@
+"""What a task asks for and what it gets back: the format of a sequence, its targets, and a decoded sequence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from tasks.vocabulary import IdRange
+
+
+@dataclass(frozen=True)
+class Slot:
+    """One position of a group: the ranges whose ids may be decoded there, and whether AiT calls the position dense."""
+
+    ranges: tuple[IdRange, ...]
+    dense: bool = False
+
+
+@dataclass(frozen=True)
+class SequenceFormat:
+    """Format of a task's sequences: ``groups`` repetitions of the same few slots behind a prompt.
+
+    Args:
+        task: name of the task.
+        prompt_length: P, prompt tokens in front of the targets.
+        slots: positions of one group (5 to a box, 3 to a joint, M mask bits to a row).
+        groups: groups in a sequence; ``length`` is ``groups * len(slots)``.
+        target_only: ranges that may be a training target but are never decoded (``no_object``).
+        end: id that ends and pads a sequence, or None where every position counts (only captions end early).
+    """
+
+    task: str
+    prompt_length: int
+    slots: tuple[Slot, ...]
+    groups: int
+    target_only: tuple[IdRange, ...] = ()
+    end: int | None = None
+
+    @property
+    def length(self) -> int:
+        """L, target tokens of a sequence."""
+        return self.groups * len(self.slots)
+
+    @cached_property
+    def ranges(self) -> tuple[IdRange, ...]:
+        """The task's vocabulary: every range that occurs at some position, in order of id."""
+        return tuple(sorted({r for slot in self.slots for r in slot.ranges} | set(self.target_only)))
+
+    @cached_property
+    def ids(self) -> Tensor:
+        """(V,) int64: ids of the task's vocabulary in ascending order; column v of a probability is of ``ids[v]``."""
+        return torch.cat([torch.arange(r.start, r.stop) for r in self.ranges])
+
+    @cached_property
+    def legal(self) -> Tensor:
+        """(L, V) bool: which columns may be decoded at which position."""
+        rows = [torch.isin(self.ids, torch.cat([torch.arange(r.start, r.stop) for r in s.ranges])) for s in self.slots]
+        return torch.stack(rows).repeat(self.groups, 1)  # (groups * slots, V)
+
+    @cached_property
+    def dense(self) -> Tensor:
+        """(L,) bool: positions that hold dense codes or bits."""
+        return torch.tensor([slot.dense for slot in self.slots]).repeat(self.groups)
+
+    def column(self, found: IdRange) -> slice:
+        """Columns of one range within the task's vocabulary."""
+        start = 0
+        for own in self.ranges:
+            if own == found:
+                return slice(start, start + len(own))
+            start += len(own)
+        raise ValueError(f"{self.task} has no range {found.name!r}; it has {', '.join(r.name for r in self.ranges)}")
+
+    def columns_of(self, tokens: Tensor) -> Tensor:
+        """Columns of ids; same shape as ``tokens``. Raises ValueError for an id outside the task's vocabulary."""
+        columns = torch.searchsorted(self.ids.to(tokens.device), tokens).clamp(max=len(self.ids) - 1)
+        wrong = self.ids.to(tokens.device)[columns] != tokens
+        if bool(wrong.any()):
+            raise ValueError(f"{self.task}: token {int(tokens[wrong][0])} is not in the task's vocabulary")
+        return columns
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Target sequences of one image.
+
+    Args:
+        tokens: (N, L) int64 target ids.
+        weights: (N, L) float loss weights; 0 where the annotation says nothing.
+        prompts: (N, P) int64 prompt ids.
+    """
+
+    tokens: Tensor
+    weights: Tensor
+    prompts: Tensor
+
+    def rows(self, index: Tensor) -> Encoded:
+        """The sequences at ``index`` (int64), in that order; they stay on their own device."""
+        index = index.to(self.tokens.device)
+        return Encoded(self.tokens[index], self.weights[index], self.prompts[index])
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """Filled sequences. With B images of up to N sequences each; rows past an image's own count are padding.
+
+    Args:
+        tokens: (B, N, L) int64 ids, each legal at its position.
+        probabilities: (B, N, L, V) float over the columns of ``SequenceFormat.ids``.
+        evaluations: passes of the network that were needed.
+        positions: positions that those passes computed, all sequences together.
+    """
+
+    tokens: Tensor
+    probabilities: Tensor
+    evaluations: int
+    positions: int
+
+    def image(self, index: int, sequences: int) -> Decoded:
+        """The first ``sequences`` rows of one image: tokens (N, L), probabilities (N, L, V)."""
+        return replace(self, tokens=self.tokens[index, :sequences], probabilities=self.probabilities[index, :sequences])
+
+
+def one_hot(format: SequenceFormat, tokens: Tensor) -> Tensor:
+    """Certain probabilities: (..., L) ids to (..., L, V) float, 1 at each token."""
+    return torch.nn.functional.one_hot(format.columns_of(tokens), len(format.ids)).float()
+
+
+def stack_prompts(prompts: Sequence[Tensor], fill: int) -> tuple[Tensor, Tensor]:
+    """Pad a list of (N_b, P) prompts to (B, N, P) with ``fill``; also (B, N) bool, True where a prompt is real."""
+    most = max((len(p) for p in prompts), default=0)
+    width = prompts[0].shape[-1]
+    stacked = torch.full((len(prompts), most, width), fill, dtype=torch.int64)
+    valid = torch.zeros(len(prompts), most, dtype=torch.bool)
+    for row, prompt in enumerate(prompts):
+        stacked[row, : len(prompt)] = prompt
+        valid[row, : len(prompt)] = True
+    return stacked, valid

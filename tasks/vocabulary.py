@@ -1,0 +1,155 @@
+"""The shared vocabulary: named, contiguous id ranges, sized by a preset (MAD section 3.1; layout of its release)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+DETECTION_PROMPT = 6
+CAPTION_PROMPT = 6
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Sizes of the token sequences, as a preset gives them. Defaults are the MAD paper's (section 4.1).
+
+    Args:
+        classes: object classes.
+        bins: intervals a coordinate in [0, 1] is cut into; the vocabulary has ``bins + 1`` coordinate tokens.
+        slots: object slots of a detection sequence.
+        mask_size: side M of the M x M instance mask.
+        keypoints: keypoints of a person.
+        caption_length: tokens of a caption, its end token included.
+        words: largest number of caption pieces.
+        depth_bins: log-spaced depth intervals.
+        depth_grid: rows and columns of the depth grid.
+        min_depth: metres, lower edge of the first depth bin.
+        max_depth: metres, upper edge of the last depth bin.
+    """
+
+    classes: int = 80
+    bins: int = 500
+    slots: int = 100
+    mask_size: int = 16
+    keypoints: int = 17
+    caption_length: int = 20
+    words: int = 11421
+    depth_bins: int = 128
+    depth_grid: tuple[int, int] = (15, 20)
+    min_depth: float = 0.5
+    max_depth: float = 10.0
+
+    def __post_init__(self) -> None:
+        for name in ("classes", "bins", "slots", "mask_size", "keypoints", "words", "depth_bins"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"sizes.{name} is {getattr(self, name)}; give at least 1")
+        if self.caption_length < 2:
+            raise ValueError(f"sizes.caption_length is {self.caption_length}; a caption needs at least 2 tokens")
+        if min(self.depth_grid) < 1:
+            raise ValueError(f"sizes.depth_grid is {list(self.depth_grid)}; give at least one row and one column")
+        if not 0 < self.min_depth < self.max_depth:
+            raise ValueError(
+                f"sizes.min_depth {self.min_depth} and max_depth {self.max_depth} must satisfy 0 < min < max"
+            )
+
+
+@dataclass(frozen=True, order=True)
+class IdRange:
+    """Ids ``start <= id < stop`` of one kind of token."""
+
+    start: int
+    stop: int
+    name: str
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+    def __contains__(self, token: int) -> bool:
+        return self.start <= token < self.stop
+
+    def ids(self) -> range:
+        """All ids of the range in order."""
+        return range(self.start, self.stop)
+
+
+class Vocabulary:
+    """Named id ranges in one contiguous row of ids.
+
+    The layout follows MAD's release (prompt ids 0..18, mask 19, classes from 20, no-object, coordinates, foreground and
+    background, visible and invisible, words), so that its weights fit row for row. MAD leaves ids 14..18 unused: three
+    of them are the depth prompt, the autoregressive start token and the parallel token of AiT. Ranges that MAD does not
+    have (depth bins, codes, ranges of third-party tasks) follow the words.
+
+    Args:
+        sizes: sizes of the preset.
+        words: pieces of the tokeniser in use.
+        extra: further ranges, name to size, appended in the given order (learned codes, third-party tasks).
+
+    Raises:
+        ValueError: if an extra range is empty or its name is taken.
+    """
+
+    def __init__(self, sizes: Sizes, *, words: int | None = None, extra: Mapping[str, int] | None = None) -> None:
+        self.sizes = sizes
+        self._ranges: dict[str, IdRange] = {}
+        for name, size in _mad_layout(sizes, sizes.words if words is None else words):
+            self._append(name, size)
+        self._append("depth_bin", sizes.depth_bins)
+        for name, size in (extra or {}).items():
+            self._append(name, size)
+
+    def _append(self, name: str, size: int) -> None:
+        if name in self._ranges:
+            raise ValueError(f"vocabulary range {name!r} exists already; choose another name")
+        if size < 1:
+            raise ValueError(f"vocabulary range {name!r} has size {size}; give at least 1")
+        start = len(self)
+        self._ranges[name] = IdRange(start, start + size, name)
+
+    def __len__(self) -> int:
+        return max((r.stop for r in self._ranges.values()), default=0)
+
+    def __getitem__(self, name: str) -> IdRange:
+        try:
+            return self._ranges[name]
+        except KeyError:
+            raise KeyError(f"vocabulary has no range {name!r}; it has {', '.join(self._ranges)}") from None
+
+    def __iter__(self) -> Iterator[IdRange]:
+        return iter(self._ranges.values())
+
+    def id(self, name: str) -> int:
+        """The only id of a range of size one, such as ``mask``."""
+        found = self[name]
+        if len(found) != 1:
+            raise ValueError(f"range {name!r} has {len(found)} ids, not one; index it instead")
+        return found.start
+
+    def name_of(self, token: int) -> str:
+        """Readable name of one id, e.g. ``coordinate[17]``."""
+        for found in self:
+            if token in found:
+                return found.name if len(found) == 1 else f"{found.name}[{token - found.start}]"
+        raise ValueError(f"token {token} is outside the vocabulary of {len(self)} ids")
+
+
+def _mad_layout(sizes: Sizes, words: int) -> list[tuple[str, int]]:
+    return [
+        ("detection_prompt", DETECTION_PROMPT),
+        ("segmentation_prompt", 1),
+        ("keypoints_prompt", 1),
+        ("caption_prompt", CAPTION_PROMPT),
+        ("depth_prompt", 1),
+        ("start", 1),
+        ("parallel", 1),
+        ("reserved", 2),
+        ("mask", 1),
+        ("class", sizes.classes),
+        ("no_object", 1),
+        ("coordinate", sizes.bins + 1),
+        ("foreground", 1),
+        ("background", 1),
+        ("visible", 1),
+        ("invisible", 1),
+        ("word", words),
+    ]
