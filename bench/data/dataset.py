@@ -1,0 +1,250 @@
+"""One data set from COCO and NYUv2: an image that both list is one sample with the annotations of both."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from bench.data.annotations import KINDS
+from bench.data.coco import Coco
+from bench.data.images import header_size, looks_cut, read_rgb
+from bench.data.nyuv2 import Nyu
+from bench.errors import DataError, UserError
+from tasks.targets import Targets
+
+HASH_LETTERS = 16
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One image.
+
+    Args:
+        image_id: COCO's id; minus the list's line number for an image that only NYUv2 lists.
+        path: image file; None in NYUv2's labelled file.
+        coco: whether COCO lists the image.
+        nyu_index: index into ``Nyu.pairs``, or None.
+    """
+
+    image_id: int
+    path: Path | None
+    coco: bool
+    nyu_index: int | None
+
+    @property
+    def file_name(self) -> str:
+        """Name of the image file; a number in NYUv2's labelled file."""
+        return self.path.name if self.path is not None else f"pair {-self.image_id}"
+
+
+class Dataset:
+    """Samples of a run: COCO's images in order of id, then the images that only NYUv2 lists, in order of the list.
+
+    Args:
+        coco: a COCO split, or None.
+        nyu: an NYUv2 split, or None.
+        limit: keep the first ``limit`` images of COCO and of those that only NYUv2 lists; None keeps all.
+
+    Attributes:
+        samples: the images.
+
+    Raises:
+        UserError: if no data set is given or the limit is below 1.
+        DataError: if there is no image.
+    """
+
+    def __init__(self, *, coco: Coco | None, nyu: Nyu | None, limit: int | None = None) -> None:
+        if coco is None and nyu is None:
+            raise UserError("no data set is given; name a COCO folder, an NYUv2 folder or both")
+        if limit is not None and limit < 1:
+            raise UserError(f"limit {limit}: nothing to evaluate; give at least 1, or leave it out for all images")
+        self.coco = coco
+        self.nyu = nyu
+        self.limit = limit
+        self.samples: list[Sample] = _join(coco, nyu, limit)
+        if not self.samples:
+            raise DataError("the data set is empty; give a folder whose annotation or list file names an image")
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def image(self, sample: Sample) -> Image.Image:
+        """RGB image of a sample, fully decoded.
+
+        Raises:
+            DataError: if the file is broken or its size disagrees with the annotation.
+        """
+        if sample.path is None:
+            nyu, index = self._nyu(sample)
+            return nyu.image(index)
+        size = self.coco.images[sample.image_id].size if sample.coco and self.coco else None
+        return read_rgb(sample.path, size=size, record=f"image {sample.image_id}")
+
+    def targets(self, sample: Sample) -> Targets:
+        """Everything annotated for a sample, in original pixels and metres.
+
+        Raises:
+            DataError: if the depth file is broken or its size disagrees with the image.
+        """
+        depth = None
+        if sample.nyu_index is not None:
+            nyu, index = self._nyu(sample)
+            depth = nyu.depth(index)
+        if sample.coco and self.coco is not None:
+            targets = self.coco.targets(sample.image_id)
+            if depth is not None and tuple(depth.shape) != targets.size:
+                self._refuse_depth(sample, tuple(depth.shape), targets.size)
+            return replace(targets, depth=depth)
+        if depth is None:
+            raise DataError(f"image {sample.image_id} is of no data set; take samples from `Dataset.samples`")
+        return Targets(size=(depth.shape[0], depth.shape[1]), depth=depth)
+
+    def size(self, sample: Sample) -> tuple[int, int]:
+        """Height and width of a sample's image in pixels, without decoding it."""
+        if sample.coco and self.coco is not None:
+            return self.coco.images[sample.image_id].size
+        if sample.path is not None:
+            return header_size(sample.path, record=f"image {sample.image_id}")
+        nyu, index = self._nyu(sample)
+        depth = nyu.depth(index)
+        return depth.shape[0], depth.shape[1]
+
+    @property
+    def class_names(self) -> list[str]:
+        """Names of the object classes in class order; empty without COCO."""
+        return [] if self.coco is None else self.coco.class_names
+
+    @cached_property
+    def absent(self) -> dict[str, str]:
+        """Kinds of annotation that the data does not have, and why; ``depth`` is one of them."""
+        reasons: dict[str, str] = {}
+        for kind in KINDS:
+            if self.coco is None:
+                reasons[kind] = "no COCO data given (--coco DIR)"
+            elif kind not in self.coco.kinds:
+                reasons[kind] = f"annotations/{kind}_{self.coco.split}.json is absent"
+        if self.nyu is None:
+            reasons["depth"] = "no NYUv2 data given (--nyu DIR)"
+        elif not any(sample.nyu_index is not None for sample in self.samples):
+            reasons["depth"] = "none of the first images has a depth map; raise --limit"
+        return reasons
+
+    def check_files(self) -> None:
+        """Look at the ends of all files in use, so that a cut one is found before the work and not in its middle.
+
+        Raises:
+            DataError: at the first file that is cut, or a depth map that is not 16-bit.
+        """
+        for sample in self.samples:
+            if sample.path is not None and looks_cut(sample.path):
+                self.image(sample)
+            if sample.nyu_index is not None:
+                nyu, index = self._nyu(sample)
+                depth = nyu.pairs[index].depth
+                if depth is not None:
+                    header_size(depth, record=f"line {nyu.pairs[index].line}", depth=True)
+                    if looks_cut(depth):
+                        nyu.depth(index)
+
+    def summary(self) -> dict[str, Any]:
+        """What the record of a run says of its data, as JSON data; folders by their last name only."""
+        of_coco = [sample.image_id for sample in self.samples if sample.coco]
+        counts = {
+            "images": len(self.samples),
+            "coco images": len(of_coco),
+            "depth pairs": sum(sample.nyu_index is not None for sample in self.samples),
+            **(self.coco.counts(of_coco) if self.coco else {}),
+        }
+        return {
+            "coco": self._coco_summary(),
+            "nyu": self._nyu_summary(),
+            "limit": self.limit,
+            "counts": counts,
+            "hash": self.content_hash,
+        }
+
+    def _coco_summary(self) -> dict[str, Any] | None:
+        if self.coco is None:
+            return None
+        coco = self.coco
+        return {
+            "root": coco.root.resolve().name,
+            "split": coco.split,
+            "files": sorted(coco.digests),
+            "absent": [f"{kind}_{coco.split}.json" for kind in KINDS if kind not in coco.kinds],
+            "classes": len(coco.class_names),
+            "skipped": coco.skipped,
+        }
+
+    def _nyu_summary(self) -> dict[str, Any] | None:
+        if self.nyu is None:
+            return None
+        return {
+            "root": self.nyu.root.resolve().name,
+            "split": self.nyu.split,
+            "files": sorted(self.nyu.digests),
+            "skipped": self.nyu.skipped,
+            "notes": self.nyu.notes,
+        }
+
+    @cached_property
+    def content_hash(self) -> str:
+        """16 hexadecimal letters of SHA-256 over annotation and list files and the names and sizes of all files in use.
+
+        Where the folders lie does not matter.
+        """
+        digest = hashlib.sha256()
+        for name, data in (("coco", self.coco), ("nyu", self.nyu)):
+            if data is not None:
+                digest.update(json.dumps([name, data.split, sorted(data.digests.items())]).encode())
+        for sample in self.samples:
+            names = [sample.image_id, *self._files_in_use(sample)]
+            digest.update(json.dumps(names).encode())
+        return digest.hexdigest()[:HASH_LETTERS]
+
+    def _files_in_use(self, sample: Sample) -> list[tuple[str, int]]:
+        found: list[tuple[Path, Path]] = []
+        if sample.coco and sample.path is not None and self.coco is not None:
+            found.append((sample.path, self.coco.root))
+        if sample.nyu_index is not None:
+            nyu, index = self._nyu(sample)
+            pair = nyu.pairs[index]
+            files = (pair.rgb, pair.depth, nyu.labelled_path)
+            found += [(path, nyu.base) for path in files if path is not None]
+        try:
+            return [(path.relative_to(base).as_posix(), path.stat().st_size) for path, base in found]
+        except OSError as error:
+            raise DataError(f"{error.filename}: cannot be read ({error.strerror}); check the file") from None
+
+    def _nyu(self, sample: Sample) -> tuple[Nyu, int]:
+        if self.nyu is None or sample.nyu_index is None:
+            raise DataError(f"image {sample.image_id} has no depth map; take samples from `Dataset.samples`")
+        return self.nyu, sample.nyu_index
+
+    def _refuse_depth(self, sample: Sample, found: tuple[int, ...], expected: tuple[int, int]) -> None:
+        raise DataError(
+            f"{sample.path}: image {sample.image_id}: its depth map has {found[1]}x{found[0]} pixels, "
+            f"its annotation {expected[1]}x{expected[0]}; use the depth map that belongs to the image"
+        )
+
+
+def _join(coco: Coco | None, nyu: Nyu | None, limit: int | None) -> list[Sample]:
+    pairs = nyu.pairs if nyu is not None else []
+    by_file = {os.path.realpath(pair.rgb): index for index, pair in enumerate(pairs) if pair.rgb is not None}
+    names = {Path(path).name for path in by_file}
+    taken: set[int] = set()
+    samples: list[Sample] = []
+    for image_id, entry in (coco.images if coco is not None else {}).items():
+        # Few names are in both; only those are worth asking the file system.
+        index = by_file.get(os.path.realpath(entry.path)) if entry.path.name in names else None
+        taken.update(() if index is None else (index,))
+        samples.append(Sample(image_id, entry.path, True, index))
+    only_nyu = [Sample(-pair.line, pair.rgb, False, index) for index, pair in enumerate(pairs) if index not in taken]
+    return samples[:limit] + only_nyu[:limit]

@@ -1,0 +1,128 @@
+"""Reads image files, and says in one line which file is broken when one is."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from bench.data.problems import Fault, Problem, refuse
+
+MILLIMETRES = 1000.0  # of a metre
+RGB_FORMATS = ("JPEG", "PNG", "PPM", "BMP", "WEBP")  # not every format Pillow knows: some start other programs
+DEPTH_FORMATS = ("PNG",)
+END_MARKS = {".jpg": b"\xff\xd9", ".jpeg": b"\xff\xd9", ".png": b"IEND\xaeB`\x82"}
+_BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
+
+
+def read_rgb(path: Path, *, size: tuple[int, int] | None = None, record: str = "") -> Image.Image:
+    """An image, fully decoded, as RGB; orientation tags are ignored, as COCO's annotations do.
+
+    Args:
+        path: image file.
+        size: height and width that it must have.
+        record: the record that names the file, for the message.
+
+    Raises:
+        DataError: if the file is missing, cut or broken, or has another size.
+    """
+    try:
+        with Image.open(path, formats=RGB_FORMATS) as opened:
+            image = opened.convert("RGB")
+    except _BROKEN as error:
+        refuse(Problem(path, record, _broken(error)))
+    _check_size(path, record, image.size, size)
+    return image
+
+
+def read_depth(path: Path, *, size: tuple[int, int] | None = None, record: str = "") -> Tensor:
+    """(height, width) float32 metres from a 16-bit PNG in millimetres; 0 where the sensor saw nothing.
+
+    Raises:
+        DataError: if the file is missing, broken, not 16-bit grey, or has another size than ``size``.
+    """
+    try:
+        with Image.open(path, formats=DEPTH_FORMATS) as opened:
+            mode = opened.mode
+            millimetres = np.asarray(opened)
+    except _BROKEN as error:
+        refuse(Problem(path, record, _broken(error)))
+    _check_mode(path, record, mode)
+    _check_size(path, record, (millimetres.shape[1], millimetres.shape[0]), size)
+    return torch.from_numpy(millimetres.astype(np.float32) / MILLIMETRES)
+
+
+def header_size(
+    path: Path, *, size: tuple[int, int] | None = None, record: str = "", depth: bool = False
+) -> tuple[int, int]:
+    """Height and width as the head of an image file gives them; the pixels are not read.
+
+    Args:
+        path: image file.
+        size: height and width that it must have.
+        record: the record that names the file, for the message.
+        depth: whether it must be a 16-bit depth map.
+
+    Raises:
+        DataError: if the file is missing, is no such image or has another size.
+    """
+    try:
+        with Image.open(path, formats=DEPTH_FORMATS if depth else RGB_FORMATS) as opened:
+            mode, found = opened.mode, opened.size
+    except _BROKEN as error:
+        refuse(Problem(path, record, _broken(error)))
+    if depth:
+        _check_mode(path, record, mode)
+    _check_size(path, record, found, size)
+    return found[1], found[0]
+
+
+def looks_cut(path: Path) -> bool:
+    """Whether a JPEG or PNG file lacks its end mark. Some whole JPEGs have bytes behind it, so decoding must decide."""
+    mark = END_MARKS.get(path.suffix.lower())
+    if mark is None:
+        return True
+    try:
+        with path.open("rb") as stream:
+            stream.seek(0, 2)
+            stream.seek(max(0, stream.tell() - len(mark)))
+            return stream.read() != mark
+    except OSError:
+        return True
+
+
+def _check_mode(path: Path, record: str, mode: str) -> None:
+    if not (mode == "I" or mode.startswith("I;16")):
+        refuse(Problem(path, record, _eight_bit(mode)))
+
+
+def _check_size(path: Path, record: str, found: tuple[int, int], expected: tuple[int, int] | None) -> None:
+    if expected is not None and found != expected[::-1]:
+        fault = Fault(
+            "size disagrees",
+            f"is {found[0]}x{found[1]} pixels, expected {expected[1]}x{expected[0]} (width x height)",
+            "use the file that the annotation was made for",
+        )
+        refuse(Problem(path, record, fault))
+
+
+def _broken(error: BaseException) -> Fault:
+    if isinstance(error, FileNotFoundError):
+        return Fault("missing image", "no such file", "put the image there or remove the record")
+    if isinstance(error, PermissionError):
+        return Fault("unreadable image", "may not be read", "change its permissions")
+    why = " ".join(str(error).split())
+    return Fault("broken image", f"broken or cut image ({why})", "download it again")
+
+
+def _eight_bit(mode: str) -> Fault:
+    return Fault(
+        "depth is not 16-bit",
+        f"depth image has mode {mode}, expected 16-bit grey (millimetres)",
+        "export the depth as 16-bit PNG in millimetres",
+    )

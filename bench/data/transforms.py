@@ -1,0 +1,228 @@
+"""An image to the network's input: four ways to fit it, and the mirror; targets follow if given (training)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import torch
+from PIL import Image
+from torch import Tensor
+from torchvision.transforms.v2 import functional as v2
+
+from bench.data.geometry import Size, crop_targets, mirror_targets, resize_targets
+from tasks.targets import Targets
+
+AnyImage = Image.Image | Tensor  # a tensor: torchvision's tv_tensors.Image, (3, height, width) uint8
+SIDES = re.compile(r"\b(left|right)", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """Mean and standard deviation per channel of an RGB image in [0, 1]."""
+
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+
+IMAGENET = Normalisation((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+"""What pretrained backbones expect (MAD's 123.675, 116.28, 103.53 and 58.395, 57.12, 57.375, divided by 255)."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """An image as the network gets it.
+
+    Args:
+        pixels: (3, height, width) float32, padding 0 after normalising.
+        size: height and width of the content, which is in the top left corner; the rest is padding.
+        targets: targets in pixels of the content, or None if none were given.
+        left: column of the resized image that the first column of ``pixels`` is.
+    """
+
+    pixels: Tensor
+    size: Size
+    targets: Targets | None = None
+    left: int = 0
+
+
+class Transform(Protocol):
+    """What all but ``Windows`` are."""
+
+    def __call__(self, image: AnyImage, targets: Targets | None = None) -> Prepared:
+        """The network's input; ``targets``, in pixels of ``image``, are moved along."""
+        ...
+
+
+@dataclass(frozen=True)
+class ShortestSide:
+    """Scale so that the shortest side has ``short`` pixels, or fewer where the longest would pass ``longest`` (MAD).
+
+    Args:
+        short: pixels of the shortest side.
+        longest: most pixels of the longest side.
+        normalise: mean and deviation, or None to keep values in [0, 1] (AiT's depth).
+    """
+
+    short: int = 800
+    longest: int = 1333
+    normalise: Normalisation | None = IMAGENET
+
+    def size(self, before: Size) -> Size:
+        """Height and width after scaling; halves round up, as in detectron2."""
+        scale = min(self.short / min(before), self.longest / max(before))
+        return _scaled(before, scale)
+
+    def __call__(self, image: AnyImage, targets: Targets | None = None) -> Prepared:
+        """(3, height, width) pixels without padding."""
+        return _fit(image, targets, self.size(_size_of(image)), self.normalise)
+
+
+@dataclass(frozen=True)
+class Letterbox:
+    """Scale so that the longest side has ``side`` pixels and pad right and bottom to a square (MAD's ViT, AiT).
+
+    Args:
+        side: pixels of the square's side.
+        normalise: mean and deviation, or None to keep values in [0, 1].
+    """
+
+    side: int = 1024
+    normalise: Normalisation | None = IMAGENET
+
+    def size(self, before: Size) -> Size:
+        """Height and width of the content."""
+        return _scaled(before, self.side / max(before))
+
+    def __call__(self, image: AnyImage, targets: Targets | None = None) -> Prepared:
+        """(3, side, side) pixels; ``size`` tells the content from the padding."""
+        fitted = _fit(image, targets, self.size(_size_of(image)), self.normalise)
+        return replace(fitted, pixels=_pad(fitted.pixels, (self.side, self.side)))
+
+
+@dataclass(frozen=True)
+class Square:
+    """Stretch to a square, whatever the aspect ratio.
+
+    Args:
+        side: pixels of the square's side.
+        normalise: mean and deviation, or None to keep values in [0, 1].
+    """
+
+    side: int
+    normalise: Normalisation | None = IMAGENET
+
+    def __call__(self, image: AnyImage, targets: Targets | None = None) -> Prepared:
+        """(3, side, side) pixels without padding."""
+        return _fit(image, targets, (self.side, self.side), self.normalise)
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Square windows side by side over an image scaled to their height; the last is flush with the right edge.
+
+    An NYUv2 image of 480 x 640 gives two windows of 480 x 480 at columns 0 and 160, as AiT evaluates depth.
+
+    Args:
+        side: pixels of a window's side.
+        normalise: mean and deviation, or None to keep values in [0, 1] (AiT's depth).
+    """
+
+    side: int = 480
+    normalise: Normalisation | None = IMAGENET
+
+    def size(self, before: Size) -> Size:
+        """Height and width of the scaled image."""
+        return self.side, _scaled(before, self.side / before[0])[1]
+
+    def starts(self, before: Size) -> list[int]:
+        """First column of every window, in pixels of the scaled image."""
+        width = self.size(before)[1]
+        last = max(width - self.side, 0)
+        return [*range(0, last, self.side), last]
+
+    def __call__(self, image: AnyImage, targets: Targets | None = None) -> list[Prepared]:
+        """One input (3, side, side) per window; a scaled image narrower than a window is padded on the right."""
+        before = _size_of(image)
+        whole = _fit(image, targets, self.size(before), self.normalise)
+        windows = []
+        for left in self.starts(before):
+            pixels = whole.pixels[:, :, left : left + self.side]
+            size = (self.side, pixels.shape[2])
+            moved = None
+            if whole.targets is not None:
+                moved = crop_targets(whole.targets, top=0, left=left, size=size)
+            windows.append(Prepared(_pad(pixels.contiguous(), (self.side, self.side)), size, moved, left))
+        return windows
+
+    def merge(self, maps: Sequence[Tensor], before: Size) -> Tensor:
+        """(side, width) map of the scaled image from one (side, side) map per window; overlaps are averaged.
+
+        Args:
+            maps: values of each window, e.g. depth, in order of the windows.
+            before: height and width of the original image.
+
+        Raises:
+            ValueError: if there is not one map per window.
+        """
+        height, width = self.size(before)
+        total = maps[0].new_zeros(height, width) if maps else torch.zeros(height, width)
+        times = torch.zeros_like(total)
+        for left, values in zip(self.starts(before), maps, strict=True):
+            right = min(left + self.side, width)
+            total[:, left:right] += values[:, : right - left]
+            times[:, left:right] += 1
+        return total / times
+
+
+@dataclass(frozen=True)
+class HorizontalFlip:
+    """Mirror left to right, always: whoever trains decides how often.
+
+    Boxes, masks, depth and keypoints follow, and keypoints change sides (a left eye is a right one in
+    the mirror). The words "left" and "right" in captions are not exchanged, so that such captions no longer fit.
+
+    Args:
+        drop_sided_captions: leave out captions that say left or right. An image whose captions are all left out counts
+            as one without captions.
+        pairs: keypoints that change places; default: COCO's when there are 17 keypoints, none otherwise.
+    """
+
+    drop_sided_captions: bool = False
+    pairs: tuple[tuple[int, int], ...] | None = None
+
+    def __call__(self, image: AnyImage, targets: Targets) -> tuple[AnyImage, Targets]:
+        """The mirrored image, of the type it had, and its targets."""
+        moved = mirror_targets(targets, self.pairs)
+        if self.drop_sided_captions and moved.captions is not None:
+            kept = [caption for caption in moved.captions if not SIDES.search(caption)]
+            moved = replace(moved, captions=kept or None)
+        return v2.horizontal_flip(image), moved
+
+
+def _scaled(size: Size, scale: float) -> Size:
+    return max(int(size[0] * scale + 0.5), 1), max(int(size[1] * scale + 0.5), 1)
+
+
+def _size_of(image: AnyImage) -> Size:
+    if isinstance(image, Image.Image):
+        return image.height, image.width
+    return image.shape[-2], image.shape[-1]
+
+
+def _fit(image: AnyImage, targets: Targets | None, size: Size, normalise: Normalisation | None) -> Prepared:
+    if targets is not None and targets.size != _size_of(image):
+        raise ValueError(f"targets are of an image of {targets.size} pixels, the image has {_size_of(image)}")
+    tensor = v2.to_image(image)  # (3, height, width) uint8
+    pixels = v2.to_dtype(v2.resize(tensor, list(size), antialias=True), torch.float32, scale=True)
+    if normalise is not None:
+        pixels = v2.normalize(pixels, mean=list(normalise.mean), std=list(normalise.std))
+    moved = None if targets is None else resize_targets(targets, size)
+    return Prepared(pixels.as_subclass(Tensor), size, moved)
+
+
+def _pad(pixels: Tensor, size: Size) -> Tensor:
+    height, width = size
+    return torch.nn.functional.pad(pixels, (0, width - pixels.shape[2], 0, height - pixels.shape[1]))

@@ -1,0 +1,260 @@
+"""Checks a data folder before hours are spent on it: every problem is listed, not only the first."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from bench.data.annotations import KINDS, annotation_path
+from bench.data.coco import CocoTables, read_coco
+from bench.data.coco_classes import COCO_CLASSES, OFFICIAL_IMAGES, OFFICIAL_PAIRS
+from bench.data.images import header_size, read_depth, read_rgb
+from bench.data.nyu_labelled import NO_SPLITS, Labelled
+from bench.data.nyuv2 import Pair, find_list, labelled_file, read_list
+from bench.data.problems import Fault, Problem, Refused, printable
+from bench.errors import UserError
+
+Level = Literal["error", "warning", "info"]
+Progress = Callable[[int, int], None]
+
+MOST_OF_A_KIND = 20
+LABELLED_PAIRS = 1449
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing found in a data folder.
+
+    Args:
+        level: ``error`` stops a run, ``warning`` makes its numbers incomparable, ``info`` is good to know.
+        file: file or folder as given; empty where it is about all of them.
+        record: record of the file, or empty.
+        message: what was found.
+        remedy: what to do, or empty.
+    """
+
+    level: Level
+    file: str
+    record: str
+    message: str
+    remedy: str
+
+
+Job = Callable[[], "list[tuple[Level, Problem]]"]
+
+
+class _Findings:
+    """Findings so far; of one kind in one folder only the first are kept, the rest is counted."""
+
+    def __init__(self) -> None:
+        self.found: list[Finding] = []
+        self._counts: Counter[tuple[Level, str]] = Counter()
+
+    def problem(self, problem: Problem) -> None:
+        """Reporter for the readers."""
+        self.add("error", problem)
+
+    def add(self, level: Level, problem: Problem) -> None:
+        """Keep a problem, or count it if many of its kind are kept."""
+        fault = problem.fault
+        self._counts[level, fault.kind] += 1
+        if self._counts[level, fault.kind] <= MOST_OF_A_KIND:
+            self._keep(level, str(problem.file), problem.record, fault.message, fault.remedy)
+
+    def note(self, level: Level, file: Path, message: str, remedy: str = "") -> None:
+        """Keep a finding about a whole file or folder."""
+        self._keep(level, str(file), "", message, remedy)
+
+    def finish(self) -> list[Finding]:
+        """All findings, with the number of those that were only counted."""
+        for (level, kind), count in self._counts.items():
+            if count > MOST_OF_A_KIND:
+                message = f"{kind}: {count - MOST_OF_A_KIND:,} more of this kind, {count:,} in all"
+                self._keep(level, "", "", message, "")
+        return self.found
+
+    def _keep(self, level: Level, *texts: str) -> None:
+        self.found.append(Finding(level, *(printable(text) for text in texts)))
+
+
+def verify(
+    coco: Path | None,
+    nyu: Path | None,
+    *,
+    splits: Sequence[str] | None = None,
+    workers: int = 2,
+    full: bool = True,
+    progress: Progress | None = None,
+) -> list[Finding]:
+    """Check a COCO and an NYUv2 folder: annotation files, every image and depth map, and the official counts.
+
+    Args:
+        coco: COCO folder, or None.
+        nyu: NYUv2 folder or labelled file, or None.
+        splits: of ``val2017``, ``train2017``, ``test``, ``train``; default: those that are there.
+        workers: threads that open images.
+        full: decode every image; else only read the size in its head.
+        progress: called with the number of images done and in all.
+
+    Returns:
+        Findings in the order they were made; without an ``error`` the folders can be used.
+
+    Raises:
+        UserError: if no folder is given or an option is not usable.
+    """
+    known = (*OFFICIAL_IMAGES, *OFFICIAL_PAIRS)
+    if coco is None and nyu is None:
+        raise UserError("no data set is given; name a COCO folder, an NYUv2 folder or both")
+    if workers < 1:
+        raise UserError(f"workers {workers}: give at least 1")
+    for split in splits or ():
+        if split not in known:
+            raise UserError(f"split {split!r} is unknown; choose from {', '.join(known)}")
+    findings = _Findings()
+    jobs: list[Job] = []
+    if coco is not None:
+        for split in _coco_splits(coco, splits):
+            jobs += _check_coco(coco, split, full, findings)
+    if nyu is not None:
+        for split in _nyu_splits(nyu, splits):
+            jobs += _check_nyu(nyu, split, full, findings)
+    _run(jobs, workers, progress, findings)
+    return findings.finish()
+
+
+def _run(jobs: Sequence[Job], workers: int, progress: Progress | None, findings: _Findings) -> None:
+    with ThreadPoolExecutor(workers) as pool:
+        for done, problems in enumerate(pool.map(lambda job: job(), jobs), start=1):
+            for level, problem in problems:
+                findings.add(level, problem)
+            if progress is not None:
+                progress(done, len(jobs))
+
+
+def _coco_splits(root: Path, splits: Sequence[str] | None) -> list[str]:
+    if splits is not None:
+        return [split for split in splits if split in OFFICIAL_IMAGES]
+    present = [s for s in OFFICIAL_IMAGES if any(annotation_path(root, kind, s).is_file() for kind in KINDS)]
+    return present or ["val2017"]
+
+
+def _check_coco(root: Path, split: str, full: bool, findings: _Findings) -> list[Job]:
+    tables = read_coco(root, split, None, findings.problem)
+    if tables is None:
+        return []
+    for kind in KINDS:
+        path = annotation_path(root, kind, split)
+        if not path.is_file():
+            findings.note("info", path, "is absent: its tasks will be off")
+    _check_categories(tables, findings)
+    for reason, count in tables.skipped.items():
+        if count:
+            findings.note("info", root / split, f"{reason}: {count:,}")
+    unlisted = len(tables.folder.plain) - sum(e.path.name in tables.folder.plain for e in tables.images.values())
+    if unlisted > 0:
+        findings.note("info", root / split, f"{unlisted:,} files are in no annotation file")
+    _count(findings, root / split, len(tables.images), OFFICIAL_IMAGES[split], "images")
+    return [_rgb_job(entry.path, f"image {i}", entry.size, full) for i, entry in tables.images.items()]
+
+
+def _check_categories(tables: CocoTables, findings: _Findings) -> None:
+    official = dict(COCO_CLASSES)
+    files = [file for kind, file in tables.files.items() if kind != "captions"]
+    for category, name in tables.categories.items():
+        if official.get(category) != name:
+            fault = Fault("unofficial category", f"{name!r} is not of COCO's 80", "fine for data of your own")
+            findings.add("warning", Problem(files[0].path, f"category {category}", fault))
+
+
+def _nyu_splits(root: Path, splits: Sequence[str] | None) -> list[str]:
+    if splits is not None:
+        return [split for split in splits if split in OFFICIAL_PAIRS]
+    present = [split for split in OFFICIAL_PAIRS if root.is_dir() and find_list(root, split) is not None]
+    return present or ["test"]
+
+
+def _check_nyu(root: Path, split: str, full: bool, findings: _Findings) -> list[Job]:
+    try:
+        labelled = labelled_file(root, split, None)
+        if labelled is not None:
+            return _check_labelled(labelled, findings)
+    except Refused as error:
+        findings.problem(error.problem)
+        return []
+    tables = read_list(root, split, None, findings.problem)
+    if tables is None:
+        return []
+    for reason, count in tables.skipped.items():
+        findings.note("info", tables.list_file, f"{reason}: {count:,}")
+    _count(findings, tables.list_file, len(tables.pairs), OFFICIAL_PAIRS[split], f"{split} pairs")
+    return [_pair_job(pair, full) for pair in tables.pairs]
+
+
+def _check_labelled(path: Path, findings: _Findings) -> list[Job]:
+    file = Labelled(path)
+    _count(findings, path, file.pairs, LABELLED_PAIRS, "labelled pairs")
+    if file.indices("test") is None:
+        findings.note("warning", path, NO_SPLITS, "put splits.mat there")
+
+    def read(index: int) -> list[tuple[Level, Problem]]:
+        try:
+            file.image(index)
+            return _depth_values(file.depth(index).max().item(), path, f"pair {index + 1}")
+        except Refused as error:
+            return [("error", error.problem)]
+
+    return [lambda index=index: read(index) for index in range(file.pairs)]  # type: ignore[misc]
+
+
+def _count(findings: _Findings, file: Path, found: int, official: int, what: str) -> None:
+    if found == official:
+        findings.note("info", file, f"all of the official {official:,} {what}")
+    else:
+        remedy = "numbers on other than the official data do not compare with published ones"
+        findings.note("warning", file, f"{found:,} of the official {official:,} {what}", remedy)
+
+
+def _rgb_job(path: Path, record: str, size: tuple[int, int] | None, full: bool) -> Job:
+    def job() -> list[tuple[Level, Problem]]:
+        try:
+            if full:
+                read_rgb(path, size=size, record=record)
+            else:
+                header_size(path, size=size, record=record)
+        except Refused as error:
+            return [("error", error.problem)]
+        return []
+
+    return job
+
+
+def _pair_job(pair: Pair, full: bool) -> Job:
+    record = f"line {pair.line}"
+
+    def job() -> list[tuple[Level, Problem]]:
+        if pair.rgb is None or pair.depth is None:
+            return []
+        problems = _rgb_job(pair.rgb, record, None, full)()
+        try:
+            size = None if problems else header_size(pair.rgb, record=record)
+            if full:
+                depth = read_depth(pair.depth, size=size, record=record)
+                problems += _depth_values(depth.max().item(), pair.depth, record)
+            else:
+                header_size(pair.depth, size=size, record=record, depth=True)
+        except Refused as error:
+            problems.append(("error", error.problem))
+        return problems
+
+    return job
+
+
+def _depth_values(most: float, path: Path, record: str) -> list[tuple[Level, Problem]]:
+    if most > 0:
+        return []
+    fault = Fault("empty depth map", "holds no depth", "check the file; it would not be scored")
+    return [("warning", Problem(path, record, fault))]
