@@ -1,0 +1,35 @@
+"""Oracle: fills each sequence with the ground truth's own tokens. Its scores are the tokens' own ceiling."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import torch
+
+from decoders.base import Request
+from tasks.sequence import Decoded, one_hot
+
+
+class Oracle:
+    """Copies ``Request.truth`` and is certain of it; no network, no evaluations."""
+
+    name: ClassVar[str] = "oracle"
+    summary: ClassVar[str] = "the ground truth's own tokens: the ceiling that the tokenisation allows"
+    needs_truth: ClassVar[bool] = True
+    needs_network: ClassVar[bool] = False
+
+    def decode(self, network: Any, memory: Any, request: Request, generators: Sequence[torch.Generator]) -> Decoded:
+        """Return the truth as tokens (B, N, L) with probability 1 each.
+
+        Raises:
+            ValueError: if the request carries no truth.
+        """
+        if request.truth is None:
+            raise ValueError(f"oracle was asked to decode {request.format.task} without ground-truth tokens")
+        return Decoded(
+            tokens=request.truth,
+            probabilities=one_hot(request.format, request.truth),
+            evaluations=0,
+            positions=0,
+        )
