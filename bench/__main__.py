@@ -1,0 +1,7 @@
+"""`python -m bench`: the same program as the `decoder-bench` script."""
+
+import sys
+
+from bench.cli import main
+
+sys.exit(main())

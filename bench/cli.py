@@ -1,0 +1,75 @@
+"""The command line: options in, one-line errors out. Heavy imports wait until a command needs them."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from bench.errors import UserError
+
+COMMANDS = {
+    "run": "run decoders on a data set: accuracy, time and a record for each",
+    "list": "decoders, tasks and presets",
+    "describe": "one decoder, task or preset in detail",
+    "verify-data": "check a COCO or NYUv2 folder before hours are spent",
+    "scenes": "render the embedded data set to a folder",
+    "vocabulary": "train a caption tokeniser, or abbreviate one to the pieces that captions use",
+    "ceilings": "what perfect tokens score: the loss of every step of tokenisation",
+    "schema": "print the JSON Schema of record.json",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; gives its exit code: 0 done, 1 faults found (``verify-data``), 2 bad input, 130 interrupted."""
+    # Spinning worker threads slow every other process on the machine down; OpenMP reads this when torch is imported.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words and words[0].startswith("-") and words[0] not in ("-h", "--help", "--version"):
+        words.insert(0, "run")  # `nox -s bench -- --decoder mad`
+    try:
+        return _dispatch(words)
+    except KeyboardInterrupt:
+        print("interrupted; the same command continues where it stopped", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        if not _is_users(error):
+            raise
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+
+
+def _dispatch(words: list[str]) -> int:
+    from bench import parsers
+
+    parser = parsers.top(COMMANDS)
+    if not words:
+        parser.print_help()
+        return 0
+    if words[0] in COMMANDS:
+        options = parsers.parse(words[0], words[1:])
+        return _runner(words[0])(options)
+    if not words[0].startswith("-"):
+        from bench.registry import unknown
+
+        raise UserError(unknown("command", words[0], list(COMMANDS)))
+    parser.parse_args(words)  # --help and --version leave here
+    return 0
+
+
+def _runner(command: str) -> Callable[[Any], int]:
+    from bench import commands
+
+    return getattr(commands, command.replace("-", "_"))  # type: ignore[no-any-return]
+
+
+def _is_users(error: Exception) -> bool:
+    """Whether an error is about what the user gave. Each room has its own class, as rooms do not import upwards."""
+    if isinstance(error, UserError):
+        return True
+    own = {("results.store", "StoreError"), ("tasks.errors", "TaskError")}
+    return any((base.__module__, base.__name__) in own for base in type(error).__mro__)

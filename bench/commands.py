@@ -1,0 +1,144 @@
+"""What each command does; names are the commands'. They return exit codes and print, everything else is elsewhere."""
+
+from __future__ import annotations
+
+import builtins
+import json
+import sys
+from pathlib import Path
+
+from bench import parsers, registry
+from bench.config import RunOptions, preset_file, preset_names
+from bench.errors import UserError
+from bench.progress import progress
+
+
+def run(options: RunOptions) -> int:
+    """Run decoders and print the table."""
+    from rich.console import Console
+
+    from bench import run as runner
+    from reports.tables import print_records
+
+    records = runner.run(options)
+    print_records(builtins.list(records.values()), Console(width=None if sys.stdout.isatty() else 110))
+    for folder in records:
+        print(f"record: {folder / 'record.json'}")
+    return 0
+
+
+def list(options: parsers.ListOptions) -> int:  # noqa: A001
+    """Print names with one line each."""
+    sections = {
+        "decoders": {
+            name: registry.load(registry.DECODERS, name).summary for name in registry.names(registry.DECODERS)
+        },
+        "tasks": {name: registry.load(registry.TASKS, name).summary for name in registry.names(registry.TASKS)},
+        "presets": {name: _header(preset_file(name))[0] for name in preset_names()},
+    }
+    for section, entries in sections.items():
+        if options.what in ("all", section):
+            print(f"{section}:")
+            for name, summary in entries.items():
+                print(f"  {name:<14}{summary}")
+    return 0
+
+
+def describe(options: parsers.DescribeOptions) -> int:
+    """Print one decoder, task or preset."""
+    decoders, tasks, presets = registry.names(registry.DECODERS), registry.names(registry.TASKS), preset_names()
+    if options.name in decoders:
+        cls = registry.load(registry.DECODERS, options.name)
+        print(f"decoder {options.name}: {cls.summary}\n")
+        print(sys.modules[cls.__module__].__doc__)
+    elif options.name in tasks:
+        from bench.describe import describe_task
+
+        print(describe_task(options.name, options.preset))
+    elif options.name in presets:
+        print(preset_file(options.name).read_text(), end="")
+    else:
+        raise UserError(registry.unknown("name", options.name, decoders + tasks + presets))
+    return 0
+
+
+def verify_data(options: parsers.VerifyOptions) -> int:
+    """Print every finding; 1 if any is an error."""
+    from bench.data.verify import verify
+
+    if options.coco is None and options.nyu is None:
+        raise UserError("verify-data: give --coco DIR, --nyu DIR or both")
+    splits = ("val2017", "train2017") if options.split == "all" else (options.split,)
+    with progress("checking") as report:
+        findings = verify(
+            options.coco,
+            options.nyu,
+            splits=splits,
+            workers=options.workers,
+            full=not options.headers_only,
+            progress=report,
+        )
+    for finding in findings:
+        print(finding)
+    errors = sum(finding.level == "error" for finding in findings)
+    print(f"{errors} errors, {sum(f.level == 'warning' for f in findings)} warnings")
+    return 1 if errors else 0
+
+
+def scenes(options: parsers.ScenesOptions) -> int:
+    """Render the embedded data set."""
+    from bench.data import scenes as embedded
+
+    splits = tuple(embedded.COUNTS) if options.split == "all" else (options.split,)
+    counts = None if options.count is None else dict.fromkeys(splits, options.count)
+    with progress("rendering") as report:
+        digest = embedded.write(options.out, splits=splits, counts=counts, seed=options.seed, progress=report)
+    print(f"{options.out}: {', '.join(splits)}, content {digest}")
+    print(f"use it with --preset embedded --coco {options.out} --nyu {options.out}")
+    return 0
+
+
+def vocabulary(options: parsers.VocabularyOptions) -> int:
+    """Train or abbreviate a caption tokeniser."""
+    from bench.data.captions import caption_texts
+    from tasks import text
+
+    captions = caption_texts(options.captions)
+    if options.abbreviate is None:
+        text.train(captions, options.out, size=options.size)
+    else:
+        text.abbreviate(options.abbreviate, captions, options.out)
+    print(f"{options.out}: {len(text.SentencePieceTokenizer(options.out))} pieces from {len(captions)} captions")
+    return 0
+
+
+def ceilings(options: parsers.CeilingsOptions) -> int:
+    """Measure what perfect tokens score and write the table."""
+    from bench.ceilings import measure_ceilings
+
+    print(measure_ceilings(coco=options.coco, nyu=options.nyu, split=options.split, out=options.out))
+    return 0
+
+
+def schema(options: parsers.SchemaOptions) -> int:
+    """Print or write the JSON Schema of a record."""
+    from results.record import json_schema
+    from results.store import write_atomically
+
+    text = json.dumps(json_schema(), indent=2) + "\n"
+    if options.out is None:
+        print(text, end="")
+    else:
+        write_atomically(options.out, text.encode())
+        print(options.out)
+    return 0
+
+
+def _header(preset: Path) -> builtins.list[str]:
+    """Comment lines at the top of a preset."""
+    lines: builtins.list[str] = []
+    for line in preset.read_text().splitlines():
+        if not line.startswith("#"):
+            break
+        lines.append(line.removeprefix("#").strip())
+    return lines or [""]

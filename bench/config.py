@@ -1,0 +1,149 @@
+"""Options of a run: one typed configuration, filled from preset, YAML file and command line, later ones winning."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import yaml
+
+from bench.errors import UserError
+from bench.registry import unknown
+from tasks.vocabulary import Sizes
+
+PRESETS = Path(__file__).parent / "presets"
+
+
+@dataclass(frozen=True)
+class ImageOptions:
+    """How an image becomes the network's input.
+
+    Args:
+        transform: ``shortest_side`` (short, longest), or ``letterbox`` (padded), ``square``, ``windows`` (side).
+        short: pixels of the shortest side after ``shortest_side``.
+        longest: most pixels of the longest side after ``shortest_side``.
+        side: pixels of the side for the other transforms.
+    """
+
+    transform: Literal["shortest_side", "letterbox", "square", "windows"] = "shortest_side"
+    short: int = 800
+    longest: int = 1333
+    side: int = 1024
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """Options of ``run``.
+
+    Args:
+        decoder: decoder strategies, separated by commas; ``list`` shows them.
+        preset: named starting point of all options; default: ``embedded`` without data, ``paper`` with.
+        coco: COCO 2017 folder (``annotations/``, ``val2017/``); no data option means the embedded scenes.
+        nyu: NYUv2 folder (list file, images, 16-bit depth) or labelled ``.mat`` file.
+        nyu_list: list file, if it has an unusual name.
+        split: COCO split; NYUv2 uses its test list with ``val2017`` and its train list with ``train2017``.
+        tasks: tasks to run, separated by commas; default: all that the data allows.
+        limit: first N images of each data set.
+        out: folder for the results; default: ``results/runs/<data>-<split>``.
+        seed: seed of every random choice.
+        batch: images decoded together.
+        reading: where in its bin a coordinate is read: ``centre``, or ``edge`` as MAD's release.
+        tokenizer: SentencePiece ``.model`` for captions; default: the preset's, else trained on the folder's captions.
+        caption_tokenizer: tokeniser of the caption metrics; ``auto`` takes ``ptb`` if Java is there.
+        threads: CPU threads of the network; 0 leaves the choice to torch.
+        fresh: discard an unfinished run instead of continuing it.
+        sizes: sizes of the token sequences.
+        image: how an image becomes the network's input.
+    """
+
+    decoder: str
+    preset: str | None = None
+    coco: Path | None = None
+    nyu: Path | None = None
+    nyu_list: Path | None = None
+    split: Literal["val2017", "train2017"] = "val2017"
+    tasks: str | None = None
+    limit: int | None = None
+    out: Path | None = None
+    seed: int = 0
+    batch: int = 1
+    reading: Literal["centre", "edge"] = "centre"
+    tokenizer: Path | None = None
+    caption_tokenizer: Literal["auto", "ptb", "python"] = "auto"
+    threads: int = 1
+    fresh: bool = False
+    sizes: Sizes = field(default_factory=Sizes)
+    image: ImageOptions = field(default_factory=ImageOptions)
+
+    def __post_init__(self) -> None:
+        if self.limit is not None and self.limit < 1:
+            raise UserError(
+                f"--limit {self.limit}: nothing to evaluate; give at least 1, or leave it out for all images"
+            )
+        if self.batch < 1:
+            raise UserError(f"--batch {self.batch}: give at least 1")
+        if self.threads < 0:
+            raise UserError(f"--threads {self.threads}: give 0 (torch's choice) or more")
+
+    def decoders(self) -> list[str]:
+        """Names given with ``--decoder``."""
+        found = [name.strip() for name in self.decoder.split(",") if name.strip()]
+        if not found:
+            raise UserError("--decoder names no decoder; `list` shows them")
+        if len(found) != len(set(found)):
+            raise UserError(f"--decoder {self.decoder}: a decoder is named twice")
+        return found
+
+
+def preset_names() -> list[str]:
+    """Names of the presets that ship with the package."""
+    return sorted(path.stem for path in PRESETS.glob("*.yaml"))
+
+
+def preset_file(name: str) -> Path:
+    """Path of a preset.
+
+    Raises:
+        UserError: if there is none of that name.
+    """
+    if name not in preset_names():
+        raise UserError(unknown("preset", name, preset_names()))
+    return PRESETS / f"{name}.yaml"
+
+
+def choose_preset(arguments: list[str]) -> str:
+    """The preset that a command line asks for, itself or through its YAML file, read before the options are parsed.
+
+    Precedence is command line over YAML file over preset, so the preset must be known first.
+    """
+    given = {name: _value_of(arguments, f"--{name}") for name in ("preset", "config", "coco", "nyu")}
+    if given["config"] and Path(given["config"]).is_file():
+        try:
+            content = yaml.safe_load(Path(given["config"]).read_text()) or {}
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise UserError(f"{given['config']}: not a YAML file ({' '.join(str(error).split())})") from None
+        if not isinstance(content, dict):
+            raise UserError(f"{given['config']}: expected options as `name: value`, got a {type(content).__name__}")
+        given = {name: value or content.get(name) for name, value in given.items()}
+    if given["preset"]:
+        return str(given["preset"])
+    return "paper" if given["coco"] or given["nyu"] else "embedded"
+
+
+def _value_of(arguments: list[str], option: str) -> str | None:
+    for position, argument in enumerate(arguments):
+        if argument.startswith(f"{option}="):
+            return argument.partition("=")[2]
+        if argument == option and position + 1 < len(arguments):
+            return arguments[position + 1]
+    return None
+
+
+def cache_folder() -> Path:
+    """Folder for what can be made again (embedded scenes, trained tokenisers); ``DECODER_BENCH_CACHE`` overrides it."""
+    import platformdirs
+
+    override = os.environ.get("DECODER_BENCH_CACHE")
+    return Path(override) if override else platformdirs.user_cache_path("decoder-bench")

@@ -1,0 +1,223 @@
+"""Parsers of the commands, made from typed option classes."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+from jsonargparse import ArgumentError, ArgumentParser
+
+from bench.config import RunOptions, choose_preset, preset_file
+from bench.errors import UserError
+
+
+@dataclass(frozen=True)
+class ListOptions:
+    """Options of ``list``.
+
+    Args:
+        what: list only these.
+    """
+
+    what: Literal["all", "decoders", "tasks", "presets"] = "all"
+
+
+@dataclass(frozen=True)
+class DescribeOptions:
+    """Options of ``describe``.
+
+    Args:
+        name: a decoder, task or preset.
+        preset: preset whose sizes a task is described with.
+    """
+
+    name: str
+    preset: str = "paper"
+
+
+@dataclass(frozen=True)
+class VerifyOptions:
+    """Options of ``verify-data``.
+
+    Args:
+        coco: COCO 2017 folder.
+        nyu: NYUv2 folder or labelled ``.mat`` file.
+        split: which split; ``all`` takes those that are there.
+        workers: threads that decode images.
+        headers_only: read sizes only, do not decode images (much faster, misses truncated files).
+    """
+
+    coco: Path | None = None
+    nyu: Path | None = None
+    split: Literal["val2017", "train2017", "all"] = "all"
+    workers: int = 2
+    headers_only: bool = False
+
+
+@dataclass(frozen=True)
+class ScenesOptions:
+    """Options of ``scenes``.
+
+    Args:
+        out: folder to write; it is a COCO root and a NYUv2 root at once.
+        split: which split to render.
+        count: images; default: 300 for val2017, 16,000 for train2017.
+        seed: seed of the scenes.
+    """
+
+    out: Path
+    split: Literal["val2017", "train2017", "all"] = "val2017"
+    count: int | None = None
+    seed: int = 2017
+
+
+@dataclass(frozen=True)
+class VocabularyOptions:
+    """Options of ``vocabulary``.
+
+    Args:
+        captions: COCO caption file (JSON), or a text file with one caption a line.
+        out: ``.model`` file to write.
+        size: most pieces of a newly trained model.
+        abbreviate: existing ``.model`` to cut down to the pieces that the captions use, instead of training.
+    """
+
+    captions: Path
+    out: Path
+    size: int = 11421
+    abbreviate: Path | None = None
+
+
+@dataclass(frozen=True)
+class CeilingsOptions:
+    """Options of ``ceilings``.
+
+    Args:
+        coco: COCO 2017 folder.
+        nyu: NYUv2 folder.
+        out: folder for ``ceilings.md`` and ``ceilings.json``.
+        split: COCO split.
+    """
+
+    coco: Path | None = None
+    nyu: Path | None = None
+    out: Path = Path("results")
+    split: Literal["val2017", "train2017"] = "val2017"
+
+
+@dataclass(frozen=True)
+class SchemaOptions:
+    """Options of ``schema``.
+
+    Args:
+        out: file to write instead of printing.
+    """
+
+    out: Path | None = None
+
+
+OPTIONS: dict[str, type] = {
+    "list": ListOptions,
+    "describe": DescribeOptions,
+    "verify-data": VerifyOptions,
+    "scenes": ScenesOptions,
+    "vocabulary": VocabularyOptions,
+    "ceilings": CeilingsOptions,
+    "schema": SchemaOptions,
+}
+POSITIONAL = {"list": "what", "describe": "name"}
+
+
+def top(commands: Mapping[str, str]) -> argparse.ArgumentParser:
+    """The parser behind ``--help``; a command's own options are shown by ``COMMAND --help``."""
+    width = max(map(len, commands))
+    lines = [f"  {name:<{width}}  {text}" for name, text in commands.items()]
+    parser = argparse.ArgumentParser(
+        prog="decoder-bench",
+        usage="decoder-bench COMMAND [options]   (without COMMAND: run)",
+        description="How should an image's token sequence be decoded? One backbone, five tasks, accuracy and time.",
+        epilog="commands:\n" + "\n".join(lines) + "\n\n`decoder-bench COMMAND --help` shows the options of one.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"decoder-bench {_own_version()}")
+    return parser
+
+
+def parse(command: str, words: list[str]) -> Any:
+    """Typed options of a command from its words."""
+    if command == "run":
+        return parse_run(words)
+    parser = ArgumentParser(prog=f"decoder-bench {command}", exit_on_error=False)
+    positional = POSITIONAL.get(command)
+    if positional and words and not words[0].startswith("-"):
+        words = [f"--{positional}={words[0]}", *words[1:]]
+    parser.add_class_arguments(OPTIONS[command], nested_key=None, as_group=False)
+    return _typed(parser, words, OPTIONS[command])
+
+
+def parse_run(words: list[str]) -> RunOptions:
+    """Options of ``run``: command line over YAML file (``--config``) over preset (``--preset``)."""
+    preset = choose_preset(words)
+    parser = ArgumentParser(
+        prog="decoder-bench run",
+        description="Run decoders on a data set: a table, and a record for each.",
+        default_config_files=[str(preset_file(preset))],
+        exit_on_error=False,
+    )
+    parser.add_argument("--config", action="config", help="YAML file with options")
+    parser.add_class_arguments(RunOptions, nested_key=None, as_group=False)
+    parser.set_defaults(preset=preset)
+    options: RunOptions = _typed(parser, words, RunOptions)
+    return options
+
+
+def _typed(parser: ArgumentParser, words: list[str], options: Callable[..., Any]) -> Any:
+    try:
+        parsed = parser.parse_args(_normalised(words, parser))
+        made = parser.instantiate(parsed)
+        values = {key: value for key, value in vars(made).items() if key not in ("config", "__default_config__")}
+        return options(**values)
+    except (ArgumentError, ValueError) as error:
+        raise UserError(f"{_one_line(str(error))}; see `{parser.prog} --help`") from None
+
+
+def _normalised(words: list[str], parser: ArgumentParser) -> list[str]:
+    """Accept ``--headers-only`` for ``--headers_only``, and a bare ``--fresh`` for ``--fresh true``."""
+    flags = {
+        option
+        for action in parser._actions
+        for option in action.option_strings
+        if getattr(action, "_typehint", None) is bool
+    }
+    out = []
+    for position, word in enumerate(words):
+        name, equals, value = word.partition("=")
+        if name.startswith("--"):
+            name = "--" + name[2:].replace("-", "_")
+            following = words[position + 1] if position + 1 < len(words) else "--"
+            if name in flags and not equals and following.startswith("--"):
+                equals, value = "=", "true"
+            out.append(name + equals + value)
+        else:
+            out.append(word)
+    return out
+
+
+def _one_line(message: str) -> str:
+    """The parser's answer in one line: option, value given, types expected."""
+    text = " ".join(message.split())
+    key = re.search(r'[Pp]arser key "([^"]+)"', text)
+    given = re.findall(r"Given value: (\S+)", text)
+    expected = [name for name in re.findall(r"Expected an? <class '(\w+)'>", text) if name != "NoneType"]
+    if key and given and expected:
+        return f"--{key[1]} {given[-1]}: expected {' or '.join(dict.fromkeys(expected))}"
+    return re.sub(r'^[Pp]arser key "([^"]+)":', r"--\1:", text).replace("a typing.Literal", "one of ")
+
+
+def _own_version() -> str:
+    return version("decoder-bench")

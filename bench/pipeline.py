@@ -1,0 +1,134 @@
+"""One batch of images through every task: prompt, decode, interpret, each step timed under one name."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+from decoders.base import Decoder, Request
+from tasks.base import Task
+from tasks.sequence import Encoded, stack_prompts
+from tasks.targets import Context, Targets
+
+
+@dataclass
+class Outcome:
+    """What one image gave.
+
+    Args:
+        predictions: task to prediction.
+        milliseconds: phase to milliseconds.
+        work: task to (network evaluations, positions, sequences).
+    """
+
+    predictions: dict[str, Any] = field(default_factory=dict)
+    milliseconds: dict[str, float] = field(default_factory=dict)
+    work: dict[str, tuple[int, int, int]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Item:
+    """One image and what is known of it.
+
+    Args:
+        image_id: id that seeds the image's random choices.
+        image: decoded RGB image.
+        targets: annotations; only strategies that need the truth get to see them.
+    """
+
+    image_id: int
+    image: Any
+    targets: Targets
+
+
+class Pipeline:
+    """Runs one decoder.
+
+    Args:
+        decoder: the strategy.
+        tasks: tasks in an order in which each comes behind those it depends on.
+        transform: image to network input.
+        fill: id that pads prompts of images with fewer sequences.
+        seed: every image draws from its own stream of this seed, so batches and resumed runs change nothing.
+    """
+
+    def __init__(
+        self, *, decoder: Decoder, tasks: Sequence[Task], transform: Callable[[Any], Any], fill: int, seed: int
+    ) -> None:
+        self.decoder = decoder
+        self.tasks = tasks
+        self.transform = transform
+        self.fill = fill
+        self.seed = seed
+
+    @torch.inference_mode()
+    def predict(self, items: Sequence[Item]) -> list[Outcome]:
+        """Outcomes of a batch whose images carry the same kinds of annotation; its time is shared equally."""
+        clock = Clock(share=len(items))
+        outcomes = [Outcome() for _ in items]
+        with clock.phase("preprocess"):
+            for item in items:
+                self.transform(item.image)
+        for task in self.tasks:
+            if task.annotated(items[0].targets):
+                self._decode(task, items, outcomes, clock)
+        clock.milliseconds["total"] = sum(clock.milliseconds.values())
+        for outcome in outcomes:
+            outcome.milliseconds = dict(clock.milliseconds)
+        return outcomes
+
+    def _decode(self, task: Task, items: Sequence[Item], outcomes: list[Outcome], clock: Clock) -> None:
+        truths = [task.encode(item.targets) for item in items] if self.decoder.needs_truth else None
+        with clock.phase(f"decode.{task.name}"):
+            contexts = [
+                Context(size=i.targets.size, earlier=o.predictions) for i, o in zip(items, outcomes, strict=True)
+            ]
+            prompts = [task.prompt(context) for context in contexts]
+            request = self._request(task, prompts, contexts, truths)
+            generators = [image_generator(self.seed, item.image_id, task.name) for item in items]
+            decoded = self.decoder.decode(None, None, request, generators)
+        with clock.phase(f"interpret.{task.name}"):
+            for row, (context, outcome) in enumerate(zip(contexts, outcomes, strict=True)):
+                outcome.predictions[task.name] = task.interpret(decoded.image(row, len(prompts[row])), context)
+        for row, outcome in enumerate(outcomes):
+            outcome.work[task.name] = (decoded.evaluations, decoded.positions // len(items), len(prompts[row]))
+
+    def _request(
+        self, task: Task, prompts: Sequence[torch.Tensor], contexts: Sequence[Context], truths: list[Encoded] | None
+    ) -> Request:
+        stacked, valid = stack_prompts(prompts, self.fill)
+        truth = None
+        if truths is not None:
+            rows = [encoded.rows(task.origin(c)).tokens for encoded, c in zip(truths, contexts, strict=True)]
+            legal = int(task.format.ids[0])  # rows that pad the batch hold some id of the task's vocabulary
+            truth, _ = stack_prompts(rows, legal)
+        return Request(format=task.format, prompts=stacked, valid=valid, truth=truth)
+
+
+class Clock:
+    """Sums wall-clock time per phase; milliseconds per image of a batch of ``share``."""
+
+    def __init__(self, *, share: int) -> None:
+        self.share = share
+        self.milliseconds: dict[str, float] = {}
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Time the block and add it to ``name``."""
+        start = time.perf_counter()
+        yield
+        passed = (time.perf_counter() - start) * 1000 / self.share
+        self.milliseconds[name] = self.milliseconds.get(name, 0.0) + passed
+
+
+def image_generator(seed: int, image_id: int, task: str) -> torch.Generator:
+    """The random stream of one image and task, whatever batch or process it is decoded in."""
+    words = [seed, image_id % 2**63, *task.encode()]
+    state = np.random.SeedSequence(words).generate_state(1, np.uint64)[0]
+    return torch.Generator().manual_seed(int(state >> np.uint64(1)))

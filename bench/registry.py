@@ -1,0 +1,64 @@
+"""Decoders and tasks by name, from the entry points of every installed package, ours and third parties' alike."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from bench.errors import UserError
+
+DECODERS = "decoder_bench.decoders"
+TASKS = "decoder_bench.tasks"
+
+
+def names(group: str) -> list[str]:
+    """Names registered in a group, ours first, each part in alphabetical order."""
+    return list(_points(group))
+
+
+def load(group: str, name: str) -> Any:
+    """The class behind a name.
+
+    Raises:
+        UserError: if the name is unknown, or the package that registered it cannot be imported.
+    """
+    kind = group.rsplit(".", 1)[1].removesuffix("s")
+    points = _points(group)
+    if name not in points:
+        raise UserError(unknown(kind, name, list(points)))
+    try:
+        return points[name].load()
+    except (ImportError, AttributeError) as error:
+        raise UserError(
+            f"{kind} {name!r} is registered as {points[name].value} but cannot be loaded ({error}); "
+            "reinstall its package"
+        ) from error
+
+
+def unknown(kind: str, name: str, known: list[str]) -> str:
+    """Message for a name that is not known: the nearest one first, then all."""
+    near = get_close_matches(name, known, n=1, cutoff=0.5)
+    hint = f" (did you mean {near[0]!r}?)" if near else ""
+    return f"unknown {kind} {name!r}{hint}; known: {', '.join(known) or 'none'}"
+
+
+def _points(group: str) -> dict[str, EntryPoint]:
+    found = list(entry_points(group=group))
+    if not found:
+        raise UserError(f"no {group} are registered; install the project first: pip install -e .")
+    own = sorted((point for point in found if _is_ours(point)), key=lambda point: point.name)
+    others = sorted((point for point in found if not _is_ours(point)), key=lambda point: point.name)
+    points: dict[str, EntryPoint] = {}
+    for point in own + others:
+        if point.name in points and points[point.name].value != point.value:
+            raise UserError(
+                f"two packages register {point.name!r} in {group}: {points[point.name].value} and {point.value}; "
+                "uninstall one of them"
+            )
+        points[point.name] = point
+    return points
+
+
+def _is_ours(point: EntryPoint) -> bool:
+    return point.dist is not None and point.dist.name == "decoder-bench"

@@ -1,0 +1,193 @@
+"""The parts of a run, put together from its options: data set, caption tokeniser, vocabulary, tasks and metrics."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench import registry
+from bench.config import PRESETS, RunOptions, cache_folder
+from bench.data.annotations import KINDS
+from bench.data.captions import folder_captions
+from bench.data.coco import Coco
+from bench.data.coco_classes import COCO_CLASSES
+from bench.data.dataset import Dataset
+from bench.data.nyuv2 import Nyu
+from bench.errors import UserError
+from tasks import text
+from tasks.base import Metric, MetricParts, Task, TaskParts
+from tasks.text import Tokenizer
+from tasks.vocabulary import Sizes, Vocabulary
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Suite:
+    """What decoders are run on.
+
+    Args:
+        dataset: images with their annotations.
+        tasks: tasks that run, each behind those it depends on.
+        metrics: one per task.
+        off: tasks that do not run, each with the reason.
+        vocabulary: ids of all tokens.
+        data: what the record says of the data, the tokeniser included.
+    """
+
+    dataset: Dataset
+    tasks: Sequence[Task]
+    metrics: dict[str, Metric]
+    off: dict[str, str]
+    vocabulary: Vocabulary
+    data: dict[str, Any]
+
+
+def build_suite(options: RunOptions, *, progress: Progress | None = None) -> Suite:
+    """Open the data and make everything that depends on it.
+
+    Raises:
+        UserError: if data, options or their combination cannot be used.
+    """
+    classes = task_classes(options.tasks)
+    dataset = open_dataset(options, progress=progress)
+    off = _switched_off(classes, dataset)
+    running = [cls for name, cls in classes.items() if name not in off]
+    if not running:
+        raise UserError("no task is left to run: " + "; ".join(f"{name}: {why}" for name, why in off.items()))
+    captioned = dataset.coco if "captions" in {cls.kind for cls in running} else None
+    tokenizer, told = (None, None) if captioned is None else _tokenizer(options, captioned)
+    vocabulary, tasks = make_tasks(
+        running,
+        sizes=options.sizes,
+        class_names=dataset.class_names,
+        tokenizer=tokenizer,
+        reading=options.reading,
+    )
+    return Suite(
+        dataset=dataset,
+        tasks=tasks,
+        metrics={task.name: task.metric(_metric_parts(task.kind, dataset, options)) for task in tasks},
+        off=off,
+        vocabulary=vocabulary,
+        data=dataset.summary() | ({"tokenizer": told} if told else {}),
+    )
+
+
+def make_tasks(
+    classes: Sequence[Any],
+    *,
+    sizes: Sizes,
+    class_names: Sequence[str],
+    tokenizer: Tokenizer | None,
+    reading: str = "centre",
+) -> tuple[Vocabulary, list[Task]]:
+    """Tasks and the vocabulary they share.
+
+    Tasks of other packages may bring id ranges (``ranges(sizes)``). Those of all installed tasks are appended in order
+    of task name, whichever of them run, so that ids do not depend on the choice of tasks.
+    """
+    extra: dict[str, int] = {}
+    for name in sorted(registry.names(registry.TASKS)):
+        extra |= getattr(registry.load(registry.TASKS, name), "ranges", lambda sizes: {})(sizes)
+    vocabulary = Vocabulary(sizes, words=None if tokenizer is None else len(tokenizer), extra=extra)
+    parts = TaskParts(vocabulary=vocabulary, sizes=sizes, class_names=class_names, tokenizer=tokenizer, reading=reading)
+    return vocabulary, [cls(parts) for cls in classes]
+
+
+def open_dataset(options: RunOptions, *, progress: Progress | None = None) -> Dataset:
+    """The data folders that the options name, or the embedded scenes where they name none."""
+    coco_root, nyu_root = options.coco, options.nyu
+    if coco_root is None and nyu_root is None:
+        from bench.data import scenes
+
+        coco_root = nyu_root = scenes.cached(splits=(options.split,), cache=cache_folder(), progress=progress)
+    coco = nyu = None
+    if coco_root is not None:
+        official = COCO_CLASSES if options.sizes.classes == len(COCO_CLASSES) else None
+        coco = Coco(coco_root, split=options.split, classes=official)
+        if coco.category_ids and len(coco.category_ids) > options.sizes.classes:
+            raise UserError(
+                f"{coco_root.name}: has {len(coco.category_ids)} categories, preset {options.preset!r} "
+                f"{options.sizes.classes} classes; choose another --preset or give --sizes.classes"
+            )
+    if nyu_root is not None:
+        nyu = Nyu(nyu_root, split="test" if options.split == "val2017" else "train", list_file=options.nyu_list)
+    return Dataset(coco=coco, nyu=nyu, limit=options.limit)
+
+
+def task_classes(given: str | None) -> dict[str, Any]:
+    """Classes of the named tasks (comma-separated, None for all) and of those they depend on, dependencies first."""
+    known = registry.names(registry.TASKS)
+    wanted = known if given is None else [name.strip() for name in given.split(",") if name.strip()]
+    ordered: dict[str, Any] = {}
+
+    def add(name: str) -> None:
+        if name not in ordered:
+            cls = registry.load(registry.TASKS, name)
+            for earlier in cls.after:
+                add(earlier)
+            ordered[name] = cls
+
+    for name in wanted:
+        add(name)
+    if not ordered:
+        raise UserError(f"--tasks {given}: names no task; known: {', '.join(known)}")
+    return ordered
+
+
+def _switched_off(classes: dict[str, Any], dataset: Dataset) -> dict[str, str]:
+    off: dict[str, str] = {}
+    for name, cls in classes.items():
+        missing = [earlier for earlier in cls.after if earlier in off]
+        if cls.kind in dataset.absent:
+            off[name] = dataset.absent[cls.kind]
+        elif missing:
+            off[name] = f"needs {missing[0]}, which is off"
+        elif cls.kind == "person_keypoints" and "person" not in dataset.class_names:
+            off[name] = "the annotations have no category 'person'"
+    return off
+
+
+def _metric_parts(kind: str, dataset: Dataset, options: RunOptions) -> MetricParts:
+    if dataset.coco is None or kind not in KINDS:
+        return MetricParts()
+    return MetricParts(
+        ground_truth=dataset.coco.ground_truth(kind) if kind != "captions" else None,
+        category_ids=dataset.coco.category_ids,
+        references=dataset.coco.references() if kind == "captions" else None,
+        caption_tokenizer=options.caption_tokenizer,
+    )
+
+
+def _tokenizer(options: RunOptions, coco: Coco) -> tuple[text.SentencePieceTokenizer, dict[str, Any]]:
+    """The caption tokeniser and what the record says of it: given, shipped with the preset, or trained and cached."""
+    shipped = PRESETS / f"{options.preset}.model"
+    if options.tokenizer is not None:
+        path, source = options.tokenizer, options.tokenizer.name
+    elif shipped.exists():
+        path, source = shipped, f"preset {options.preset}"
+    else:
+        path, source = _trained(coco, options)
+    tokenizer = text.SentencePieceTokenizer(path)
+    if len(tokenizer) > options.sizes.words:
+        raise UserError(
+            f"{path.name}: {len(tokenizer)} pieces, preset {options.preset!r} has room for "
+            f"{options.sizes.words}; "
+            "give --sizes.words or abbreviate the model with `vocabulary --abbreviate`"
+        )
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    return tokenizer, {"source": source, "pieces": len(tokenizer), "hash": digest}
+
+
+def _trained(coco: Coco, options: RunOptions) -> tuple[Path, str]:
+    captions, files = folder_captions(coco.root)
+    digest = hashlib.sha256("\n".join([text.METHOD, str(options.sizes.words), *captions]).encode()).hexdigest()[:16]
+    path = cache_folder() / "tokenizers" / f"{digest}.model"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        text.train(captions, path, size=options.sizes.words)
+    return path, f"trained on {' and '.join(files)}"

@@ -1,0 +1,77 @@
+"""A complete third-party task: how many objects are in the image? One token, with an id range of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from tasks.base import MetricParts, TaskParts
+from tasks.sequence import Decoded, Encoded, SequenceFormat, Slot
+from tasks.targets import Context, Targets
+from tasks.vocabulary import Sizes
+
+MOST = 20
+
+
+class Counting:
+    """A prompt of one token, a target of one token: ``count[n]`` says n objects, the last one says MOST or more."""
+
+    name: ClassVar[str] = "counting"
+    summary: ClassVar[str] = "number of objects, one token"
+    kind: ClassVar[str] = "instances"
+    after: ClassVar[tuple[str, ...]] = ()
+    headline: ClassVar[tuple[str, ...]] = ("mae",)
+
+    @staticmethod
+    def ranges(sizes: Sizes) -> Mapping[str, int]:
+        """Id ranges that this task adds to the shared vocabulary."""
+        return {"count_prompt": 1, "count": MOST + 1}
+
+    def __init__(self, parts: TaskParts) -> None:
+        self._counts = parts.vocabulary["count"]
+        self._prompt = torch.tensor([[parts.vocabulary.id("count_prompt")]])  # (1, P)
+        self.format = SequenceFormat(task=self.name, prompt_length=1, slots=(Slot((self._counts,)),), groups=1)
+
+    def annotated(self, targets: Targets) -> bool:
+        """Whether objects are annotated."""
+        return targets.instances is not None
+
+    def encode(self, targets: Targets, generator: torch.Generator | None = None) -> Encoded:
+        """Tokens and weights (1, 1), prompts (1, 1)."""
+        count = min(MOST, len(targets.instances or ()))
+        return Encoded(torch.tensor([[self._counts.start + count]]), torch.ones(1, 1), self._prompt)
+
+    def prompt(self, context: Context) -> Tensor:
+        """(1, 1) int64."""
+        return self._prompt
+
+    def interpret(self, decoded: Decoded, context: Context) -> int:
+        """The count."""
+        return int(decoded.tokens[0, 0]) - self._counts.start
+
+    def origin(self, context: Context) -> Tensor:
+        """(1,) int64: the only sequence."""
+        return torch.zeros(1, dtype=torch.int64)
+
+    def metric(self, parts: MetricParts) -> CountingError:
+        """Mean absolute error."""
+        return CountingError()
+
+
+class CountingError:
+    """Keeps the absolute error of every image."""
+
+    def observe(self, image_id: int, prediction: int, targets: Targets) -> int:
+        """Absolute error of one image."""
+        return abs(prediction - len(targets.instances or ()))
+
+    def summarise(self, records: Mapping[int, Any]) -> dict[str, float | None]:
+        """Mean over images."""
+        return {"mae": sum(records.values()) / len(records) if records else None}
+
+    def notes(self) -> dict[str, str]:
+        """Nothing to add."""
+        return {}

@@ -1,0 +1,98 @@
+"""Tables of records for the terminal: one line a decoder, five tasks and time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from results.record import Record
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+# Task, metric, heading, factor: fractions are shown times 100, depth in metres.
+COLUMNS = (
+    ("detection", "AP", "box AP", 100),
+    ("segmentation", "AP", "mask AP", 100),
+    ("keypoints", "AP", "kpt AP", 100),
+    ("captioning", "BLEU-4", "BLEU-4", 100),
+    ("captioning", "CIDEr", "CIDEr", 100),
+    ("depth", "rmse", "RMSE m", 1),
+    ("depth", "delta1", "δ1", 100),
+)
+
+
+def print_records(records: Sequence[Record], console: Console) -> None:
+    """Print a table; records whose captions were tokenised differently never share one."""
+    for _, group in groupby(sorted(records, key=_caption_tokenizer), key=_caption_tokenizer):
+        together = list(group)
+        console.print(records_table(together))
+        for line in remarks(together):
+            console.print(line, highlight=False, markup=False)
+
+
+def records_table(records: Sequence[Record]) -> Table:
+    """A rich table of records made on the same data.
+
+    Raises:
+        ValueError: if the caption metrics come from different tokenisers.
+    """
+    from rich import box
+    from rich.table import Table
+
+    if len({_caption_tokenizer(record) for record in records}) > 1:
+        raise ValueError("caption metrics of different tokenisers cannot share a table")
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        collapse_padding=True,
+        title=_title(records[0]),
+        title_justify="left",
+        title_style="bold",
+    )
+    table.add_column("decoder", no_wrap=True)
+    for _, _, heading, _ in COLUMNS:
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("ms/image", justify="right", no_wrap=True)
+    for record in records:
+        cells = [cell(record, task, metric, factor) for task, metric, _, factor in COLUMNS]
+        table.add_row(record.decoder, *cells, f"{record.latency.total.mean_ms:.1f}")
+    return table
+
+
+def cell(record: Record, task: str, metric: str, factor: float) -> str:
+    """One value: ``off`` where the task did not run, ``–`` where the metric is not defined."""
+    if task not in record.metrics:
+        return "off"
+    value = record.metrics[task].get(metric)
+    if value is None:
+        return "–"
+    return f"{value * factor:.1f}" if factor == 100 else f"{value:.3f}"
+
+
+def remarks(records: Sequence[Record]) -> list[str]:
+    """What a reader must know beside the numbers: tasks that are off, how metrics came about, interruptions."""
+    lines = []
+    first = records[0]
+    lines += [f"{task} is off: {why}" for task, why in first.off.items()]
+    for task, notes in first.notes.items():
+        # An optional metric that is not in the record needs no remark here; the record has it.
+        shown = {key: text for key, text in notes.items() if not key.isupper() or key in first.metrics[task]}
+        lines += [f"{task}: {key}: {text}" for key, text in shown.items()]
+    for record in records:
+        if record.latency.sittings > 1:
+            lines.append(
+                f"{record.decoder}: time measured in {record.latency.sittings} sittings (interrupted and resumed)"
+            )
+    return lines
+
+
+def _title(record: Record) -> str:
+    seed, batch = f"seed {record.seed}", f"batch {record.latency.batch}"
+    return f"{record.images} images, preset {record.preset}, {batch}, {seed} (metrics × 100, depth in metres)"
+
+
+def _caption_tokenizer(record: Record) -> str:
+    return record.notes.get("captioning", {}).get("tokenizer", "")

@@ -1,0 +1,73 @@
+"""Command line over YAML file over preset, and errors in one line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bench.config import PRESETS, choose_preset, preset_names
+from bench.errors import UserError
+from bench.parsers import parse, parse_run
+
+
+def test_presets_follow_the_data() -> None:
+    assert parse_run(["--decoder", "oracle"]).preset == "embedded"
+    assert parse_run(["--decoder", "oracle", "--nyu", "x"]).preset == "paper"
+    assert parse_run(["--decoder", "oracle", "--coco", "x", "--preset", "embedded"]).sizes.slots == 12
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_every_preset_parses_and_says_its_command_first(name: str) -> None:
+    assert parse_run(["--decoder", "oracle", "--preset", name]).preset == name
+    assert "# Command:" in (PRESETS / f"{name}.yaml").read_text()
+
+
+def test_command_line_over_file_over_preset(tmp_path: Path) -> None:
+    file = tmp_path / "run.yaml"
+    file.write_text("preset: paper\nseed: 5\nsizes:\n  mask_size: 14\n  bins: 250\n")
+    options = parse_run(["--config", str(file), "--decoder", "oracle", "--sizes.bins", "1000"])
+    assert (options.preset, options.seed) == ("paper", 5)
+    assert (options.sizes.bins, options.sizes.mask_size, options.sizes.slots) == (1000, 14, 100)
+
+
+def test_print_config_shows_the_merge(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parse_run(["--decoder", "oracle", "--sizes.mask_size", "20", "--print_config"])
+    shown = capsys.readouterr().out
+    assert "mask_size: 20" in shown
+    assert "slots: 12" in shown
+
+
+def test_flags_and_dashes() -> None:
+    assert parse_run(["--fresh", "--decoder", "oracle"]).fresh
+    assert parse_run(["--decoder=oracle", "--caption-tokenizer", "python"]).caption_tokenizer == "python"
+    assert parse("verify-data", ["--coco", "x", "--headers-only"]).headers_only
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--limit", "0"], "--limit 0: nothing to evaluate"),
+        (["--limit", "x"], "--limit x: expected int"),
+        (["--batch", "0"], "--batch 0"),
+        (["--sizes.bins", "0"], "sizes.bins is 0"),
+        (["--sizes.min_depth", "12"], "0 < min < max"),
+        (["--split", "test"], "--split: Expected one of"),
+        (["--preset", "pape"], "did you mean 'paper'"),
+        (["--config", "absent.yaml"], "File does not exist"),
+        (["--wings", "2"], "unrecognized arguments: --wings"),
+    ],
+)
+def test_wrong_options_are_explained_in_one_line(words: list[str], message: str) -> None:
+    with pytest.raises(UserError, match=message) as caught:
+        parse_run(["--decoder", "oracle", *words])
+    assert "\n" not in str(caught.value)
+
+
+def test_a_config_that_is_no_yaml_or_no_mapping(tmp_path: Path) -> None:
+    for text in ("a: [1", "- 1\n- 2\n"):
+        file = tmp_path / "run.yaml"
+        file.write_text(text)
+        with pytest.raises(UserError, match=r"run\.yaml"):
+            choose_preset(["--config", str(file)])
