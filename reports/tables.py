@@ -95,4 +95,5 @@ def _title(record: Record) -> str:
 
 
 def _caption_tokenizer(record: Record) -> str:
-    return record.notes.get("captioning", {}).get("tokenizer", "")
+    """First word of the note: ``ptb`` or ``python``; the version of Java behind it changes nothing."""
+    return record.notes.get("captioning", {}).get("tokenizer", "").partition(" ")[0]

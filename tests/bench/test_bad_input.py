@@ -1,4 +1,4 @@
-"""Whatever is wrong with what the user gives: one line that names it and says what to do, exit code 2, nothing written."""
+"""Whatever is wrong with the input: one line that names it and says what to do, exit code 2, nothing written."""
 
 from __future__ import annotations
 
