@@ -15,6 +15,8 @@ from bench.progress import progress
 
 def run(options: RunOptions) -> int:
     """Run decoders and print the table."""
+    for name in options.decoders():
+        registry.check(registry.DECODERS, name)  # before seconds of imports
     from rich.console import Console
 
     from bench import run as runner

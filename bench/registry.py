@@ -17,21 +17,30 @@ def names(group: str) -> list[str]:
     return list(_points(group))
 
 
+def check(group: str, name: str) -> EntryPoint:
+    """The entry point of a name, not yet imported.
+
+    Raises:
+        UserError: if the name is unknown.
+    """
+    points = _points(group)
+    if name not in points:
+        raise UserError(unknown(group.rsplit(".", 1)[1].removesuffix("s"), name, list(points)))
+    return points[name]
+
+
 def load(group: str, name: str) -> Any:
     """The class behind a name.
 
     Raises:
         UserError: if the name is unknown, or the package that registered it cannot be imported.
     """
-    kind = group.rsplit(".", 1)[1].removesuffix("s")
-    points = _points(group)
-    if name not in points:
-        raise UserError(unknown(kind, name, list(points)))
+    point = check(group, name)
     try:
-        return points[name].load()
+        return point.load()
     except (ImportError, AttributeError) as error:
         raise UserError(
-            f"{kind} {name!r} is registered as {points[name].value} but cannot be loaded ({error}); "
+            f"{name!r} is registered as {point.value} but cannot be loaded ({error}); "
             "reinstall its package"
         ) from error
 
