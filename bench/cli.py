@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         if not _is_users(error):
             raise
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"error: {_one_line(error)}", file=sys.stderr)
         return 2
 
 
@@ -67,9 +67,15 @@ def _runner(command: str) -> Callable[[Any], int]:
     return getattr(commands, command.replace("-", "_"))  # type: ignore[no-any-return]
 
 
+def _one_line(error: Exception) -> str:
+    if isinstance(error, OSError):
+        return f"{error.filename}: {error.strerror}; give a file or folder that can be used"
+    return " ".join(str(error).split())
+
+
 def _is_users(error: Exception) -> bool:
     """Whether an error is about what the user gave. Each room has its own class, as rooms do not import upwards."""
-    if isinstance(error, UserError):
+    if isinstance(error, UserError) or (isinstance(error, OSError) and error.filename is not None):
         return True
     own = {("results.store", "StoreError"), ("tasks.errors", "TaskError")}
     return any((base.__module__, base.__name__) in own for base in type(error).__mro__)

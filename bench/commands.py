@@ -70,7 +70,8 @@ def verify_data(options: parsers.VerifyOptions) -> int:
 
     if options.coco is None and options.nyu is None:
         raise UserError("verify-data: give --coco DIR, --nyu DIR or both")
-    splits = ("val2017", "train2017") if options.split == "all" else (options.split,)
+    lists = {"val2017": "test", "train2017": "train"}  # NYUv2's names for the same two
+    splits = None if options.split == "all" else (options.split, lists[options.split])
     with progress("checking") as report:
         findings = verify(
             options.coco,

@@ -40,8 +40,7 @@ def load(group: str, name: str) -> Any:
         return point.load()
     except (ImportError, AttributeError) as error:
         raise UserError(
-            f"{name!r} is registered as {point.value} but cannot be loaded ({error}); "
-            "reinstall its package"
+            f"{name!r} is registered as {point.value} but cannot be loaded ({error}); reinstall its package"
         ) from error
 
 

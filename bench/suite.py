@@ -66,6 +66,7 @@ def build_suite(options: RunOptions, *, progress: Progress | None = None) -> Sui
         class_names=dataset.class_names,
         tokenizer=tokenizer,
         reading=options.reading,
+        score_unseen=options.score_unseen,
     )
     return Suite(
         dataset=dataset,
@@ -83,18 +84,19 @@ def make_tasks(
     sizes: Sizes,
     class_names: Sequence[str],
     tokenizer: Tokenizer | None,
-    reading: str = "centre",
+    **choices: Any,
 ) -> tuple[Vocabulary, list[Task]]:
     """Tasks and the vocabulary they share.
 
     Tasks of other packages may bring id ranges (``ranges(sizes)``). Those of all installed tasks are appended in order
-    of task name, whichever of them run, so that ids do not depend on the choice of tasks.
+    of task name, whichever of them run, so that ids do not depend on the choice of tasks. ``choices`` are the further
+    members of ``TaskParts``.
     """
     extra: dict[str, int] = {}
     for name in sorted(registry.names(registry.TASKS)):
         extra |= getattr(registry.load(registry.TASKS, name), "ranges", lambda sizes: {})(sizes)
     vocabulary = Vocabulary(sizes, words=None if tokenizer is None else len(tokenizer), extra=extra)
-    parts = TaskParts(vocabulary=vocabulary, sizes=sizes, class_names=class_names, tokenizer=tokenizer, reading=reading)
+    parts = TaskParts(vocabulary=vocabulary, sizes=sizes, class_names=class_names, tokenizer=tokenizer, **choices)
     return vocabulary, [cls(parts) for cls in classes]
 
 

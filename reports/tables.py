@@ -28,6 +28,7 @@ def print_records(records: Sequence[Record], console: Console) -> None:
     """Print a table; records whose captions were tokenised differently never share one."""
     for _, group in groupby(sorted(records, key=_caption_tokenizer), key=_caption_tokenizer):
         together = list(group)
+        console.print(_title(together[0]), style="bold", highlight=False, soft_wrap=True)
         console.print(records_table(together))
         for line in remarks(together):
             console.print(line, highlight=False, markup=False)
@@ -44,14 +45,7 @@ def records_table(records: Sequence[Record]) -> Table:
 
     if len({_caption_tokenizer(record) for record in records}) > 1:
         raise ValueError("caption metrics of different tokenisers cannot share a table")
-    table = Table(
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-        collapse_padding=True,
-        title=_title(records[0]),
-        title_justify="left",
-        title_style="bold",
-    )
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     table.add_column("decoder", no_wrap=True)
     for _, _, heading, _ in COLUMNS:
         table.add_column(heading, justify="right", no_wrap=True)
@@ -76,7 +70,9 @@ def remarks(records: Sequence[Record]) -> list[str]:
     """What a reader must know beside the numbers: tasks that are off, how metrics came about, interruptions."""
     lines = []
     first = records[0]
-    lines += [f"{task} is off: {why}" for task, why in first.off.items()]
+    for why in dict.fromkeys(first.off.values()):
+        tasks = ", ".join(task for task, reason in first.off.items() if reason == why)
+        lines.append(f"off: {tasks}: {why}")
     for task, notes in first.notes.items():
         # An optional metric that is not in the record needs no remark here; the record has it.
         shown = {key: text for key, text in notes.items() if not key.isupper() or key in first.metrics[task]}

@@ -30,6 +30,7 @@ class TaskParts:
         class_names: names of the object classes in class order.
         tokenizer: caption tokeniser, or None when no captions are decoded.
         reading: where in its interval a coordinate token is read: ``centre``, or ``edge`` as MAD's release does.
+        score_unseen: whether a pose without a visible joint keeps its detection's score, as in MAD's release.
     """
 
     vocabulary: Vocabulary
@@ -37,6 +38,7 @@ class TaskParts:
     class_names: Sequence[str]
     tokenizer: Tokenizer | None
     reading: str = "centre"
+    score_unseen: bool = False
 
 
 @dataclass(frozen=True)

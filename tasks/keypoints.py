@@ -39,9 +39,7 @@ class Keypoints:
     such a pose, and by default its score is 0 instead of its detection's. Without this even perfect tokens fall short
     (98.0 instead of 100 AP on the images of COCO 2017 val that were measured).
 
-    Args:
-        parts: what every task is built from.
-        score_unseen: whether such a pose keeps the score of its detection, as in MAD's release.
+    ``TaskParts.score_unseen`` keeps the detection's score, as MAD's release does.
 
     Raises:
         TaskError: if no class is named ``person``, or ``parts.reading`` is unknown.
@@ -53,7 +51,7 @@ class Keypoints:
     after: ClassVar[tuple[str, ...]] = ("detection",)
     headline: ClassVar[tuple[str, ...]] = ("AP", "AP50")
 
-    def __init__(self, parts: TaskParts, *, score_unseen: bool = False) -> None:
+    def __init__(self, parts: TaskParts) -> None:
         if PERSON not in parts.class_names:
             raise TaskError(f"keypoints needs a class named {PERSON!r}; leave the task out for these classes")
         vocabulary = parts.vocabulary
@@ -63,7 +61,7 @@ class Keypoints:
         self._visible = vocabulary["visible"]
         self._invisible = vocabulary["invisible"]
         self._coordinates = coordinates(parts)
-        self._score_unseen = score_unseen
+        self._score_unseen = parts.score_unseen
         self._slots = parts.sizes.slots
         coordinate = Slot((vocabulary["coordinate"],))
         self.format = SequenceFormat(

@@ -214,7 +214,11 @@ def _categories(
         for category, name in own.items():
             if known.get(category, name) != name:
                 message = f"is called {quote(name)}, expected {quote(known[category])}"
-                fault = Fault("category name disagrees", message, "use the same categories everywhere")
+                fault = Fault(
+                    "category name disagrees",
+                    message,
+                    "use the same categories everywhere, or another --preset",
+                )
                 report(Problem(path, f"category {category}", fault))
     return known or {}
 

@@ -15,7 +15,7 @@ from bench.data.coco_classes import COCO_CLASSES, OFFICIAL_IMAGES, OFFICIAL_PAIR
 from bench.data.images import header_size, read_depth, read_rgb
 from bench.data.nyu_labelled import NO_SPLITS, Labelled
 from bench.data.nyuv2 import Pair, find_list, labelled_file, read_list
-from bench.data.problems import Fault, Problem, Refused, printable
+from bench.data.problems import Fault, Problem, Refused, printable, quote
 from bench.errors import UserError
 
 Level = Literal["error", "warning", "info"]
@@ -42,6 +42,10 @@ class Finding:
     record: str
     message: str
     remedy: str
+
+    def __str__(self) -> str:
+        where = ": ".join(part for part in (self.file, self.record) if part)
+        return f"{self.level}: {where}: {self.message}" + (f"; {self.remedy}" if self.remedy else "")
 
 
 Job = Callable[[], "list[tuple[Level, Problem]]"]
@@ -164,10 +168,10 @@ def _check_coco(root: Path, split: str, full: bool, findings: _Findings) -> list
 def _check_categories(tables: CocoTables, findings: _Findings) -> None:
     official = dict(COCO_CLASSES)
     files = [file for kind, file in tables.files.items() if kind != "captions"]
-    for category, name in tables.categories.items():
-        if official.get(category) != name:
-            fault = Fault("unofficial category", f"{name!r} is not of COCO's 80", "fine for data of your own")
-            findings.add("warning", Problem(files[0].path, f"category {category}", fault))
+    own = [name for category, name in tables.categories.items() if official.get(category) != name]
+    if own:
+        message = f"{len(own)} categories are not of COCO's 80: {quote(own)}"
+        findings.note("warning", files[0].path, message, "fine for data of your own; choose a --preset for its classes")
 
 
 def _nyu_splits(root: Path, splits: Sequence[str] | None) -> list[str]:

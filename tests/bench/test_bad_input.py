@@ -165,7 +165,21 @@ def test_a_file_that_breaks_inside_stops_the_run_but_keeps_what_is_done(
     assert [file.name for file in (tmp_path / "out/oracle").iterdir()] == ["samples.partial.jsonl"]
 
 
-@pytest.mark.parametrize("command", ["verify-data", "ceilings", "describe nothing", "scenes --out /dev/null/x", "fly"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        "verify-data",
+        "ceilings",
+        "describe nothing",
+        "describe detection --preset nothing",
+        "scenes --out /dev/null/x",
+        "schema --out /dev/null/x",
+        "vocabulary --captions /dev/null --out x.model",
+        "vocabulary --captions /nowhere.json --out x.model",
+        f"vocabulary --captions {__file__} --out /dev/null/x.model",
+        "fly",
+    ],
+)
 def test_other_commands_explain_themselves_too(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(command.split()) == 2
     printed = capsys.readouterr().err

@@ -81,7 +81,7 @@ def test_missing_files_switch_tasks_off(tmp_path: Path, capsys: pytest.CaptureFi
         "depth": "no NYUv2 data given (--nyu DIR)",
     }
     assert record.data["coco"]["skipped"]["boxes of zero width or height"] == 1
-    assert "captioning is off: annotations/captions_val2017.json is absent" in capsys.readouterr().out
+    assert "off: captioning: annotations/captions_val2017.json is absent" in capsys.readouterr().out
 
 
 def test_dependencies_of_a_task_run_with_it(scenes_folder: Path, tmp_path: Path) -> None:

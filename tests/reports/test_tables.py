@@ -37,7 +37,7 @@ def test_cells() -> None:
 def test_a_table_fits_80_columns_and_says_what_a_reader_must_know() -> None:
     text = printed(scored("autoregressive", "ptb (Java 17)"))
     assert "autoregressive" in text and "ms/image" in text and "…" not in text
-    assert "keypoints is off: no persons" in text
+    assert "off: keypoints: no persons" in text
     assert "captioning: METEOR: needs Java" in text
     assert "SPICE" not in text, "an optional metric that was not asked for is no news"
 

@@ -126,7 +126,7 @@ def test_unwritable_places_are_named(tmp_path: Path) -> None:
     ):
         pass
     with pytest.raises(StoreError, match="cannot write"):
-        write_atomically(tmp_path / "absent" / "x.json", b"{}")
+        write_atomically(tmp_path / "file" / "x.json", b"{}")
 
 
 def test_a_file_that_is_no_record_is_refused(tmp_path: Path) -> None:
