@@ -78,7 +78,7 @@ def test_many_of_a_kind_are_counted(tmp_path: Path) -> None:
 def test_categories_that_are_not_official(tmp_path: Path) -> None:
     root = tiny_coco(tmp_path)
     edit(root, "instances", lambda c: c["categories"].append({"id": 5, "name": "unicorn"}))
-    assert "'unicorn' is not of COCO's 80" in texts(verify(root, None), "warning")
+    assert "1 categories are not of COCO's 80: ['unicorn']" in texts(verify(root, None), "warning")
 
 
 def test_absent_file(tmp_path: Path) -> None:
