@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Protocol
 import torch
 from torch import Tensor
 
-from tasks.sequence import Decoded, SequenceFormat
+from tasks.sequence import Decoded, SequenceFormat, TrainingBatch
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,40 @@ class Request:
     prompts: Tensor
     valid: Tensor
     truth: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class View:
+    """One way of showing a training batch to the network.
+
+    Args:
+        inputs: (B, N, P + L) int64 tokens that go in: the prompt, then L positions whose outputs predict the L targets.
+            A causal strategy puts the start token and the targets but the last there, others mask and known tokens.
+        attention: ``full`` or ``causal`` self-attention.
+        tokens: (B, M, L) int64 targets; M is N, or the number of alternatives to choose from.
+        weights: (B, M, L) float.
+        counted: (B, N, L) bool, positions in the loss; the others are context.
+        matching: as ``SequenceFormat.matching``.
+        real: (B, N, G) bool, as in ``TrainingBatch``.
+    """
+
+    inputs: Tensor
+    attention: str
+    tokens: Tensor
+    weights: Tensor
+    counted: Tensor
+    matching: str
+    real: Tensor | None = None
+
+
+class Trainable(Protocol):
+    """A strategy that can be trained."""
+
+    def training_views(
+        self, network: Any, format: SequenceFormat, batch: TrainingBatch, generator: torch.Generator
+    ) -> list[View]:
+        """How one training batch of a task is shown to the network; random choices are drawn from ``generator``."""
+        ...
 
 
 class Decoder(Protocol):

@@ -31,6 +31,11 @@ class SequenceFormat:
         groups: groups in a sequence; ``length`` is ``groups * len(slots)``.
         target_only: ranges that may be a training target but are never decoded (``no_object``).
         end: id that ends and pads a sequence, or None where every position counts (only captions end early).
+        matching: how the targets of a sequence are chosen in training: ``fixed``; ``groups`` where the groups are a set
+            that is matched to the predicted ones (object slots); ``alternatives`` where any of an image's sequences
+            will do (references of a caption).
+        unmatched: target tokens of a group that no object was matched to, for ``groups``.
+        unmatched_weights: their loss weights.
     """
 
     task: str
@@ -39,6 +44,9 @@ class SequenceFormat:
     groups: int
     target_only: tuple[IdRange, ...] = ()
     end: int | None = None
+    matching: str = "fixed"
+    unmatched: tuple[int, ...] = ()
+    unmatched_weights: tuple[float, ...] = ()
 
     @property
     def length(self) -> int:
@@ -102,6 +110,23 @@ class Encoded:
         """The sequences at ``index`` (int64), in that order; they stay on their own device."""
         index = index.to(self.tokens.device)
         return Encoded(self.tokens[index], self.weights[index], self.prompts[index])
+
+
+@dataclass(frozen=True)
+class TrainingBatch:
+    """Target sequences of B images of one task, as a strategy trains on them.
+
+    Args:
+        prompts: (B, N, P) int64.
+        tokens: (B, N, L) int64; groups that are no object hold noise tokens.
+        weights: (B, N, L) float; 0 where the annotation says nothing, and for sequences that only pad an image.
+        real: (B, N, G) bool, for formats with ``matching == "groups"``: which groups hold an annotated object.
+    """
+
+    prompts: Tensor
+    tokens: Tensor
+    weights: Tensor
+    real: Tensor | None = None
 
 
 @dataclass(frozen=True)

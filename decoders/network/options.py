@@ -1,0 +1,39 @@
+"""Sizes of the shared network, as a preset gives them; no heavy imports, the command line reads this."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class NetworkOptions:
+    """The shared network. Defaults are MAD-R50 (section 4.1, Table 9).
+
+    Args:
+        backbone: name of a timm model.
+        weights: backbone weights: a local file, ``timm`` for timm's pretrained ones, or None for random.
+        stride: pixels per memory position (8, 16 or 32).
+        frozen_norm: whether the backbone's batch norms are frozen.
+        frozen_stem: whether the backbone's stem is frozen.
+        width: D.
+        heads: H.
+        ffn: width of the feed-forward layers.
+        encoder_layers: encoder layers.
+        decoder_layers: decoder layers.
+        dropout: dropout while training.
+        positions: learned sequence positions, prompt included; at least P + L of the longest task.
+    """
+
+    backbone: str = "resnet50"
+    weights: Path | str | None = None
+    stride: int = 32
+    frozen_norm: bool = True
+    frozen_stem: bool = True
+    width: int = 256
+    heads: int = 8
+    ffn: int = 2048
+    encoder_layers: int = 6
+    decoder_layers: int = 6
+    dropout: float = 0.1
+    positions: int = 506
