@@ -14,7 +14,7 @@ from tasks.sequence import Decoded, SequenceFormat, TrainingBatch
 
 @dataclass(frozen=True)
 class Request:
-    """Sequences that a task wants filled.
+    """Sequences that a task wants filled; all tensors are on the network's device.
 
     Args:
         format: format of the sequences.

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from tasks.errors import TaskError
-from tasks.sequence import Decoded, Encoded, SequenceFormat
+from tasks.sequence import Decoded, Encoded, SequenceFormat, TrainingExample
 from tasks.targets import Context, Targets
 from tasks.text import Tokenizer
 from tasks.vocabulary import Sizes, Vocabulary
@@ -96,8 +96,22 @@ class Task(Protocol):
         """Whether the image carries the annotation that this task is trained and scored on."""
         ...
 
+    def cut(self, targets: Targets) -> int:
+        """How many of the annotated things do not fit the sequences, so that no decoder can reach them."""
+        ...
+
     def encode(self, targets: Targets, generator: torch.Generator | None = None) -> Encoded:
         """Target sequences of an image. Choices left open are drawn from ``generator``, or fixed without one."""
+        ...
+
+    def sample(self, targets: Targets, generator: torch.Generator, *, limit: int) -> TrainingExample:
+        """Target sequences of an annotated image as they are trained on; every open choice is drawn.
+
+        Args:
+            targets: an image for which ``annotated`` is True.
+            generator: source of every random choice.
+            limit: most sequences of a task that has one per object; other tasks need not heed it.
+        """
         ...
 
     def prompt(self, context: Context) -> Tensor:

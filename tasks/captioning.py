@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from tasks.base import Metric, MetricParts, TaskError, TaskParts
-from tasks.sequence import Decoded, Encoded, SequenceFormat, Slot
+from tasks.sequence import Decoded, Encoded, SequenceFormat, Slot, TrainingExample
 from tasks.targets import Context, Targets
 from tasks.vocabulary import CAPTION_PROMPT
 
@@ -45,6 +45,7 @@ class Captioning:
             slots=(Slot((self._words,)),),
             groups=parts.sizes.caption_length,
             end=self._words.start,
+            matching="alternatives",
         )
 
     def annotated(self, targets: Targets) -> bool:
@@ -63,6 +64,10 @@ class Captioning:
             pieces = self._tokenizer.encode(reference)[: self.format.length - 1]
             tokens[row, : len(pieces)] += torch.tensor(pieces, dtype=torch.int64)
         return Encoded(tokens, torch.ones(tokens.shape), self._prompt.expand(len(references), -1))
+
+    def sample(self, targets: Targets, generator: torch.Generator, *, limit: int) -> TrainingExample:
+        """The first five references; nothing is drawn, and ``limit`` is not needed."""
+        return TrainingExample.of(self.encode(targets, generator))
 
     def cut(self, targets: Targets) -> int:
         """How many of the references that ``encode`` uses are longer than a sequence."""

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from tasks.base import Metric, MetricParts, TaskError, TaskParts
 from tasks.quantise import LogBins, overlaps
-from tasks.sequence import Decoded, Encoded, SequenceFormat, Slot
+from tasks.sequence import Decoded, Encoded, SequenceFormat, Slot, TrainingExample
 from tasks.targets import Context, Targets
 from tasks.vocabulary import Sizes, Vocabulary
 
@@ -119,6 +119,10 @@ class Depth:
         """Whether there is a depth map."""
         return targets.depth is not None
 
+    def cut(self, targets: Targets) -> int:
+        """Nothing: every pixel has a cell."""
+        return 0
+
     def encode(self, targets: Targets, generator: torch.Generator | None = None) -> Encoded:
         """One target sequence: tokens and weights (1, L), prompts (1, P). Nothing is left open for ``generator``.
 
@@ -129,6 +133,10 @@ class Depth:
             raise TaskError("depth was asked to encode an image without a depth map; ask annotated() first")
         tokens, weights = self._depths.encode(targets.depth)
         return Encoded(tokens[None], weights[None], self._prompt)
+
+    def sample(self, targets: Targets, generator: torch.Generator, *, limit: int) -> TrainingExample:
+        """The only sequence; nothing is drawn."""
+        return TrainingExample.of(self.encode(targets, generator))
 
     def prompt(self, context: Context) -> Tensor:
         """(1, P) int64: the depth prompt."""

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from tasks.base import Metric, MetricParts, TaskError, TaskParts
 from tasks.quantise import Coordinates
-from tasks.sequence import Decoded, Encoded, SequenceFormat, Slot
+from tasks.sequence import Decoded, Encoded, SequenceFormat, Slot, TrainingExample
 from tasks.targets import Context, Detections, Instances, Targets
 from tasks.vocabulary import DETECTION_PROMPT
 
@@ -48,6 +48,9 @@ class Detection:
             slots=(Slot((vocabulary["coordinate"],)),) * BOX + (Slot((self._classes,)),),
             groups=parts.sizes.slots,
             target_only=(vocabulary["no_object"],),
+            matching="groups",
+            unmatched=(self._no_object,) * (BOX + 1),
+            unmatched_weights=(0.0,) * BOX + (1.0,),
         )
 
     def annotated(self, targets: Targets) -> bool:
@@ -56,7 +59,7 @@ class Detection:
 
     def cut(self, targets: Targets) -> int:
         """How many annotated objects find no slot, so that no decoder can reach them."""
-        return max(0, len(annotated_instances(targets, self.name)) - self.format.groups)
+        return max(0, len(targets.instances or ()) - self.format.groups)
 
     def encode(self, targets: Targets, generator: torch.Generator | None = None) -> Encoded:
         """One target sequence: tokens and weights (1, L), prompts (1, P). Nothing is left open for ``generator``.
@@ -64,16 +67,29 @@ class Detection:
         Raises:
             TaskError: if no objects are annotated (``annotated`` is False).
         """
-        instances = annotated_instances(targets, self.name)
-        rows = slotted(instances, self.format.groups)
-        tokens = torch.full((self.format.groups, BOX + 1), self._coordinates.ids.start)
-        weights = torch.zeros(self.format.groups, BOX + 1)
-        tokens[:, BOX] = self._no_object
-        weights[:, BOX] = 1
-        tokens[: len(rows), :BOX] = self._coordinates.tokens(instances.boxes[rows], targets.size)
-        tokens[: len(rows), BOX] = self._classes.start + instances.classes[rows]
-        weights[: len(rows)] = 1
+        objects = self._objects(targets)
+        tokens = torch.tensor(self.format.unmatched).repeat(self.format.groups, 1)  # (G, 5)
+        weights = torch.tensor(self.format.unmatched_weights).repeat(self.format.groups, 1)
+        tokens[:, :BOX] = self._coordinates.ids.start  # what is read from tokens needs coordinates there
+        tokens[: len(objects)] = objects
+        weights[: len(objects)] = 1
         return Encoded(tokens.reshape(1, -1), weights.reshape(1, -1), self._prompt)
+
+    def sample(self, targets: Targets, generator: torch.Generator, *, limit: int) -> TrainingExample:
+        """One sequence: the objects in random slots, noise objects in the others (MAD section 3.3 and its release).
+
+        A noise object has a corner anywhere, sides of any length cut at the border, and any class. Slots are shuffled,
+        so the place of an object tells nothing. ``limit`` is not needed.
+        """
+        objects = self._objects(targets)
+        slots = torch.randperm(self.format.groups, generator=generator)[: len(objects)]
+        real = torch.zeros(self.format.groups, dtype=torch.bool)
+        real[slots] = True
+        tokens = self._noise(generator)
+        tokens[slots] = objects
+        weights = torch.tensor(self.format.unmatched_weights).repeat(self.format.groups, 1)
+        weights[slots] = 1
+        return TrainingExample(self._prompt, tokens.reshape(1, -1), weights.reshape(1, -1), real[None])
 
     def prompt(self, context: Context) -> Tensor:
         """(1, P) int64: the fixed detection prompt."""
@@ -103,6 +119,20 @@ class Detection:
         from tasks.metrics.coco import CocoMetric
 
         return CocoMetric(kind="bbox", parts=parts)
+
+    def _objects(self, targets: Targets) -> Tensor:
+        """(N, 5) tokens of the objects that get a slot."""
+        instances = annotated_instances(targets, self.name)
+        rows = slotted(instances, self.format.groups)
+        boxes = self._coordinates.tokens(instances.boxes[rows], targets.size)
+        return torch.cat([boxes, self._classes.start + instances.classes[rows][:, None]], dim=1)
+
+    def _noise(self, generator: torch.Generator) -> Tensor:
+        """(G, 5) tokens of random objects."""
+        low, sides = torch.rand(2, self.format.groups, 2, generator=generator)
+        boxes = torch.cat([low, (low + sides).clamp(max=1)], dim=1)  # in [0, 1], so the image is a unit square
+        classes = torch.randint(len(self._classes), (self.format.groups, 1), generator=generator)
+        return torch.cat([self._coordinates.tokens(boxes, (1, 1)), self._classes.start + classes], dim=1)
 
 
 def coordinates(parts: TaskParts) -> Coordinates:

@@ -21,7 +21,7 @@ from tasks.detection import (
     object_prompts,
     slotted,
 )
-from tasks.sequence import Decoded, Encoded, SequenceFormat, Slot
+from tasks.sequence import Decoded, Encoded, SequenceFormat, Slot, TrainingExample
 from tasks.targets import Context, Poses, Targets
 
 PERSON = "person"
@@ -75,6 +75,10 @@ class Keypoints:
         """Whether persons carry keypoint annotations."""
         return targets.has_keypoints
 
+    def cut(self, targets: Targets) -> int:
+        """Nothing beyond what detection has no slots for."""
+        return 0
+
     def encode(self, targets: Targets, generator: torch.Generator | None = None) -> Encoded:
         """One target sequence per object that has a detection slot: tokens and weights (N, L), prompts (N, P).
 
@@ -85,8 +89,22 @@ class Keypoints:
         Raises:
             TaskError: if no objects are annotated, or they have another number of joints than the preset.
         """
+        rows = slotted(annotated_instances(targets, self.name), self._slots)
+        return self._encode(targets, rows, generator)
+
+    def sample(self, targets: Targets, generator: torch.Generator, *, limit: int) -> TrainingExample:
+        """One sequence per object with a labelled joint, at most ``limit`` of them drawn at random.
+
+        MAD's release also takes objects without one; they weigh nothing there, so leaving them out changes no loss.
+        """
         instances = annotated_instances(targets, self.name)
-        rows = slotted(instances, self._slots)
+        rows = (instances.keypoints[..., 2] > 0).any(dim=1).nonzero()[:, 0]
+        chosen = rows[torch.randperm(len(rows), generator=generator)[:limit]]
+        return TrainingExample.of(self._encode(targets, chosen, generator))
+
+    def _encode(self, targets: Targets, rows: Tensor, generator: torch.Generator | None) -> Encoded:
+        """Target sequences of the objects in ``rows``."""
+        instances = annotated_instances(targets, self.name)
         boxes, joints = instances.boxes[rows], instances.keypoints[rows]
         self._check(joints)
         labelled = joints[..., 2] > 0  # (N, K)

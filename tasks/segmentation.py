@@ -20,7 +20,7 @@ from tasks.detection import (
     slotted,
 )
 from tasks.pasting import crop, paste_codes
-from tasks.sequence import Decoded, Encoded, SequenceFormat, Slot
+from tasks.sequence import Decoded, Encoded, SequenceFormat, Slot, TrainingExample
 from tasks.targets import Context, Instances, Masks, Targets
 from tasks.vocabulary import Vocabulary
 
@@ -109,6 +109,10 @@ class Segmentation:
         """Whether objects, and with them their outlines, are annotated."""
         return targets.instances is not None
 
+    def cut(self, targets: Targets) -> int:
+        """Nothing beyond what detection has no slots for."""
+        return 0
+
     def encode(self, targets: Targets, generator: torch.Generator | None = None) -> Encoded:
         """One target sequence per object that has a detection slot: tokens and weights (N, L), prompts (N, P).
 
@@ -117,8 +121,17 @@ class Segmentation:
         Raises:
             TaskError: if no objects are annotated, or a run-length code has another size than the image.
         """
+        return self._encode(targets, slotted(annotated_instances(targets, self.name), self._slots))
+
+    def sample(self, targets: Targets, generator: torch.Generator, *, limit: int) -> TrainingExample:
+        """One sequence per object, at most ``limit`` objects drawn at random (MAD's release)."""
+        count = len(annotated_instances(targets, self.name))
+        rows = torch.randperm(count, generator=generator)[:limit]
+        return TrainingExample.of(self._encode(targets, rows))
+
+    def _encode(self, targets: Targets, rows: Tensor) -> Encoded:
+        """Target sequences of the objects in ``rows``."""
         instances = annotated_instances(targets, self.name)
-        rows = slotted(instances, self._slots)
         masks = torch.zeros(len(rows), self._masks.side, self._masks.side, dtype=torch.bool)
         for slot, row in enumerate(rows.tolist()):
             _check_size(instances, row, targets.size)

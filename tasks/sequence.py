@@ -85,7 +85,7 @@ class SequenceFormat:
 
     def columns_of(self, tokens: Tensor) -> Tensor:
         """Columns of ids; same shape as ``tokens``. Raises ValueError for an id outside the task's vocabulary."""
-        columns = torch.searchsorted(self.ids.to(tokens.device), tokens).clamp(max=len(self.ids) - 1)
+        columns = torch.searchsorted(self.ids.to(tokens.device), tokens.contiguous()).clamp(max=len(self.ids) - 1)
         wrong = self.ids.to(tokens.device)[columns] != tokens
         if bool(wrong.any()):
             raise ValueError(f"{self.task}: token {int(tokens[wrong][0])} is not in the task's vocabulary")
@@ -119,7 +119,8 @@ class TrainingBatch:
     Args:
         prompts: (B, N, P) int64.
         tokens: (B, N, L) int64; groups that are no object hold noise tokens.
-        weights: (B, N, L) float; 0 where the annotation says nothing, and for sequences that only pad an image.
+        weights: (B, N, L) float; 0 where the annotation says nothing, and for sequences that only pad an image. Groups
+            that are no object carry the format's ``unmatched_weights``, so a sequence without any weight is padding.
         real: (B, N, G) bool, for formats with ``matching == "groups"``: which groups hold an annotated object.
     """
 
@@ -127,6 +128,56 @@ class TrainingBatch:
     tokens: Tensor
     weights: Tensor
     real: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class TrainingExample:
+    """Target sequences of one image of one task; ``TrainingBatch`` says what the members hold.
+
+    Args:
+        prompts: (N, P) int64.
+        tokens: (N, L) int64.
+        weights: (N, L) float.
+        real: (N, G) bool, for formats with ``matching == "groups"``.
+    """
+
+    prompts: Tensor
+    tokens: Tensor
+    weights: Tensor
+    real: Tensor | None = None
+
+    @classmethod
+    def of(cls, encoded: Encoded) -> TrainingExample:
+        """The sequences of ``Task.encode``, for tasks whose training targets are those."""
+        return cls(encoded.prompts, encoded.tokens, encoded.weights)
+
+
+def collate(
+    examples: Sequence[TrainingExample], format: SequenceFormat, *, sequences: int | None = None
+) -> TrainingBatch:
+    """Stack images with different numbers of sequences.
+
+    Missing sequences have an all-zero prompt, some legal tokens and no weight (MAD's release does the same).
+
+    Args:
+        examples: one per image, none or more sequences each.
+        format: format of the sequences.
+        sequences: N, for a fixed shape; by default that of the image with the most. Never fewer than the images have.
+    """
+    most = max([len(example.tokens) for example in examples] + [sequences or 0])
+    some = torch.tensor([slot.ranges[0].start for slot in format.slots]).repeat(format.groups)  # (L,)
+    prompts = torch.zeros(len(examples), most, format.prompt_length, dtype=torch.int64)
+    tokens = some.repeat(len(examples), most, 1)  # (B, N, L)
+    weights = torch.zeros(tokens.shape)
+    real = torch.zeros(*tokens.shape[:2], format.groups, dtype=torch.bool)
+    for image, example in enumerate(examples):
+        count = len(example.tokens)
+        prompts[image, :count] = example.prompts
+        tokens[image, :count] = example.tokens
+        weights[image, :count] = example.weights
+        if example.real is not None:
+            real[image, :count] = example.real
+    return TrainingBatch(prompts, tokens, weights, real if format.matching == "groups" else None)
 
 
 @dataclass(frozen=True)

@@ -88,6 +88,8 @@ def train(captions: Iterable[str], path: Path, *, size: int) -> int:
     Raises:
         TaskError: if there are no captions, or ``size`` is too small for their characters.
     """
+    if path.is_dir():
+        raise TaskError(f"{path} is a folder; give the name of the .model file to write")
     sentences = [sentence for sentence in map(normalise, captions) if sentence]
     if not sentences:
         raise TaskError(f"no captions to train {path.name} on; give a file with captions")

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from tasks.base import MetricParts, TaskParts
-from tasks.sequence import Decoded, Encoded, SequenceFormat, Slot
+from tasks.sequence import Decoded, Encoded, SequenceFormat, Slot, TrainingExample
 from tasks.targets import Context, Targets
 from tasks.vocabulary import Sizes
 
@@ -39,10 +39,18 @@ class Counting:
         """Whether objects are annotated."""
         return targets.instances is not None
 
+    def cut(self, targets: Targets) -> int:
+        """Nothing: every number has a token."""
+        return 0
+
     def encode(self, targets: Targets, generator: torch.Generator | None = None) -> Encoded:
         """Tokens and weights (1, 1), prompts (1, 1)."""
         count = min(MOST, len(targets.instances or ()))
         return Encoded(torch.tensor([[self._counts.start + count]]), torch.ones(1, 1), self._prompt)
+
+    def sample(self, targets: Targets, generator: torch.Generator, *, limit: int) -> TrainingExample:
+        """What is trained on: the same sequence; nothing is drawn."""
+        return TrainingExample.of(self.encode(targets, generator))
 
     def prompt(self, context: Context) -> Tensor:
         """(1, 1) int64."""

@@ -93,17 +93,25 @@ class CocoMetric:
         unknown = sorted(set(records) - {image["id"] for image in images})
         if unknown:
             raise TaskError(f"image {unknown[0]} ({len(unknown)} such) is not in the ground truth; give its own file")
+        kept = [found for found in self._truth["annotations"] if found["image_id"] in records]
         truth = COCO()
         truth.dataset = {
             "images": images,
-            "annotations": [dict(found) for found in self._truth["annotations"] if found["image_id"] in records],
+            "annotations": [self._usable(found, number) for number, found in enumerate(kept, start=1)],
             "categories": self._truth["categories"],
         }
         return truth
 
+    def _usable(self, annotation: Mapping[str, Any], number: int) -> dict[str, Any]:
+        """A copy as COCOeval needs it. It takes id 0 for "not matched", so ids are counted from 1 anew."""
+        copy = dict(annotation, id=number)
+        if self.kind == "keypoints" and "num_keypoints" not in copy:
+            copy["num_keypoints"] = sum(visibility > 0 for visibility in copy["keypoints"][2::3])
+        return copy
+
     def _tolerances(self, known: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         """One tolerance a joint: the category's own ``sigmas`` where given, else COCO's 17."""
-        category = self._truth["categories"][0]
+        category: Mapping[str, Any] = next((c for c in self._truth["categories"] if "keypoints" in c), {})
         own = category.get("sigmas")
         joints = len(category.get("keypoints", known))
         tolerances = known if own is None else np.asarray(own, dtype=float)

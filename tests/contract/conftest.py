@@ -6,11 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from bench import registry
 from bench.suite import make_tasks, task_classes
+from decoders.network.network import Network, build_network
+from decoders.network.options import NetworkOptions
 from tasks import text
 from tasks.base import Task
+from tasks.vocabulary import Vocabulary
 from tests.contract.samples import CAPTIONS, SIZES
 
 
@@ -21,13 +25,36 @@ def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> text.Tokenizer:
     return text.SentencePieceTokenizer(path)
 
 
-@pytest.fixture
-def tasks(tokenizer: text.Tokenizer) -> dict[str, Task]:
-    """All installed tasks, dependencies first."""
-    _, made = make_tasks(
+@pytest.fixture(scope="session")
+def suite(tokenizer: text.Tokenizer) -> tuple[Vocabulary, dict[str, Task]]:
+    vocabulary, made = make_tasks(
         list(task_classes(None).values()), sizes=SIZES, class_names=("person", "ring", "star"), tokenizer=tokenizer
     )
-    return {task.name: task for task in made}
+    return vocabulary, {task.name: task for task in made}
+
+
+@pytest.fixture
+def tasks(suite: tuple[Vocabulary, dict[str, Task]]) -> dict[str, Task]:
+    """All installed tasks, dependencies first."""
+    return suite[1]
+
+
+@pytest.fixture(scope="session")
+def network(suite: tuple[Vocabulary, dict[str, Task]]) -> Network:
+    """A tiny network with random weights: what a decoder keeps, it keeps untrained."""
+    longest = max(task.format.prompt_length + task.format.length for task in suite[1].values())
+    options = NetworkOptions(
+        backbone="resnet10t",
+        width=32,
+        heads=2,
+        ffn=64,
+        encoder_layers=1,
+        decoder_layers=2,
+        positions=longest,
+        frozen_stem=False,
+    )
+    torch.manual_seed(0)
+    return build_network(options, suite[0]).eval()
 
 
 @pytest.fixture(params=registry.names(registry.DECODERS))

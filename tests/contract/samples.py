@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from tasks.base import MetricParts
 from tasks.targets import Instances, Targets
 from tasks.vocabulary import Sizes
 
@@ -32,3 +33,14 @@ def targets(count: int, size: tuple[int, int] = (48, 64)) -> Targets:
     ramp = torch.linspace(0.6, 9.0, size[0])[:, None].expand(size).clone()
     ramp[:3] = 0
     return Targets(size=size, instances=instances(count, size), has_keypoints=True, captions=CAPTIONS, depth=ramp)
+
+
+def metric_parts() -> MetricParts:
+    """What the metrics of image 1 are built from."""
+    categories = [{"id": number, "name": name} for number, name in enumerate(("person", "ring", "star"), start=1)]
+    return MetricParts(
+        ground_truth={"images": [{"id": 1, "height": 48, "width": 64}], "annotations": [], "categories": categories},
+        category_ids=[1, 2, 3],
+        references={1: CAPTIONS},
+        caption_tokenizer="python",
+    )

@@ -10,7 +10,7 @@ from decoders.oracle import Oracle
 from tasks.base import Task
 from tasks.targets import Targets
 from tests.contract.perfect import perfect_prediction
-from tests.contract.samples import targets
+from tests.contract.samples import metric_parts, targets
 
 
 def test_encode_gives_legal_tokens_of_the_format_s_shape(tasks: dict[str, Task], task_name: str) -> None:
@@ -52,10 +52,13 @@ def test_an_image_without_the_annotation_is_recognised(tasks: dict[str, Task], t
     assert not tasks[task_name].annotated(Targets(size=(48, 64)))
 
 
-def test_perfect_tokens_make_a_prediction_that_scores(tasks: dict[str, Task], task_name: str) -> None:
+def test_perfect_tokens_make_predictions_that_become_json_records(tasks: dict[str, Task], task_name: str) -> None:
+    metric = tasks[task_name].metric(metric_parts())
     for count in (3, 1, 0):  # also no object, hence no person and no mask
         prediction = perfect_prediction(tasks, task_name, targets(count), Oracle())
-        assert prediction is not None
+        record = metric.observe(1, prediction, targets(count))
+        assert json.loads(json.dumps(record)) == record
+    assert tasks[task_name].headline and tasks[task_name].summary
 
 
 def test_prompts_and_origins_match(tasks: dict[str, Task], task_name: str) -> None:
@@ -66,8 +69,3 @@ def test_prompts_and_origins_match(tasks: dict[str, Task], task_name: str) -> No
     prompts, origin = tasks[task_name].prompt(context), tasks[task_name].origin(context)
     assert prompts.shape == (len(origin), tasks[task_name].format.prompt_length)
     assert len(tasks[task_name].encode(targets(3)).rows(origin).tokens) == len(prompts)
-
-
-def test_json_of_headlines(tasks: dict[str, Task], task_name: str) -> None:
-    assert json.dumps(tasks[task_name].headline)
-    assert tasks[task_name].summary

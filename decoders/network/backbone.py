@@ -1,0 +1,156 @@
+"""Backbones of timm behind one interface: images in, one feature map at the preset's stride out."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import timm
+from timm.layers import norm_act
+from torch import Tensor, nn
+from torch.nn import functional
+
+from decoders.network.errors import NetworkError
+from decoders.network.options import NetworkOptions
+from decoders.network.pyramid import ChannelNorm, LastMap, SimplePyramid, TopDown
+from decoders.network.weights import read_tensors, skip_retries_offline
+
+COARSEST = 32
+PLAIN = ("vit_", "eva02_", "deit")  # one map of stride 14 or 16
+PLAIN_STRIDE = 16
+WINDOWED = ("swin_",)  # their maps come without a norm
+STEM = ("conv1", "bn1")
+
+
+class Body(nn.Module):
+    """The maps of a timm model, finest first; what comes behind the last is cut off.
+
+    Args:
+        model: any timm model with ``forward_intermediates``.
+        indices: which of the maps that it offers.
+    """
+
+    def __init__(self, *, model: Any, indices: Sequence[int]) -> None:
+        super().__init__()
+        self.indices = model.prune_intermediate_layers(list(indices), prune_norm=True, prune_head=True)
+        self.model = model
+        self.strides = [model.feature_info[index]["reduction"] for index in indices]
+        self.channels = [model.feature_info[index]["num_chs"] for index in indices]
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """(B, 3, height, width) to maps (B, C_i, h_i, w_i)."""
+        maps = self.model.forward_intermediates(
+            images, indices=self.indices, output_fmt="NCHW", intermediates_only=True
+        )
+        return list(maps)
+
+
+class Backbone(nn.Module):
+    """A timm body that gives maps of one or more strides, and a neck that makes one map of them.
+
+    Args:
+        body: gives a list of maps (B, C_i, h_i, w_i), finest first.
+        used: which of them the neck gets.
+        neck: makes (B, C, h, w) of those.
+        channels: C.
+        multiple: the input's sides are padded at right and bottom to a multiple of so many pixels.
+    """
+
+    def __init__(
+        self, *, body: nn.Module, used: Sequence[int], neck: nn.Module, channels: int, multiple: int = 1
+    ) -> None:
+        super().__init__()
+        self.body = body
+        self.neck = neck
+        self.channels = channels
+        self._used = tuple(used)
+        self._multiple = multiple
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, 3, height, width) normalised pixels to (B, C, h, w)."""
+        below, right = (-side % self._multiple for side in images.shape[-2:])
+        if below or right:
+            images = functional.pad(images, (0, right, 0, below))
+        maps = self.body(images)
+        result: Tensor = self.neck([maps[index] for index in self._used])
+        return result
+
+
+def build_backbone(options: NetworkOptions) -> Backbone:
+    """The backbone of a preset.
+
+    Raises:
+        NetworkError: if timm does not know the model, it has no map of that stride, or its weights cannot be had.
+    """
+    body = _body(options)
+    strides, channels = body.strides, body.channels
+    if options.frozen_stem:
+        for name in STEM:
+            getattr(body.model, name, nn.Identity()).requires_grad_(False)
+    if options.frozen_norm:
+        cast(Any, norm_act).freeze_batch_norm_2d(body)
+    if options.backbone.startswith(PLAIN):
+        pyramid = SimplePyramid(channels=channels[-1], width=options.width, scale=PLAIN_STRIDE / options.stride)
+        return Backbone(body=body, used=(-1,), neck=pyramid, channels=options.width, multiple=strides[-1])
+    if options.stride not in strides:
+        raise NetworkError(f"backbone {options.backbone!r} has strides {strides}; set network.stride to one of them")
+    used = [index for index, stride in enumerate(strides) if stride >= options.stride]
+    own = [channels[index] for index in used]
+    norms = [ChannelNorm(width) for width in own] if options.backbone.startswith(WINDOWED) else None
+    if options.stride == COARSEST:
+        last = LastMap(norm=norms[-1] if norms else None)
+        return Backbone(body=body, used=used[-1:], neck=last, channels=own[-1])
+    fused = TopDown(channels=own, width=options.width, norms=norms)
+    return Backbone(body=body, used=used, neck=fused, channels=options.width)
+
+
+def _body(options: NetworkOptions) -> Body:
+    plain = options.backbone.startswith(PLAIN)
+    arguments: dict[str, Any] = {"num_classes": 0}
+    if plain:
+        arguments |= {"dynamic_img_size": True}
+    if options.backbone.startswith(WINDOWED):
+        arguments |= {"strict_img_size": False}
+    if options.image_side and options.backbone.startswith(PLAIN + WINDOWED):
+        arguments["img_size"] = options.image_side
+    if options.weights == "timm":
+        skip_retries_offline()
+    try:
+        model = timm.create_model(options.backbone, pretrained=options.weights == "timm", **arguments)
+    except (RuntimeError, TypeError) as error:
+        raise NetworkError(f"backbone {options.backbone!r}: {_line(error)}; timm.list_models() names all") from None
+    except Exception as error:
+        if options.weights != "timm":
+            raise
+        raise NetworkError(  # whatever the layers of the download raise
+            f"timm's weights of {options.backbone!r} cannot be had ({_line(error)}); connect to the network once, "
+            "or give a local file as network.weights"
+        ) from None
+    if options.weights not in {None, "timm"}:
+        _load(model, Path(str(options.weights)), options.backbone)
+    maps = range(len(cast(Any, model).feature_info))
+    return Body(model=model, indices=maps[-1:] if plain else maps)
+
+
+def _load(model: nn.Module, path: Path, name: str) -> None:
+    """Load a file in timm's, or the original authors', naming; names that the features do not need are left out."""
+    tensors: dict[str, Tensor] = read_tensors(path)
+    convert = getattr(sys.modules[type(model).__module__], "checkpoint_filter_fn", None)
+    try:
+        if convert is not None:
+            tensors = convert(tensors, model)
+        missing = model.load_state_dict(tensors, strict=False).missing_keys
+    except (RuntimeError, KeyError) as error:
+        raise NetworkError(f"{path} does not fit backbone {name!r}: {_line(error)}") from None
+    missing = [key for key in missing if not key.endswith("num_batches_tracked")]
+    if missing:
+        raise NetworkError(
+            f"{path} lacks {len(missing)} tensors of backbone {name!r}, the first is {missing[0]}; "
+            "is it another model's file?"
+        )
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:160] or type(error).__name__

@@ -1,0 +1,69 @@
+"""Masks: exact counts, own draws per row and image, and the release's ranking of groups."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from decoders.masking import image_draws, lowest, masked_count, random_mask, ranked_by_last_slot, with_random_word
+from tasks.captioning import Captioning
+from tasks.detection import Detection
+from tasks.keypoints import Keypoints
+from tests.decoders.tiny import small_parts
+
+
+@pytest.mark.parametrize(
+    ("length", "ratio", "count"),
+    [(500, 0.7, 350), (256, 0.7, 179), (51, 0.7, 35), (20, 0.7, 14), (20, 0.8, 16), (20, 0.6, 12), (20, 0.4, 8)],
+)
+def test_the_released_counts(length: int, ratio: float, count: int) -> None:
+    assert masked_count(length, ratio) == count
+    masked = random_mask((3, 2, length), ratio, torch.Generator().manual_seed(0))
+    assert masked.sum(-1).unique().tolist() == [count]
+    assert not torch.equal(masked[0, 0], masked[1, 0])
+
+
+def test_a_range_gives_every_row_its_own_ratio() -> None:
+    counts = random_mask((400, 100), (0.2, 0.6), torch.Generator().manual_seed(0)).sum(-1)
+    assert 20 <= int(counts.min()) < 25
+    assert 55 < int(counts.max()) <= 60
+
+
+def test_lowest_takes_the_first_of_equals() -> None:
+    assert lowest(torch.tensor([0.5, 0.1, 0.1, 0.9]), 2).tolist() == [False, True, True, False]
+    assert lowest(torch.tensor([[1.0, 1], [1, 1]]), torch.tensor([1, 0])).tolist() == [[True, False], [False, False]]
+
+
+def test_images_draw_the_same_in_any_batch() -> None:
+    def draws(valid: list[list[bool]], seeds: list[int]) -> torch.Tensor:
+        return image_draws(torch.tensor(valid), 4, 2, [torch.Generator().manual_seed(seed) for seed in seeds])
+
+    together = draws([[True, True, False], [True, True, True]], [1, 2])
+    alone = draws([[True, True]], [1])
+    assert torch.equal(together[:, 0, :2], alone[:, 0])
+    assert float(together[:, 0, 2].sum()) == 0
+
+
+def test_joints_are_ranked_by_their_visibility() -> None:
+    form = Keypoints(small_parts()).format
+    scores = torch.tensor([[[0.1, 0.2, 0.9, 0.8, 0.7, 0.3, 0.5, 0.6, 0.4]]])
+    expected = [0.9, 0.9, 1, 0.3, 0.3, 1, 0.4, 0.4, 1]
+    torch.testing.assert_close(ranked_by_last_slot(scores, form), torch.tensor([[expected]]))
+
+
+def test_other_formats_keep_their_scores() -> None:
+    for task in (Detection(small_parts()), Captioning(small_parts())):
+        scores = torch.rand(1, 1, task.format.length)
+        assert ranked_by_last_slot(scores, task.format) is scores
+
+
+def test_one_candidate_of_each_sequence_becomes_a_random_word() -> None:
+    form = Captioning(small_parts()).format
+    inputs = torch.full((50, 2, form.prompt_length + form.length), -1)
+    candidates = torch.zeros(50, 2, form.length, dtype=torch.bool)
+    candidates[..., 2:4] = True
+    changed = with_random_word(form, inputs, candidates, torch.Generator().manual_seed(0))
+    places = (changed != -1)[..., form.prompt_length :]
+    assert places.sum(-1).unique().tolist() == [1]
+    assert set(places.nonzero()[:, 2].tolist()) == {2, 3}
+    assert bool(torch.isin(changed[changed != -1], form.ids).all())

@@ -1,0 +1,89 @@
+"""Matching: the cheapest pairs, nothing for empty images, and the release's own pairs and choices."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+import torch
+
+from decoders.matching import assign, group_costs, know, match_groups, nearest_alternative
+from tests.decoders import golden as released
+from tests.tasks.builders import Golden
+
+
+@pytest.fixture(scope="module")
+def golden() -> Golden:
+    return Golden()
+
+
+def test_assign_finds_the_cheapest_pairs_among_the_objects_that_there_are() -> None:
+    costs = torch.rand(4, 5, 3, generator=torch.Generator().manual_seed(0))
+    counts = torch.tensor([3, 1, 0, 2])
+    found = assign(costs, counts)
+    for row, count in enumerate(counts.tolist()):
+        pairs = [(int(o), q) for q, o in enumerate(found[row]) if o >= 0]
+        assert sorted(o for o, _ in pairs) == list(range(count))
+        best = min(
+            (
+                sum(float(costs[row, q, o]) for o, q in enumerate(slots))
+                for slots in itertools.permutations(range(5), count)
+            ),
+        )
+        assert sum(float(costs[row, q, o]) for o, q in pairs) == pytest.approx(best)
+
+
+def test_known_tokens_are_certain() -> None:
+    log_probabilities = torch.randn(2, 3, 4).log_softmax(-1)
+    columns = torch.tensor([[0, 1, 2], [3, 2, 1]])
+    predicted = torch.tensor([[True, False, True], [False, True, True]])
+    found = know(log_probabilities, columns, predicted)
+    assert torch.equal(found[predicted], log_probabilities[predicted])
+    assert found[0, 1].tolist() == [-40, 0, -40, -40]
+    logits = torch.tensor([-20.0, 20, -20, -20])
+    torch.testing.assert_close(found[0, 1], logits.log_softmax(-1))
+
+
+def test_an_alternative_that_pads_is_never_chosen() -> None:
+    log_probabilities = torch.randn(1, 2, 6).log_softmax(-1)
+    best = log_probabilities.argmax(-1)  # (1, 2)
+    worst = log_probabilities.argmin(-1)
+    columns = torch.stack([best, worst], dim=1)  # (1, 2, 2)
+    weights = torch.ones(1, 2, 2)
+    assert nearest_alternative(log_probabilities, columns, weights).tolist() == [0]
+    weights[:, 0] = 0
+    assert nearest_alternative(log_probabilities, columns, weights).tolist() == [1]
+
+
+def test_released_costs_and_pairs(golden: Golden) -> None:
+    task = released.task(golden, "det")
+    logits = golden.tensor("hung/logits")[..., task.format.ids]  # (3, Q, S, V)
+    empty = task.format.columns_of(torch.tensor(task.format.unmatched)), torch.tensor(task.format.unmatched_weights)
+    for image in range(3):
+        objects = task.format.columns_of(golden.tensor(f"hung/gt_tokens_img{image}"))[None]  # (1, n, S)
+        log_probabilities = logits[image : image + 1].log_softmax(-1)
+        costs = group_costs(log_probabilities, objects)
+        torch.testing.assert_close(costs[0], golden.tensor(f"hung/cost_img{image}"), atol=1e-4, rtol=0)
+        pairs = assign(costs, torch.tensor([objects.shape[1]]))[0]
+        rows, columns = (golden.tensor(f"hung/{name}_img{image}") for name in ("row", "col"))
+        assert pairs[rows].tolist() == columns.tolist()
+        assert int((pairs >= 0).sum()) == len(rows)
+
+        groups, size = logits.shape[1:3]
+        slots = torch.zeros(1, groups, size, dtype=torch.int64)
+        slots[:, : objects.shape[1]] = objects
+        real = torch.arange(groups)[None] < objects.shape[1]
+        weights = torch.ones(1, groups * size)
+        found, weights = match_groups(log_probabilities.flatten(1, 2), slots.flatten(1), weights, real, unmatched=empty)
+        assert torch.equal(task.format.ids[found[0]], golden.tensor("hung/target_seq")[image])
+        assert torch.equal(weights[0].long(), golden.tensor("hung/target_weight")[image])
+
+
+def test_released_references(golden: Golden) -> None:
+    task = released.task(golden, "caption")
+    log_probabilities = golden.tensor("capmatch/logits")[..., task.format.ids].log_softmax(-1)
+    references = golden.tensor("capmatch/references")  # (3, A, L)
+    weights = (1 - golden.tensor("capmatch/pad_flag"))[..., None].expand(references.shape)
+    chosen = nearest_alternative(log_probabilities, task.format.columns_of(references), weights)
+    targets = references[torch.arange(3), chosen]
+    assert torch.equal(targets, golden.tensor("capmatch/target_seq"))
