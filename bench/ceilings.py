@@ -81,6 +81,7 @@ def measure_ceilings(*, coco: Path | None, nyu: Path | None, split: str, out: Pa
         raise UserError("ceilings: give --coco DIR, --nyu DIR or both")
     variants = [v for v in VARIANTS if (nyu if v.task == "depth" else coco) is not None]
     base = RunOptions(decoder="oracle", preset="paper", coco=coco, nyu=nyu, split=split)  # type: ignore[arg-type]
+    write_atomically(out / "ceilings.md", b"")  # a folder that cannot be written is found before minutes of work
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for number, variant in enumerate(variants):
@@ -115,7 +116,7 @@ def _kept(variant: Variant, record: Record) -> dict[str, Any]:
         "data": record.data,
         "notes": record.notes.get(variant.task, {}),
         "images": record.images,
-        "options": {"sizes": record.options["sizes"], "reading": record.options["reading"]},
+        "options": {name: record.options[name] for name in ("sizes", "reading", "score_unseen")},
         "git_commit": record.environment["git_commit"],
         "git_dirty": record.environment["git_dirty"],
     }

@@ -11,6 +11,7 @@ from bench.errors import UserError
 
 COMMANDS = {
     "run": "run decoders on a data set: accuracy, time and a record for each",
+    "train": "train a decoder, or the encoder that decoders share",
     "list": "decoders, tasks and presets",
     "describe": "one decoder, task or preset in detail",
     "verify-data": "check a COCO or NYUv2 folder before hours are spent",
@@ -31,7 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return _dispatch(words)
     except KeyboardInterrupt:
-        print("interrupted; the same command continues where it stopped", file=sys.stderr)
+        again = "; the same command, without --fresh, continues where it stopped" if words[:1] == ["run"] else ""
+        print(f"interrupted{again}", file=sys.stderr)
         return 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

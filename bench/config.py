@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import yaml
 
 from bench.errors import UserError
 from bench.registry import unknown
+from decoders.network.options import NetworkOptions
 from tasks.vocabulary import Sizes
 
 PRESETS = Path(__file__).parent / "presets"
@@ -31,6 +32,11 @@ class ImageOptions:
     short: int = 800
     longest: int = 1333
     side: int = 1024
+
+    def __post_init__(self) -> None:
+        for name in ("short", "longest", "side"):
+            if getattr(self, name) < 1:
+                raise UserError(f"--image.{name} {getattr(self, name)}: give at least 1 pixel")
 
 
 @dataclass(frozen=True)
@@ -54,9 +60,13 @@ class RunOptions:
         tokenizer: SentencePiece ``.model`` for captions; default: the preset's, else trained on the folder's captions.
         caption_tokenizer: tokeniser of the caption metrics; ``auto`` takes ``ptb`` if Java is there.
         threads: CPU threads of the network; 0 leaves the choice to torch.
+        device: where the network computes; ``auto`` takes a GPU if there is one.
+        checkpoints: folder with trained weights, ``<preset>/<decoder>.safetensors``; default: those that are shipped.
+        strategy: options of the decoders, e.g. ``{mad: {remask: lowest}}``; ``describe DECODER`` lists them.
         fresh: discard an unfinished run instead of continuing it.
         sizes: sizes of the token sequences.
         image: how an image becomes the network's input.
+        network: the shared network; its weights must fit.
     """
 
     decoder: str
@@ -75,9 +85,13 @@ class RunOptions:
     tokenizer: Path | None = None
     caption_tokenizer: Literal["auto", "ptb", "python"] = "auto"
     threads: int = 1
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    checkpoints: Path | None = None
+    strategy: dict[str, dict[str, Any]] = field(default_factory=dict)
     fresh: bool = False
     sizes: Sizes = field(default_factory=Sizes)
     image: ImageOptions = field(default_factory=ImageOptions)
+    network: NetworkOptions = field(default_factory=NetworkOptions)
 
     def __post_init__(self) -> None:
         if self.limit is not None and self.limit < 1:
@@ -86,6 +100,10 @@ class RunOptions:
             )
         if self.batch < 1:
             raise UserError(f"--batch {self.batch}: give at least 1")
+        if self.seed < 0:
+            raise UserError(f"--seed {self.seed}: give 0 or more")
+        if self.nyu_list is not None and self.nyu is None:
+            raise UserError(f"--nyu-list {self.nyu_list}: is a list of which folder? Give --nyu DIR too")
         if self.threads < 0:
             raise UserError(f"--threads {self.threads}: give 0 (torch's choice) or more")
 
@@ -135,12 +153,14 @@ def choose_preset(arguments: list[str]) -> str:
 
 
 def _value_of(arguments: list[str], option: str) -> str | None:
+    """The value given for an option; the last one counts, as in the parser."""
+    value = None
     for position, argument in enumerate(arguments):
         if argument.startswith(f"{option}="):
-            return argument.partition("=")[2]
+            value = argument.partition("=")[2]
         if argument == option and position + 1 < len(arguments):
-            return arguments[position + 1]
-    return None
+            value = arguments[position + 1]
+    return value
 
 
 def cache_folder() -> Path:

@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+SOURCE = Path(__file__).resolve().parent.parent
 PACKAGES = ("decoder-bench", "torch", "torchvision", "numpy", "pillow", "pycocotools", "pycocoevalcap", "sentencepiece")
 
 
@@ -28,7 +29,7 @@ def describe_environment() -> dict[str, Any]:
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "versions": {name: _version(name) for name in PACKAGES},
-        **git_state(Path(__file__).resolve().parent.parent),
+        **git_state(SOURCE),
     }
 
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
+from bench.data.transforms import Prepared
 from decoders.base import Decoder, Request
+from decoders.network.network import Network
 from tasks.base import Task
 from tasks.sequence import Encoded, stack_prompts
 from tasks.targets import Context, Targets
@@ -54,36 +57,57 @@ class Pipeline:
         decoder: the strategy.
         tasks: tasks in an order in which each comes behind those it depends on.
         transform: image to network input.
+        network: the shared network, or None for a strategy that needs none.
+        device: where the network computes.
         fill: id that pads prompts of images with fewer sequences.
         seed: every image draws from its own stream of this seed, so batches and resumed runs change nothing.
     """
 
     def __init__(
-        self, *, decoder: Decoder, tasks: Sequence[Task], transform: Callable[[Any], Any], fill: int, seed: int
+        self,
+        *,
+        decoder: Decoder,
+        tasks: Sequence[Task],
+        transform: Callable[[Any], Prepared],
+        fill: int,
+        seed: int,
+        network: Network | None = None,
+        device: torch.device | str = "cpu",
     ) -> None:
         self.decoder = decoder
         self.tasks = tasks
         self.transform = transform
         self.fill = fill
         self.seed = seed
+        self.network = network
+        self.device = torch.device(device)
 
     @torch.inference_mode()
     def predict(self, items: Sequence[Item]) -> list[Outcome]:
         """Outcomes of a batch whose images carry the same kinds of annotation; its time is shared equally."""
-        clock = Clock(share=len(items))
+        clock = Clock(share=len(items), device=self.device)
         outcomes = [Outcome() for _ in items]
         with clock.phase("preprocess"):
-            for item in items:
-                self.transform(item.image)
+            images, pad = stack_images([self.transform(item.image) for item in items])
+            images, pad = images.to(self.device), None if pad is None else pad.to(self.device)
+        memory = self._encode(images, pad, clock)
         for task in self.tasks:
             if task.annotated(items[0].targets):
-                self._decode(task, items, outcomes, clock)
+                self._decode(task, memory, items, outcomes, clock)
         clock.milliseconds["total"] = sum(clock.milliseconds.values())
         for outcome in outcomes:
             outcome.milliseconds = dict(clock.milliseconds)
         return outcomes
 
-    def _decode(self, task: Task, items: Sequence[Item], outcomes: list[Outcome], clock: Clock) -> None:
+    def _encode(self, images: Tensor, pad: Tensor | None, clock: Clock) -> Any:
+        if self.network is None:
+            return None
+        with clock.phase("backbone"):
+            features = self.network.extract(images, pad)
+        with clock.phase("encoder"):
+            return self.network.memorise(self.network.encode(features))
+
+    def _decode(self, task: Task, memory: Any, items: Sequence[Item], outcomes: list[Outcome], clock: Clock) -> None:
         truths = [task.encode(item.targets) for item in items] if self.decoder.needs_truth else None
         with clock.phase(f"decode.{task.name}"):
             contexts = [
@@ -92,7 +116,8 @@ class Pipeline:
             prompts = [task.prompt(context) for context in contexts]
             request = self._request(task, prompts, contexts, truths)
             generators = [image_generator(self.seed, item.image_id, task.name) for item in items]
-            decoded = self.decoder.decode(None, None, request, generators)
+            decoded = self.decoder.decode(self.network, memory, request, generators)
+            decoded = replace(decoded, tokens=decoded.tokens.cpu(), probabilities=decoded.probabilities.cpu())
         with clock.phase(f"interpret.{task.name}"):
             for row, (context, outcome) in enumerate(zip(contexts, outcomes, strict=True)):
                 outcome.predictions[task.name] = task.interpret(decoded.image(row, len(prompts[row])), context)
@@ -108,23 +133,47 @@ class Pipeline:
             rows = [encoded.rows(task.origin(c)).tokens for encoded, c in zip(truths, contexts, strict=True)]
             legal = int(task.format.ids[0])  # rows that pad the batch hold some id of the task's vocabulary
             truth, _ = stack_prompts(rows, legal)
-        return Request(format=task.format, prompts=stacked, valid=valid, truth=truth)
+        return Request(format=task.format, prompts=stacked.to(self.device), valid=valid.to(self.device), truth=truth)
 
 
 class Clock:
-    """Sums wall-clock time per phase; milliseconds per image of a batch of ``share``."""
+    """Sums wall-clock time per phase; milliseconds per image of a batch of ``share``.
 
-    def __init__(self, *, share: int) -> None:
+    A GPU works on behind the program's back, so it is waited for at both ends of a phase.
+    """
+
+    def __init__(self, *, share: int, device: torch.device) -> None:
         self.share = share
+        self._device = device
         self.milliseconds: dict[str, float] = {}
+
+    def _wait(self) -> None:
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
         """Time the block and add it to ``name``."""
+        self._wait()
         start = time.perf_counter()
         yield
+        self._wait()
         passed = (time.perf_counter() - start) * 1000 / self.share
         self.milliseconds[name] = self.milliseconds.get(name, 0.0) + passed
+
+
+def stack_images(images: Sequence[Prepared]) -> tuple[Tensor, Tensor | None]:
+    """Pad images with 0 to (B, 3, height, width); also the pad mask (B, height, width), True = padding.
+
+    The mask is None where nothing is padded (MAD pads to the batch's maximum, without rounding).
+    """
+    height, width = (max(image.pixels.shape[side] for image in images) for side in (1, 2))
+    stacked = torch.zeros(len(images), 3, height, width)
+    pad = torch.ones(len(images), height, width, dtype=torch.bool)
+    for row, image in enumerate(images):
+        stacked[row, :, : image.pixels.shape[1], : image.pixels.shape[2]] = image.pixels
+        pad[row, : image.size[0], : image.size[1]] = False
+    return stacked, pad if bool(pad.any()) else None
 
 
 def image_generator(seed: int, image_id: int, task: str) -> torch.Generator:

@@ -15,14 +15,15 @@ import msgspec
 import torch
 
 from bench import registry
-from bench.config import RunOptions
+from bench.config import ImageOptions, RunOptions
 from bench.data import dataset
 from bench.data.transforms import Letterbox, ShortestSide, Square, Windows
-from bench.environment import describe_environment
+from bench.environment import SOURCE, describe_environment, git_state
 from bench.errors import UserError
 from bench.pipeline import Item, Outcome, Pipeline
 from bench.progress import progress
 from bench.suite import Suite, build_suite
+from decoders.network.network import Network
 from results.record import SAMPLES_FOR, Cost, Latency, Record, Sample, Timing
 from results.store import RunFolder, open_run
 
@@ -40,16 +41,64 @@ def run(options: RunOptions) -> dict[Path, Record]:
         StoreError: if the results cannot be written.
     """
     decoders = {name: registry.load(registry.DECODERS, name) for name in options.decoders()}
+    for name in options.strategy:
+        if name not in decoders:
+            raise UserError(f"--strategy: {registry.unknown('decoder of this run', name, list(decoders))}")
     if options.threads:
         torch.set_num_threads(options.threads)
     with progress("rendering scenes") as report:
         suite = build_suite(options, progress=report)
     suite.dataset.check_files()
     root = options.out or Path("results") / "runs" / _run_name(options)
-    return {root / name: _run_decoder(cls(), suite, options, root / name) for name, cls in decoders.items()}
+    built = {name: build_decoder(cls, options) for name, cls in decoders.items()}
+    networks = {name: _network(decoder, suite, options) for name, decoder in built.items()}
+    return {
+        root / name: _run_decoder(decoder, networks[name], suite, options, root / name)
+        for name, decoder in built.items()
+    }
 
 
-def _run_decoder(decoder: Any, suite: Suite, options: RunOptions, path: Path) -> Record:
+def build_decoder(cls: Any, options: RunOptions) -> Any:
+    """A strategy with its options from ``--strategy``.
+
+    Raises:
+        UserError: if it has no such option, or a value is of the wrong type.
+    """
+    given = options.strategy.get(cls.name, {})
+    if not hasattr(cls, "Options"):
+        if given:
+            raise UserError(f"--strategy: {cls.name} has no options, got {', '.join(given)}")
+        return cls()
+    known = [field.name for field in dataclasses.fields(cls.Options)]
+    for name in given:
+        if name not in known:
+            raise UserError(f"--strategy: {registry.unknown(f'option of {cls.name}', name, known)}")
+    try:
+        return cls(msgspec.convert(given, cls.Options, strict=False))
+    except (msgspec.ValidationError, ValueError) as error:
+        raise UserError(f"--strategy: {cls.name}: {error}") from None
+
+
+def _network(decoder: Any, suite: Suite, options: RunOptions) -> Network | None:
+    """The network with the weights that a decoder was trained with, or None if it needs none."""
+    if not decoder.needs_network:
+        return None
+    from bench.checkpoint import load_network
+
+    hashed = suite.data.get("tokenizer", {}).get("hash")
+    network = load_network(getattr(decoder, "weights", decoder.name), options, suite.vocabulary, tokenizer=hashed)
+    return network.to(_device(options))
+
+
+def _device(options: RunOptions) -> torch.device:
+    if options.device == "cuda" and not torch.cuda.is_available():
+        raise UserError("--device cuda: torch finds no GPU; use --device cpu")
+    if options.device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.device(options.device)
+
+
+def _run_decoder(decoder: Any, network: Network | None, suite: Suite, options: RunOptions, path: Path) -> Record:
     signature = {
         "decoder": decoder.name,
         "options": _plain_options(options),
@@ -57,23 +106,26 @@ def _run_decoder(decoder: Any, suite: Suite, options: RunOptions, path: Path) ->
         "tokenizer": suite.data.get("tokenizer"),
         "tasks": [task.name for task in suite.tasks],
         "seed": options.seed,
+        "code": {**git_state(SOURCE), "torch": str(torch.__version__)},  # predictions of two versions are not one run
     }
     started = datetime.now(UTC).isoformat(timespec="seconds")
     with open_run(path, signature=signature, started=started, fresh=options.fresh) as folder:
-        _predict(decoder, suite, options, folder)
+        _predict(decoder, network, suite, options, folder)
         order = [sample.image_id for sample in suite.dataset.samples]
         record = _record(decoder.name, suite, options, folder, [folder.samples[image_id] for image_id in order])
         folder.finish(record, order)
     return record
 
 
-def _predict(decoder: Any, suite: Suite, options: RunOptions, folder: RunFolder) -> None:
+def _predict(decoder: Any, network: Network | None, suite: Suite, options: RunOptions, folder: RunFolder) -> None:
     pipeline = Pipeline(
         decoder=decoder,
         tasks=suite.tasks,
-        transform=_transform(options),
+        transform=image_transform(options.image),
         fill=suite.vocabulary.id("mask"),
         seed=options.seed,
+        network=network,
+        device=_device(options),
     )
     remaining = [sample for sample in suite.dataset.samples if sample.image_id not in folder.samples]
     total = len(suite.dataset.samples)
@@ -115,6 +167,7 @@ def _kept(read: Read, outcome: Outcome, suite: Suite, sitting: int) -> Sample:
     kept = {
         name: suite.metrics[name].observe(item.image_id, prediction, item.targets)
         for name, prediction in outcome.predictions.items()
+        if name in suite.metrics
     }
     return Sample(
         image_id=item.image_id,
@@ -122,24 +175,25 @@ def _kept(read: Read, outcome: Outcome, suite: Suite, sitting: int) -> Sample:
         predictions=kept,
         milliseconds={"read": read_ms} | outcome.milliseconds,
         work=outcome.work,
+        cut={task.name: count for task in suite.tasks if (count := task.cut(item.targets))},
         sitting=sitting,
     )
 
 
 def _record(name: str, suite: Suite, options: RunOptions, folder: RunFolder, samples: Sequence[Sample]) -> Record:
     metrics = {}
-    for task in suite.tasks:
-        kept = {s.image_id: s.predictions[task.name] for s in samples if task.name in s.predictions}
-        metrics[task.name] = suite.metrics[task.name].summarise(kept)
+    for task, metric in suite.metrics.items():
+        kept = {s.image_id: s.predictions[task] for s in samples if task in s.predictions}
+        metrics[task] = metric.summarise(kept)
     return Record(
         decoder=name,
         preset=str(options.preset),
         options=_plain_options(options),
         data=suite.data,
-        tasks=[task.name for task in suite.tasks],
+        tasks=list(suite.metrics),
         off=suite.off,
         metrics=metrics,
-        notes={name: notes for name, metric in suite.metrics.items() if (notes := metric.notes())},
+        notes=_notes(suite, samples),
         latency=_latency(samples, options.batch),
         cost=_cost(samples, [task.name for task in suite.tasks]),
         environment=describe_environment(),
@@ -149,6 +203,18 @@ def _record(name: str, suite: Suite, options: RunOptions, folder: RunFolder, sam
         started=folder.started,
         finished=datetime.now(UTC).isoformat(timespec="seconds"),
     )
+
+
+def _notes(suite: Suite, samples: Sequence[Sample]) -> dict[str, dict[str, str]]:
+    notes = {}
+    for name, metric in suite.metrics.items():
+        cut = sum(sample.cut.get(name, 0) for sample in samples)
+        found = metric.notes() | (
+            {"cut": f"{cut} annotations do not fit its sequences, for any decoder"} if cut else {}
+        )
+        if found:
+            notes[name] = found
+    return notes
 
 
 def checksum(samples: Sequence[Sample]) -> str:
@@ -202,8 +268,8 @@ def _cost(samples: Sequence[Sample], tasks: Sequence[str]) -> dict[str, Cost]:
     return costs
 
 
-def _transform(options: RunOptions) -> Any:
-    image = options.image
+def image_transform(image: ImageOptions) -> Any:
+    """The transform that a preset names."""
     match image.transform:
         case "shortest_side":
             return ShortestSide(short=image.short, longest=image.longest)

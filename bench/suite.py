@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ class Suite:
     Args:
         dataset: images with their annotations.
         tasks: tasks that run, each behind those it depends on.
-        metrics: one per task.
+        metrics: one per task that is scored; a task may run only because another needs its predictions.
         off: tasks that do not run, each with the reason.
         vocabulary: ids of all tokens.
         data: what the record says of the data, the tokeniser included.
@@ -55,8 +55,10 @@ def build_suite(options: RunOptions, *, progress: Progress | None = None) -> Sui
     classes = task_classes(options.tasks)
     dataset = open_dataset(options, progress=progress)
     off = _switched_off(classes, dataset)
-    running = [cls for name, cls in classes.items() if name not in off]
-    if not running:
+    scored = [cls for name, cls in classes.items() if name not in off]
+    needed = {earlier for cls in scored for earlier in cls.after}
+    running = [cls for name, cls in classes.items() if name not in off or name in needed]
+    if not scored:
         raise UserError("no task is left to run: " + "; ".join(f"{name}: {why}" for name, why in off.items()))
     captioned = dataset.coco if "captions" in {cls.kind for cls in running} else None
     tokenizer, told = (None, None) if captioned is None else _tokenizer(options, captioned)
@@ -71,7 +73,7 @@ def build_suite(options: RunOptions, *, progress: Progress | None = None) -> Sui
     return Suite(
         dataset=dataset,
         tasks=tasks,
-        metrics={task.name: task.metric(_metric_parts(task.kind, dataset, options)) for task in tasks},
+        metrics={t.name: t.metric(_metric_parts(t.kind, dataset, options)) for t in tasks if t.name not in off},
         off=off,
         vocabulary=vocabulary,
         data=dataset.summary() | ({"tokenizer": told} if told else {}),
@@ -94,7 +96,10 @@ def make_tasks(
     """
     extra: dict[str, int] = {}
     for name in sorted(registry.names(registry.TASKS)):
-        extra |= getattr(registry.load(registry.TASKS, name), "ranges", lambda sizes: {})(sizes)
+        own: Mapping[str, int] = getattr(registry.load(registry.TASKS, name), "ranges", lambda sizes: {})(sizes)
+        if taken := own.keys() & extra.keys():
+            raise UserError(f"task {name!r} adds the id range {min(taken)!r}, which another task adds too; rename one")
+        extra |= own
     vocabulary = Vocabulary(sizes, words=None if tokenizer is None else len(tokenizer), extra=extra)
     parts = TaskParts(vocabulary=vocabulary, sizes=sizes, class_names=class_names, tokenizer=tokenizer, **choices)
     return vocabulary, [cls(parts) for cls in classes]
@@ -144,11 +149,8 @@ def task_classes(given: str | None) -> dict[str, Any]:
 def _switched_off(classes: dict[str, Any], dataset: Dataset) -> dict[str, str]:
     off: dict[str, str] = {}
     for name, cls in classes.items():
-        missing = [earlier for earlier in cls.after if earlier in off]
         if cls.kind in dataset.absent:
             off[name] = dataset.absent[cls.kind]
-        elif missing:
-            off[name] = f"needs {missing[0]}, which is off"
         elif cls.kind == "person_keypoints" and "person" not in dataset.class_names:
             off[name] = "the annotations have no category 'person'"
     return off

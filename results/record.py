@@ -111,6 +111,7 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
         file: file name of the image.
         predictions: task to what its metric keeps of the prediction.
         milliseconds: phase to milliseconds.
+        cut: task to annotated things that do not fit its sequences, where there are any.
         work: task to (network evaluations, positions, sequences).
         sitting: 1 for the first process of the run, 2 after one interruption, ...
     """
@@ -120,6 +121,7 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     predictions: dict[str, Any]
     milliseconds: dict[str, float]
     work: dict[str, tuple[int, int, int]]
+    cut: dict[str, int] = {}
     sitting: int = 1
 
 

@@ -55,8 +55,11 @@ class RunFolder:
     def append(self, sample: Sample) -> None:
         """Keep one image's outcome."""
         self.samples[sample.image_id] = sample
-        self._stream.write(msgspec.json.encode(sample) + b"\n")
-        self._stream.flush()
+        try:
+            self._stream.write(msgspec.json.encode(sample) + b"\n")
+            self._stream.flush()
+        except OSError as error:
+            raise StoreError(f"{self.path}: cannot write ({error.strerror}); make room and run it again") from None
 
     def finish(self, record: Record, order: Sequence[int]) -> Path:
         """Write ``samples.jsonl`` (a line an image, in ``order`` of ids) and then the record; each appears whole.
@@ -178,4 +181,4 @@ def write_atomically(path: Path, content: bytes) -> None:
     except OSError as error:
         with suppress(OSError):
             part.unlink(missing_ok=True)
-        raise StoreError(f"{path}: cannot write ({error.strerror})") from None
+        raise StoreError(f"{path}: cannot write ({error.strerror}); choose another folder with --out") from None

@@ -95,7 +95,7 @@ class Coco:
         return Targets(
             size=entry.size,
             instances=self._instances(image_id, entry) if image_id in listed.get(boxes_kind, ()) else None,
-            has_keypoints=image_id in listed.get("person_keypoints", ()),
+            has_keypoints=image_id in listed.get("person_keypoints", ()) and image_id in listed.get(boxes_kind, ()),
             captions=captions if image_id in listed.get("captions", ()) else None,
         )
 
@@ -231,7 +231,7 @@ def _person(file: AnnotationFile | None, categories: Mapping[int, str], report: 
         names = record.get("keypoints")
         if record.get("id") in categories and isinstance(names, list) and names:
             return record["id"], len(names)
-    if file is not None and by_name is None:
+    if file is not None:
         fault = Fault("no keypoints", "no known category has keypoints", "list them in the person category")
         report(Problem(file.path, "field 'categories'", fault))
     return by_name, COCO_KEYPOINTS

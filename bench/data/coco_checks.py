@@ -18,6 +18,7 @@ Record = dict[str, Any]
 ROUNDING = 1.0  # pixels by which a box may reach past its image without a word: COCO's boxes are rounded
 EMPTY = "boxes of zero width or height"
 CROWDS = "crowds"
+CORNERS = 6  # fewest numbers of a polygon: three points
 OVERHANG = "boxes that reach past their image, clipped"
 BLANK = "blank captions"
 UNMATCHED = "keypoints without an instance of the same id"
@@ -185,9 +186,9 @@ def _segmentation_fault(segmentation: Any, image: ImageEntry) -> Fault | None:
     if type(segmentation) is dict:
         return code_fault(segmentation, image.height, image.width)
     whole = type(segmentation) is list and bool(segmentation)
-    if whole and all(type(p) is list and p and not len(p) % 2 and _finite(p) for p in segmentation):
+    if whole and all(type(p) is list and len(p) >= CORNERS and not len(p) % 2 and _finite(p) for p in segmentation):
         return None
-    message = f"segmentation is {quote(segmentation)}, expected polygons or a run-length code"
+    message = f"segmentation is {quote(segmentation)}, expected polygons of at least three points or a run-length code"
     return Fault("bad segmentation", message, "give [[x0, y0, x1, y1, ...], ...] or {size, counts}")
 
 
@@ -251,6 +252,8 @@ def _caption_fault(record: Any, images: Mapping[int, ImageEntry], seen: Collecti
         return _missing_fields(record, fields)
     if type(record["caption"]) is not str:
         return Fault("wrong fields", f"caption is {quote(record['caption'])}, expected text", FIELDS_REMEDY)
+    if any("\ud800" <= letter <= "\udfff" for letter in record["caption"]):
+        return Fault("broken text", f"caption is {quote(record['caption'])}, which is not text", "correct the caption")
     return _identity_fault(record, images, seen)
 
 

@@ -106,16 +106,6 @@ class Dataset:
             raise DataError(f"image {sample.image_id} is of no data set; take samples from `Dataset.samples`")
         return Targets(size=(depth.shape[0], depth.shape[1]), depth=depth)
 
-    def size(self, sample: Sample) -> tuple[int, int]:
-        """Height and width of a sample's image in pixels, without decoding it."""
-        if sample.coco and self.coco is not None:
-            return self.coco.images[sample.image_id].size
-        if sample.path is not None:
-            return header_size(sample.path, record=f"image {sample.image_id}")
-        nyu, index = self._nyu(sample)
-        depth = nyu.depth(index)
-        return depth.shape[0], depth.shape[1]
-
     @property
     def class_names(self) -> list[str]:
         """Names of the object classes in class order; empty without COCO."""
@@ -137,14 +127,17 @@ class Dataset:
         return reasons
 
     def check_files(self) -> None:
-        """Look at the ends of all files in use, so that a cut one is found before the work and not in its middle.
+        """Look at heads and ends of all files in use, so that a bad one is found before the work, not in its middle.
 
         Raises:
-            DataError: at the first file that is cut, or a depth map that is not 16-bit.
+            DataError: at the first file that is cut or of another size than annotated, or a depth map not of 16 bits.
         """
         for sample in self.samples:
-            if sample.path is not None and looks_cut(sample.path):
-                self.image(sample)
+            if sample.path is not None:
+                size = self.coco.images[sample.image_id].size if sample.coco and self.coco else None
+                header_size(sample.path, size=size, record=f"image {sample.image_id}")
+                if looks_cut(sample.path):
+                    self.image(sample)
             if sample.nyu_index is not None:
                 nyu, index = self._nyu(sample)
                 depth = nyu.pairs[index].depth
@@ -180,7 +173,7 @@ class Dataset:
             "files": sorted(coco.digests),
             "absent": [f"{kind}_{coco.split}.json" for kind in KINDS if kind not in coco.kinds],
             "classes": len(coco.class_names),
-            "skipped": coco.skipped,
+            "skipped_in_files": coco.skipped,
         }
 
     def _nyu_summary(self) -> dict[str, Any] | None:
@@ -190,7 +183,7 @@ class Dataset:
             "root": self.nyu.root.resolve().name,
             "split": self.nyu.split,
             "files": sorted(self.nyu.digests),
-            "skipped": self.nyu.skipped,
+            "skipped_in_files": self.nyu.skipped,
             "notes": self.nyu.notes,
         }
 

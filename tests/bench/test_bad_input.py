@@ -66,6 +66,29 @@ def wrong_code_size(root: Path) -> list[str]:
     return coco(root)
 
 
+def polygon(*points: float) -> Case:
+    def case(root: Path) -> list[str]:
+        edit(tiny_coco(root), "instances", lambda c: c["annotations"][0].update(segmentation=[list(points)]))
+        return coco(root)
+
+    return case
+
+
+def keypoints_without_a_person(root: Path) -> list[str]:
+    edit(tiny_coco(root), "person_keypoints", lambda c: c.update(categories=[]))
+    return coco(root)
+
+
+def half_a_letter(root: Path) -> list[str]:
+    edit(tiny_coco(root), "captions", lambda c: c["annotations"][0].update(caption="a \ud800 cat"))
+    return coco(root)
+
+
+def other_size(root: Path) -> list[str]:
+    Image.new("RGB", (9, 9)).save(tiny_coco(root) / "val2017/000000000007.jpg")
+    return coco(root)
+
+
 def no_annotations(root: Path) -> list[str]:
     (root / "val2017").mkdir(parents=True)
     return coco(root)
@@ -116,11 +139,22 @@ CASES: dict[str, tuple[Case, tuple[str, ...]]] = {
     "negative box": (box(-4.0), ("annotation 11", "negative", "give x, y, width and height")),
     "category outside the 80": (foreign_category, ("annotation 11", "category 91", "80 known", "correct category_id")),
     "RLE of the wrong size": (wrong_code_size, ("annotation 12", "[9, 9]", "make the code again")),
+    "polygon of one point": (polygon(1, 2), ("annotation 11", "at least three points")),
+    "polygon of two points": (polygon(1, 2, 3, 4), ("annotation 11", "at least three points")),
+    "keypoint file without a keypoint category": (keypoints_without_a_person, ("person_keypoints_val2017.json",)),
+    "caption with half a letter": (half_a_letter, ("captions_val2017.json", "annotation 21", "not text")),
+    "image of another size": (other_size, ("000000000007.jpg", "is 9x9 pixels, expected 32x24")),
     "8-bit depth": (shallow_depth, ("sync_depth_00000.png", "line 1", "mode L", "16-bit")),
     "list line with one column": (one_column, ("line 1", "1 column", "rgb depth")),
     "empty data set": (no_images_listed, ("lists no image", "at least one image")),
     "unwritable output": (unwritable, ("occupied", "cannot write here", "--out")),
     "limit 0": (fine_data_with("--limit", "0"), ("--limit 0", "at least 1")),
+    "negative seed": (fine_data_with("--seed", "-1"), ("--seed -1", "give 0 or more")),
+    "image of no pixels": (fine_data_with("--image.side", "0"), ("--image.side 0", "at least 1 pixel")),
+    "list without a folder": (fine_data_with("--nyu-list", "x.txt"), ("--nyu-list x.txt", "--nyu DIR")),
+    "abbreviated option": (fine_data_with("--pres", "paper"), ("unrecognized arguments: --pres",)),
+    "option of no decoder": (fine_data_with("--strategy", '{"mad": {}}'), ("'mad'", "known: oracle")),
+    "decoder without options": (fine_data_with("--strategy", '{"oracle": {"x": 1}}'), ("oracle has no options",)),
     "unknown decoder": (fine_data_with("--decoder", "orakle"), ("'orakle'", "did you mean 'oracle'", "known:")),
     "unknown task": (fine_data_with("--tasks", "dtection"), ("'dtection'", "did you mean 'detection'")),
     "unknown preset": (fine_data_with("--preset", "papr"), ("'papr'", "did you mean 'paper'")),
@@ -154,14 +188,14 @@ def test_bad_input(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 def test_a_file_that_breaks_inside_stops_the_run_but_keeps_what_is_done(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A fault that only decoding shows: the end mark is there, the middle is gone."""
-    root = tiny_coco(tmp_path / "data")
-    path = root / "val2017/000000000007.jpg"
-    whole = path.read_bytes()
-    path.write_bytes(whole[:300] + whole[-2:])
-    words = ["--decoder", "oracle", "--out", str(tmp_path / "out"), *coco(root, "--tasks", "detection")]
-    assert main(words) == 2
-    assert "000000000007.jpg: image 7: broken or cut" in capsys.readouterr().err
+    """A fault that only decoding shows: head and end mark are there, the middle is damaged."""
+    root = tiny_nyu(tmp_path / "data")
+    path = root / "kitchen/sync_depth_00002.png"
+    whole = bytearray(path.read_bytes())
+    whole[len(whole) // 2] ^= 0xFF
+    path.write_bytes(whole)
+    assert main(["--decoder", "oracle", "--out", str(tmp_path / "out"), "--nyu", str(root)]) == 2
+    assert "sync_depth_00002.png: line 3: broken or cut" in capsys.readouterr().err
     assert [file.name for file in (tmp_path / "out/oracle").iterdir()] == ["samples.partial.jsonl"]
 
 

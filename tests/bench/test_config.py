@@ -31,6 +31,11 @@ def test_command_line_over_file_over_preset(tmp_path: Path) -> None:
     assert (options.sizes.bins, options.sizes.mask_size, options.sizes.slots) == (1000, 14, 100)
 
 
+def test_the_last_preset_counts() -> None:
+    options = parse_run(["--decoder", "oracle", "--preset", "embedded", "--preset", "paper"])
+    assert (options.preset, options.sizes.classes) == ("paper", 80)
+
+
 def test_print_config_shows_the_merge(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         parse_run(["--decoder", "oracle", "--sizes.mask_size", "20", "--print_config"])

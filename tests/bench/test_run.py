@@ -80,8 +80,26 @@ def test_missing_files_switch_tasks_off(tmp_path: Path, capsys: pytest.CaptureFi
         "captioning": "annotations/captions_val2017.json is absent",
         "depth": "no NYUv2 data given (--nyu DIR)",
     }
-    assert record.data["coco"]["skipped"]["boxes of zero width or height"] == 1
+    assert record.data["coco"]["skipped_in_files"]["boxes of zero width or height"] == 1
     assert "off: captioning: annotations/captions_val2017.json is absent" in capsys.readouterr().out
+
+
+def test_keypoints_run_without_the_instances_file(tmp_path: Path) -> None:
+    """Detection runs to feed them, on the annotated persons, and is not scored."""
+    root = tiny_coco(tmp_path / "coco")
+    (root / "annotations/instances_val2017.json").unlink()
+    words = ["--decoder", "oracle", "--coco", str(root), "--out", str(tmp_path / "out"), "--tasks", "keypoints"]
+    (record,) = run(parse_run(words)).values()
+    assert record.metrics.keys() == {"keypoints"}
+    assert record.metrics["keypoints"]["AP"] == pytest.approx(1)
+    assert record.off == {"detection": "annotations/instances_val2017.json is absent"}
+
+
+def test_what_does_not_fit_the_sequences_is_said(scenes_folder: Path, tmp_path: Path) -> None:
+    options = parse_run(words(scenes_folder, tmp_path, "--tasks", "detection", "--sizes.slots", "1"))
+    (record,) = run(options).values()
+    objects = record.data["counts"]["instances"]
+    assert record.notes["detection"]["cut"].startswith(f"{objects - 12} annotations do not fit")
 
 
 def test_dependencies_of_a_task_run_with_it(scenes_folder: Path, tmp_path: Path) -> None:

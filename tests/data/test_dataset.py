@@ -36,7 +36,6 @@ def test_join_by_file(tmp_path: Path) -> None:
     assert only_nyu.depth is not None and only_nyu.instances is None and only_nyu.captions is None
     assert only_nyu.size == (HEIGHT, WIDTH) and len(data) == 3
     assert all(data.image(sample).size == (WIDTH, HEIGHT) for sample in data.samples)
-    assert all(data.size(sample) == (HEIGHT, WIDTH) for sample in data.samples)
 
 
 def test_limit(tmp_path: Path) -> None:
