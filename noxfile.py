@@ -25,6 +25,13 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session
+def train(session: nox.Session) -> None:
+    """Train a decoder, or the encoder that decoders share; everything behind `--` is passed on."""
+    _install(session)
+    session.run("python", "-m", "bench", "train", *session.posargs)
+
+
+@nox.session
 def tests(session: nox.Session) -> None:
     """Run the test suite; arguments behind `--` go to pytest."""
     _install(session, "tests")

@@ -18,6 +18,10 @@ COMMANDS = {
     "scenes": "render the embedded data set to a folder",
     "vocabulary": "train a caption tokeniser, or abbreviate one to the pieces that captions use",
     "ceilings": "what perfect tokens score: the loss of every step of tokenisation",
+    "table2": "MAD's Table 2, measured: autoregressive, parallel, masked training, masked inference",
+    "paper-time": "CPU seconds of a paper-size network with random weights, beside the released code's",
+    "parity": "recompute every array of a golden file with our code and show the differences",
+    "import": "turn a released checkpoint into ours, with a report of unused and missing names",
     "schema": "print the JSON Schema of record.json",
 }
 
@@ -66,7 +70,8 @@ def _dispatch(words: list[str]) -> int:
 def _runner(command: str) -> Callable[[Any], int]:
     from bench import commands
 
-    return getattr(commands, command.replace("-", "_"))  # type: ignore[no-any-return]
+    name = "import_checkpoint" if command == "import" else command.replace("-", "_")
+    return getattr(commands, name)  # type: ignore[no-any-return]
 
 
 def _one_line(error: Exception) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import inspect
 import json
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ from bench import parsers, registry
 from bench.config import RunOptions, preset_file, preset_names
 from bench.errors import UserError
 from bench.progress import progress
+from bench.training_options import TrainOptions
 
 
 def run(options: RunOptions) -> int:
@@ -29,13 +31,22 @@ def run(options: RunOptions) -> int:
     return 0
 
 
+def train(options: TrainOptions) -> int:
+    """Train and print where the weights are."""
+    from bench import training
+
+    if options.decoder != training.ENCODER:
+        registry.check(registry.DECODERS, options.decoder)
+    for path in training.train(options):
+        print(path)
+    return 0
+
+
 def list(options: parsers.ListOptions) -> int:  # noqa: A001
     """Print names with one line each."""
     sections = {
-        "decoders": {
-            name: registry.load(registry.DECODERS, name).summary for name in registry.names(registry.DECODERS)
-        },
-        "tasks": {name: registry.load(registry.TASKS, name).summary for name in registry.names(registry.TASKS)},
+        "decoders": _summaries(registry.DECODERS),
+        "tasks": _summaries(registry.TASKS),
         "presets": {name: _header(preset_file(name))[0] for name in preset_names()},
     }
     for section, entries in sections.items():
@@ -53,6 +64,10 @@ def describe(options: parsers.DescribeOptions) -> int:
         cls = registry.load(registry.DECODERS, options.name)
         print(f"decoder {options.name}: {cls.summary}\n")
         print(sys.modules[cls.__module__].__doc__)
+        if hasattr(cls, "Options"):
+            print(f"options (--strategy '{{{options.name}: {{name: value}}}}'):\n")
+            print(inspect.cleandoc(cls.Options.__doc__ or ""))
+            print(f"\ndefaults: {cls.Options()}")
     elif options.name in tasks:
         from bench.describe import describe_task
 
@@ -123,6 +138,39 @@ def ceilings(options: parsers.CeilingsOptions) -> int:
     return 0
 
 
+def table2(options: RunOptions) -> int:
+    """Run the rows of MAD's Table 2 and write the table into ``results/``."""
+    from bench.table2 import measure_table2
+
+    print(measure_table2(options, out=Path("results")))
+    return 0
+
+
+def paper_time(options: RunOptions) -> int:
+    """Time a paper-size network and write the table into ``results/``."""
+    from bench.paper_time import measure_paper_time
+
+    print(measure_paper_time(options, out=Path("results")))
+    return 0
+
+
+def parity(options: parsers.ParityOptions) -> int:
+    """Print the largest difference of every family; 1 if any is too large."""
+    from bench.parity import run_parity
+
+    text, good = run_parity(options.file)
+    print(text)
+    return 0 if good else 1
+
+
+def import_checkpoint(options: parsers.ImportOptions) -> int:
+    """Import released weights and print what was used, unused and missing."""
+    from bench import importing
+
+    print(importing.import_checkpoint(options.kind, options.checkpoint, options.out))
+    return 0
+
+
 def schema(options: parsers.SchemaOptions) -> int:
     """Print or write the JSON Schema of a record."""
     from results.record import json_schema
@@ -135,6 +183,17 @@ def schema(options: parsers.SchemaOptions) -> int:
         write_atomically(options.out, text.encode())
         print(options.out)
     return 0
+
+
+def _summaries(group: str) -> dict[str, str]:
+    """Name to summary; an entry that cannot be loaded says so and hides no other."""
+    found = {}
+    for name in registry.names(group):
+        try:
+            found[name] = registry.load(group, name).summary
+        except UserError as error:
+            found[name] = f"cannot be used: {error}"
+    return found
 
 
 def _header(preset: Path) -> builtins.list[str]:

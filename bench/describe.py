@@ -12,7 +12,7 @@ from tasks.sequence import SequenceFormat
 from tasks.vocabulary import Vocabulary
 
 
-class _Letters:
+class Letters:
     """Stands in for a tokeniser where only the number of pieces matters."""
 
     def __init__(self, pieces: int) -> None:
@@ -39,7 +39,7 @@ def describe_task(name: str, preset: str) -> str:
     sizes = parse_run(["--decoder", "oracle", "--preset", preset]).sizes
     cls: Any = registry.load(registry.TASKS, name)
     names = ["person", *(f"class {number}" for number in range(1, sizes.classes))]
-    vocabulary, (task,) = make_tasks([cls], sizes=sizes, class_names=names, tokenizer=_Letters(sizes.words))
+    vocabulary, (task,) = make_tasks([cls], sizes=sizes, class_names=names, tokenizer=Letters(sizes.words))
     lines = [f"task {name}: {cls.summary}", "", (sys.modules[cls.__module__].__doc__ or "").strip(), ""]
     lines += _format_lines(task.format, preset)
     lines += [

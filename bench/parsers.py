@@ -14,6 +14,7 @@ from jsonargparse import ArgumentError, ArgumentParser
 
 from bench.config import RunOptions, choose_preset, preset_file
 from bench.errors import UserError
+from bench.training_options import TrainOptions
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,35 @@ class SchemaOptions:
     out: Path | None = None
 
 
+@dataclass(frozen=True)
+class ParityOptions:
+    """Options of ``parity``.
+
+    Args:
+        file: golden ``.npz`` file.
+    """
+
+    file: Path
+
+
+@dataclass(frozen=True)
+class ImportOptions:
+    """Options of ``import``.
+
+    Args:
+        kind: whose checkpoint it is.
+        checkpoint: released state dict (safetensors, or a torch file that holds tensors only).
+        out: ``.safetensors`` file to write; its card lies beside it.
+    """
+
+    kind: Literal["mad"]
+    checkpoint: Path
+    out: Path = Path("imported.safetensors")
+
+
 OPTIONS: dict[str, type] = {
+    "parity": ParityOptions,
+    "import": ImportOptions,
     "list": ListOptions,
     "describe": DescribeOptions,
     "verify-data": VerifyOptions,
@@ -130,7 +159,7 @@ OPTIONS: dict[str, type] = {
     "ceilings": CeilingsOptions,
     "schema": SchemaOptions,
 }
-POSITIONAL = {"list": "what", "describe": "name"}
+POSITIONAL = {"list": ("what",), "describe": ("name",), "parity": ("file",), "import": ("kind", "checkpoint")}
 
 
 def top(commands: Mapping[str, str]) -> argparse.ArgumentParser:
@@ -150,12 +179,14 @@ def top(commands: Mapping[str, str]) -> argparse.ArgumentParser:
 
 def parse(command: str, words: list[str]) -> Any:
     """Typed options of a command from its words."""
-    if command == "run":
-        return parse_run(words)
-    parser = ArgumentParser(prog=f"decoder-bench {command}", exit_on_error=False)
-    positional = POSITIONAL.get(command)
-    if positional and words and not words[0].startswith("-"):
-        words = [f"--{positional}={words[0]}", *words[1:]]
+    if command in ("run", "table2", "paper-time"):
+        return parse_run(words if command == "run" else ["--decoder", "mad", *words])
+    if command == "train":
+        return parse_train(words)
+    parser = ArgumentParser(prog=f"decoder-bench {command}", exit_on_error=False, allow_abbrev=False)
+    for number, name in enumerate(POSITIONAL.get(command, ())):
+        if number < len(words) and not words[number].startswith("-"):
+            words = [*words[:number], f"--{name}={words[number]}", *words[number + 1 :]]
     parser.add_class_arguments(OPTIONS[command], nested_key=None, as_group=False)
     return _typed(parser, words, OPTIONS[command])
 
@@ -168,11 +199,32 @@ def parse_run(words: list[str]) -> RunOptions:
         description="Run decoders on a data set: a table, and a record for each.",
         default_config_files=[str(preset_file(preset))],
         exit_on_error=False,
+        allow_abbrev=False,
     )
     parser.add_argument("--config", action="config", help="YAML file with options")
     parser.add_class_arguments(RunOptions, nested_key=None, as_group=False)
+    parser.add_argument("--train", type=dict, help=argparse.SUPPRESS)  # the section of the preset that `train` reads
     parser.set_defaults(preset=preset)
     options: RunOptions = _typed(parser, words, RunOptions)
+    return options
+
+
+def parse_train(words: list[str]) -> TrainOptions:
+    """Options of ``train``, with the same precedence."""
+    preset = choose_preset(words)
+    if preset == "paper":  # no network of that name: its sizes are those of the presets that have one
+        preset = "mad-r50"
+    parser = ArgumentParser(
+        prog="decoder-bench train",
+        description="Train a decoder, or the encoder that decoders share.",
+        default_config_files=[str(preset_file(preset))],
+        exit_on_error=False,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--config", action="config", help="YAML file with options")
+    parser.add_class_arguments(TrainOptions, nested_key=None, as_group=False)
+    parser.set_defaults(preset=preset)
+    options: TrainOptions = _typed(parser, words, TrainOptions)
     return options
 
 
@@ -180,7 +232,8 @@ def _typed(parser: ArgumentParser, words: list[str], options: Callable[..., Any]
     try:
         parsed = parser.parse_args(_normalised(words, parser))
         made = parser.instantiate(parsed)
-        values = {key: value for key, value in vars(made).items() if key not in ("config", "__default_config__")}
+        left_out = {"config", "__default_config__"} | ({"train"} if options is RunOptions else set())
+        values = {key: value for key, value in vars(made).items() if key not in left_out}
         return options(**values)
     except (ArgumentError, ValueError) as error:
         raise UserError(f"{_one_line(str(error))}; see `{parser.prog} --help`") from None

@@ -84,10 +84,11 @@ def _network(decoder: Any, suite: Suite, options: RunOptions) -> Network | None:
     if not decoder.needs_network:
         return None
     from bench.checkpoint import load_network
+    from decoders.network.folding import folded
 
     hashed = suite.data.get("tokenizer", {}).get("hash")
     network = load_network(getattr(decoder, "weights", decoder.name), options, suite.vocabulary, tokenizer=hashed)
-    return network.to(_device(options))
+    return folded(network).to(_device(options))
 
 
 def _device(options: RunOptions) -> torch.device:

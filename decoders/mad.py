@@ -97,6 +97,7 @@ class Mad:
     summary: ClassVar[str] = "all tokens at once, then some masked and predicted again"
     needs_truth: ClassVar[bool] = False
     needs_network: ClassVar[bool] = True
+    weights: ClassVar[str] = "mad"
     Options: ClassVar[type[MadOptions]] = MadOptions
 
     def __init__(self, options: MadOptions | None = None) -> None:

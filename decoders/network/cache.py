@@ -54,21 +54,21 @@ class Cache:
 
     @property
     def position(self) -> int:
-        """Tokens written so far, as the host counts them; a replayed graph advances only ``filled``."""
-        return self._position
+        """Tokens written so far; asking a static cache waits for its device."""
+        return int(self.filled) if self.static else self._position
 
     def locate(self, positions: Tensor, length: int) -> Tensor:
         """Rows of the learned positions (T_max, D) that belong to the next ``length`` tokens: (length, D).
 
         Raises:
-            ValueError: if the tokens do not fit.
+            ValueError: if the tokens do not fit. A static cache does not look: that would wait for the device.
         """
+        if self.static:
+            return positions.index_select(0, self._rows(length))
         if self._position + length > self.length:
             raise ValueError(
                 f"the cache holds {self.length} tokens and {self._position} are written; {length} more do not fit"
             )
-        if self.static:
-            return positions.index_select(0, self._rows(length))
         return positions[self._position : self._position + length]
 
     def mask(self, length: int, attention: str) -> Tensor | None:
@@ -102,11 +102,13 @@ class Cache:
 
     def advance(self, length: int) -> None:
         """Count ``length`` tokens as written; called once all layers have written them."""
-        self._position += length
-        self.filled += length
+        if self.static:
+            self.filled += length
+        else:
+            self._position += length
 
     def _rows(self, length: int) -> Tensor:
-        return self.filled + self._columns[:length]
+        return (self.filled if self.static else self._position) + self._columns[:length]
 
     def reset(self) -> None:
         """Start over in the same memory."""

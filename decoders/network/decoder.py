@@ -14,6 +14,10 @@ from decoders.network.cache import Cache
 
 ATTENTIONS: Sequence[str] = ("full", "causal")
 
+# Rows of tokens that a CPU takes through all layers at once, so that they stay in its cache: 100 masks of 262 tokens
+# took 13 % less time than all together (float32, one thread; 6 % in bfloat16).
+ROWS = 2048
+
 
 @dataclass(frozen=True)
 class Memory:
@@ -114,10 +118,20 @@ class Decoder(nn.Module):
         every_layer: bool = False,
     ) -> Tensor:
         """Decode token embeddings (B, N, T, D); arguments and result as in ``Network.decode``."""
-        batch, sequences, length, width = states.shape
+        batch, sequences, length, _ = states.shape
         if batch != memory.batch:
             raise ValueError(f"tokens of {batch} images were given with the memory of {memory.batch}; select its rows")
         self._check_length(length if cache is None else cache.length)
+        together = max(1, ROWS // max(1, batch * length))  # sequences
+        if sequences <= together or cache is not None or not _in_pieces(states, attention):
+            return self._layers(states, memory, attention, cache, every_layer)
+        pieces = torch.split(states, together, dim=1)
+        return torch.cat([self._layers(piece, memory, attention, None, every_layer) for piece in pieces], dim=-3)
+
+    def _layers(
+        self, states: Tensor, memory: Memory, attention: str | Tensor, cache: Cache | None, every_layer: bool
+    ) -> Tensor:
+        batch, sequences, length, width = states.shape
         positions = self.positions[:length] if cache is None else cache.locate(self.positions, length)  # (T, D)
         mask = _mask(attention, length, cache, states.device)
         states = states.reshape(batch * sequences, length, width)  # (B * N, T, D)
@@ -156,6 +170,12 @@ def layer_stack(*, layers: int, width: int, heads: int, ffn: int, dropout: float
         )
         for _ in range(layers)
     ]
+
+
+def _in_pieces(states: Tensor, attention: str | Tensor) -> bool:
+    """Whether sequences may go through the layers a few at a time; only a CPU gains by it."""
+    on_cpu = states.device.type == "cpu" and not torch.is_grad_enabled() and not torch.compiler.is_compiling()
+    return on_cpu and isinstance(attention, str)
 
 
 def _mask(attention: str | Tensor, length: int, cache: Cache | None, device: torch.device) -> Tensor | None:

@@ -8,9 +8,11 @@ import pytest
 import safetensors.torch
 import torch
 from torch import nn
+from torchvision.ops import FrozenBatchNorm2d
 
 from decoders.network.backbone import build_backbone
 from decoders.network.errors import NetworkError
+from decoders.network.folding import folded
 from decoders.network.network import build_network
 from decoders.network.options import NetworkOptions
 from decoders.network.weights import read_tensors
@@ -73,6 +75,27 @@ def test_the_network_trains_end_to_end() -> None:
     memory = network.memorise(network.encode(network.extract(torch.randn(2, 3, 64, 64))))
     network.logits(network.decode(memory, torch.zeros(2, 1, 8, dtype=torch.int64)), slice(0, 40)).sum().backward()
     assert all(parameter.grad is not None for parameter in network.parameters())
+
+
+@pytest.mark.parametrize(("name", "frozen"), [("resnet18", True), ("resnet26", False), (RESNET, False), (VIT, False)])
+@torch.no_grad()
+def test_folded_norms_give_the_same_map(name: str, frozen: bool) -> None:
+    torch.manual_seed(0)
+    options = NetworkOptions(
+        backbone=name, frozen_norm=frozen, width=16, heads=4, ffn=32, encoder_layers=1, decoder_layers=1
+    )
+    network = build_network(options, Vocabulary(Sizes(words=30))).eval()
+    for module in network.backbone.modules():
+        if isinstance(module, nn.BatchNorm2d | FrozenBatchNorm2d):
+            for values in (module.running_mean, module.running_var, module.weight, module.bias):
+                assert values is not None
+                values.copy_(torch.rand(values.shape) + 0.5)
+    images = torch.randn(1, 3, 64, 96)
+    wanted = network.extract(images).map
+    faster = folded(network)
+    torch.testing.assert_close(faster.extract(images).map, wanted, rtol=1e-4, atol=1e-4)
+    assert not any(isinstance(module, nn.BatchNorm2d | FrozenBatchNorm2d) for module in faster.modules())
+    torch.testing.assert_close(network.extract(images).map, wanted)  # the original is as it was
 
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".pth"])

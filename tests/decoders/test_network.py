@@ -75,11 +75,26 @@ def test_cached_decoding_gives_what_causal_decoding_gives(
     wanted = network.decode(memory, tokens, attention="causal")
     cache = network.cache(batch=B, sequences=N, length=T + 2, static=static)
     for _ in range(2):  # the second time in the same memory
-        steps = [tokens[..., :4], *tokens[..., 4:].split(1, dim=-1)]
+        steps = torch.split(tokens, [4, 2, 1, 1, 1], dim=-1)
         found = torch.cat([network.decode(memory, step, attention="causal", cache=cache) for step in steps], dim=2)
         torch.testing.assert_close(found, wanted, atol=1e-5, rtol=0)
-        assert cache.position == int(cache.filled) == T
+        assert cache.position == T
         cache.reset()
+
+
+@torch.no_grad()
+def test_steps_with_a_static_cache_compile_to_one_graph(network: Network, memory: Memory, tokens: Tensor) -> None:
+    wanted = network.logits(network.decode(memory, tokens, attention="causal"), slice(20, 60))
+    cache = network.cache(batch=B, sequences=N, length=T, static=True)
+
+    def step(token: Tensor) -> Tensor:
+        return network.logits(network.decode(memory, token, attention="causal", cache=cache), slice(20, 60))
+
+    torch.compiler.reset()
+    compiled = torch.compile(step, fullgraph=True, backend="aot_eager")
+    with torch._dynamo.config.patch(error_on_recompile=True):
+        found = torch.cat([compiled(token) for token in torch.split(tokens, 1, dim=-1)], dim=2)
+    torch.testing.assert_close(found, wanted, atol=1e-4, rtol=0)
 
 
 @torch.no_grad()
@@ -88,7 +103,7 @@ def test_causal_outputs_do_not_change_when_later_tokens_do(network: Network, mem
     other[..., 5:] = 0
     hidden = [network.decode(memory, own, attention="causal")[:, :, :5] for own in (tokens, other)]
     torch.testing.assert_close(*hidden)
-    assert not torch.allclose(*(network.decode(memory, own)[:, :, :5] for own in (tokens, other)))
+    assert not torch.allclose(network.decode(memory, tokens)[:, :, :5], network.decode(memory, other)[:, :, :5])
 
 
 @torch.no_grad()
@@ -113,6 +128,17 @@ def test_a_batch_gives_what_its_images_and_sequences_give_alone(
             for own in (alone, chosen):
                 found = network.decode(own, one)[0, 0]
                 torch.testing.assert_close(found, wanted[image, sequence], atol=1e-5, rtol=0)
+
+
+@torch.no_grad()
+def test_sequences_that_a_cpu_takes_in_pieces_come_out_the_same(
+    network: Network, memory: Memory, tokens: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = [network.decode(memory, tokens, every_layer=every) for every in (False, True)]
+    monkeypatch.setattr("decoders.network.decoder.ROWS", 2 * B * T)
+    for every in (False, True):
+        found = network.decode(memory, tokens, every_layer=every)
+        torch.testing.assert_close(found, wanted[every], atol=1e-5, rtol=0)
 
 
 @torch.no_grad()

@@ -1,0 +1,195 @@
+"""Weights on disk: safetensors with a card beside them that says what they are, how they came about and what they fit.
+
+A preset's checkpoints are ``<decoder>.safetensors`` and, where the decoders share a frozen encoder,
+``encoder.safetensors``. Matrices are kept as float16, vectors (norms, biases, running statistics) as float32.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor
+
+from bench.config import RunOptions
+from bench.environment import git_state
+from bench.errors import UserError
+from decoders.network.network import Network, build_network
+from decoders.network.options import NetworkOptions
+from results.store import write_atomically
+from tasks.vocabulary import Sizes, Vocabulary
+
+ENCODER = "encoder"
+ENCODER_PARTS = ("backbone", "projection", "positions", "encoder")
+CHECKPOINTS = Path(__file__).resolve().parent.parent / "results" / "checkpoints"
+SHAPING = ("width", "heads", "ffn", "encoder_layers", "decoder_layers", "backbone", "stride", "positions")
+"""Options of the network that decide which tensors there are and what they mean."""
+
+
+def checkpoint_path(preset: str, name: str, root: Path = CHECKPOINTS) -> Path:
+    """Where the weights of a decoder, or of ``encoder``, are kept."""
+    return root / preset / f"{name}.safetensors"
+
+
+def is_encoder(name: str) -> bool:
+    """Whether a tensor of ``Network.state_dict`` belongs to what makes the memory."""
+    return name.split(".", 1)[0] in ENCODER_PARTS
+
+
+def write_checkpoint(path: Path, tensors: Mapping[str, Tensor], card: Mapping[str, Any]) -> Path:
+    """Write weights and, beside them, their card with the hash of the file; each appears whole."""
+    kept = {name: _compact(value) for name, value in tensors.items()}
+    content = save(kept, metadata={"format": "pt"})
+    repository = Path(__file__).resolve().parent.parent
+    full = {
+        **card,
+        "hash": _hash(content),
+        "parameters": sum(v.numel() for v in kept.values()),
+        **git_state(repository),
+    }
+    write_atomically(path, content)
+    write_atomically(path.with_suffix(".json"), (json.dumps(full, indent=2, default=str) + "\n").encode())
+    return path
+
+
+def fit_card(sizes: Sizes, network: NetworkOptions, vocabulary: Vocabulary, tokenizer: str | None) -> dict[str, Any]:
+    """What weights must agree on with a run: sizes of sequences and network, vocabulary and tokeniser."""
+    shape = dataclasses.asdict(network)
+    return {
+        "sizes": {**dataclasses.asdict(sizes), "depth_grid": list(sizes.depth_grid)},
+        "network": {name: shape[name] for name in SHAPING},
+        "vocabulary": len(vocabulary),
+        "tokenizer": tokenizer,
+    }
+
+
+def read_checkpoint(path: Path, *, train: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tensors as float32 and card.
+
+    Args:
+        path: safetensors file; its card lies beside it.
+        train: the command that makes it, for the error.
+
+    Raises:
+        UserError: if file or card is missing, broken, or they do not belong together.
+    """
+    try:
+        content, card = path.read_bytes(), json.loads(path.with_suffix(".json").read_text())
+        tensors = load_file(path)
+    except OSError:
+        raise UserError(f"{path.parent.name}/{path.name}: no such weights; make them with `{train}`") from None
+    except (SafetensorError, json.JSONDecodeError) as error:
+        raise UserError(f"{path.name}: broken ({' '.join(str(error).split())}); make it again with `{train}`") from None
+    if card.get("hash") != _hash(content):
+        raise UserError(f"{path.name}: its card is another file's; copy both together or make them with `{train}`")
+    return {n: v.float() if v.is_floating_point() else v for n, v in tensors.items()}, card
+
+
+def load_network(name: str, options: RunOptions, vocabulary: Vocabulary, *, tokenizer: str | None = None) -> Network:
+    """The network of a preset with a decoder's trained weights, ready to decode.
+
+    Args:
+        name: the decoder whose weights to load.
+        options: ``preset``, ``sizes`` and ``network`` of the run.
+        vocabulary: of the run.
+        tokenizer: hash of the run's caption tokeniser (``Suite.data["tokenizer"]["hash"]``); None skips the check.
+
+    Raises:
+        UserError: if weights are missing, broken, or were made for something else.
+    """
+    path = checkpoint_path(str(options.preset), name, options.checkpoints or CHECKPOINTS)
+    tensors, card = read_checkpoint(path, train=train_command(name, str(options.preset)))
+    _check_fit(path, card, fit_card(options.sizes, options.network, vocabulary, tokenizer))
+    if not any(map(is_encoder, tensors)):
+        shared = path.with_name(f"{ENCODER}.safetensors")
+        encoder, own = read_checkpoint(shared, train=train_command(ENCODER, str(options.preset)))
+        if own["hash"] != card.get("encoder"):
+            raise UserError(
+                f"{path.name}: was trained on the memory of another encoder than {shared.name}; train it again with "
+                f"`{train_command(name, str(options.preset))}`"
+            )
+        tensors |= encoder
+    return network_with(tensors, dataclasses.replace(options.network, weights=None), vocabulary, path.name)
+
+
+def network_with(
+    tensors: Mapping[str, Tensor], options: NetworkOptions, vocabulary: Vocabulary, source: str
+) -> Network:
+    """A network in evaluation mode whose parts named in ``tensors`` are loaded, each completely.
+
+    Raises:
+        UserError: if names or shapes disagree.
+    """
+    network = build_network(options, vocabulary)
+    load_into(network, tensors, source)
+    return network.eval()
+
+
+def load_into(network: Network, tensors: Mapping[str, Tensor], source: str) -> None:
+    """Load the parts of a network that ``tensors`` names, each completely.
+
+    Raises:
+        UserError: if names or shapes disagree.
+    """
+    try:
+        missing, unexpected = network.load_state_dict(dict(tensors), strict=False)
+    except RuntimeError as error:
+        raise UserError(f"{source}: does not fit the network ({' '.join(str(error).split())[:200]})") from None
+    parts = {name.split(".", 1)[0] for name in tensors}
+    lacking = [n for n in missing if n.split(".", 1)[0] in parts and not n.endswith("num_batches_tracked")]
+    if lacking or unexpected:
+        raise UserError(
+            f"{source}: lacks {len(lacking)} tensors and has {len(unexpected)} too many, for example "
+            f"{(lacking + unexpected)[0]}; it was made by another version, train it again"
+        )
+
+
+def train_command(name: str, preset: str) -> str:
+    """The command that makes a checkpoint."""
+    return f"nox -s train -- --decoder {name} --preset {preset} --publish"
+
+
+def _check_fit(path: Path, card: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    for key, value in wanted.items():
+        found = card.get(key)
+        if value is None or found == value:
+            continue
+        told, asked = f"{key} {found}", str(value)
+        if isinstance(value, dict) and isinstance(found, dict):
+            name = next(n for n, v in value.items() if found.get(n) != v)
+            told, asked = f"{key}.{name} {found.get(name)}", str(value[name])
+        raise UserError(
+            f"{path.parent.name}/{path.name}: was trained with {told}, this run has {asked}; "
+            "use the preset's own or train again"
+        )
+
+
+def _compact(value: Tensor) -> Tensor:
+    value = value.detach().cpu().contiguous()
+    return value.half() if value.is_floating_point() and value.dim() > 1 else value
+
+
+def _hash(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]
+
+
+def encoder_tensors(network: Network) -> dict[str, Tensor]:
+    """The tensors that make the memory."""
+    return {name: value for name, value in network.state_dict().items() if is_encoder(name)}
+
+
+def decoder_tensors(network: Network) -> dict[str, Tensor]:
+    """All other tensors."""
+    return {name: value for name, value in network.state_dict().items() if not is_encoder(name)}
+
+
+def device_of(network: torch.nn.Module) -> torch.device:
+    """Where a network computes."""
+    return next(network.parameters()).device

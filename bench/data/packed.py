@@ -1,0 +1,186 @@
+"""A data set packed once into memory-mapped arrays, so that a training step on a CPU decodes no file.
+
+Everything is in pixels of a square of ``side`` pixels that images are stretched to, as the transform ``square`` does.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from pycocotools import mask as coco_mask
+
+from bench.data.dataset import Dataset, Sample
+from bench.data.geometry import resize_targets
+from bench.data.transforms import IMAGENET
+from tasks.targets import Segmentation, Targets
+
+VERSION = 1
+OWNER_PIXELS = 2  # side of a cell of ``Packed.owner``
+DEPTH_PIXELS = 4  # side of a cell of ``Packed.depth``
+MOST_OBJECTS = 100  # of an image; further ones are left out, smallest first
+MARKER = "packed.json"
+
+Array = npt.NDArray[Any]
+Progress = Callable[[int, int], None]
+Words = Callable[[Targets], npt.NDArray[np.bool_]]
+
+
+@dataclass(frozen=True)
+class Packed:
+    """N images of S pixels and their annotations; M is the largest number of objects of an image.
+
+    Args:
+        images: (N, S, S, 3) uint8 RGB.
+        owner: (N, S / 2, S / 2) uint8, 1 + index of the object that covers at least half of the cell, or 0.
+        depth: (N, S / 4, S / 4) float16, mean metres of the valid pixels of the cell, 0 where there are none.
+        counts: (N,) int64, objects of an image.
+        boxes: (N, M, 4) float32, x0 y0 x1 y1 in pixels.
+        classes: (N, M) int64 class indices.
+        colours: (N, M, 3) float32, mean RGB in [0, 1] of the object's pixels.
+        keypoints: (N, M, K, 3) float32, x and y in pixels (the middle of the first is 0.5), visibility 0, 1 or 2.
+        words: (N, W) bool, pieces that occur in a caption of the image.
+    """
+
+    images: Array
+    owner: Array
+    depth: Array
+    counts: Array
+    boxes: Array
+    classes: Array
+    colours: Array
+    keypoints: Array
+    words: Array
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+def packed(dataset: Dataset, folder: Path, *, side: int, words: Words | None, progress: Progress) -> Packed:
+    """The packed arrays of a data set below ``folder``, made if they are not there.
+
+    Args:
+        dataset: images with objects; captions and depth may be absent.
+        folder: where packed data sets are kept; about 50 kB an image at 128 pixels.
+        side: S, a multiple of four.
+        words: which of W pieces the captions of an image use; None packs none (W = 0).
+        progress: called with images done and images in all.
+    """
+    root = folder / f"packed-v{VERSION}-{side}-{dataset.content_hash}"
+    if not (root / MARKER).exists():
+        shutil.rmtree(root, ignore_errors=True)
+        root.mkdir(parents=True)
+        _write(dataset, root, side, words, progress)
+        (root / MARKER).write_text(json.dumps({"images": len(dataset), "side": side}) + "\n")
+    return Packed(**{f.name: np.load(root / f"{f.name}.npy", mmap_mode="r") for f in fields(Packed)})
+
+
+def _write(dataset: Dataset, root: Path, side: int, words: Words | None, progress: Progress) -> None:
+    count, cells, coarse = len(dataset), side // OWNER_PIXELS, side // DEPTH_PIXELS
+    images = np.lib.format.open_memmap(root / "images.npy", mode="w+", dtype=np.uint8, shape=(count, side, side, 3))
+    owner = np.zeros((count, cells, cells), dtype=np.uint8)
+    depth = np.zeros((count, coarse, coarse), dtype=np.float16)
+    rows: list[dict[str, Array]] = []
+    spoken: list[Array] = []
+    for index, sample in enumerate(dataset.samples):
+        images[index] = _pixels(dataset, sample, side)
+        targets = dataset.targets(sample)
+        spoken.append(np.zeros(0, dtype=np.bool_) if words is None else words(targets))
+        targets = resize_targets(targets, (side, side))
+        row, owner[index] = _objects(targets, images[index])
+        rows.append(row)
+        if targets.depth is not None:
+            depth[index] = _coarse_depth(targets.depth.numpy())
+        progress(index + 1, count)
+    images.flush()
+    np.save(root / "owner.npy", owner)
+    np.save(root / "depth.npy", depth)
+    np.save(root / "words.npy", np.stack(spoken))
+    np.save(root / "counts.npy", np.array([len(row["classes"]) for row in rows]))
+    for name in ("boxes", "classes", "colours", "keypoints"):
+        np.save(root / f"{name}.npy", _padded([row[name] for row in rows]))
+
+
+def _pixels(dataset: Dataset, sample: Sample, side: int) -> Array:
+    from torchvision.transforms.v2 import functional as v2
+
+    image = dataset.image(sample)
+    if image.size != (side, side):
+        # As the transform of a run does, so that training and running see the same pixels.
+        resized: Array = v2.resize(v2.to_image(image), [side, side], antialias=True).permute(1, 2, 0).numpy()
+        return resized
+    return np.asarray(image)
+
+
+def _objects(targets: Targets, image: Array) -> tuple[dict[str, Array], Array]:
+    """The objects of one image, and its (S / 2, S / 2) owners."""
+    side, found = targets.size[0], targets.instances
+    owner = np.zeros((side // OWNER_PIXELS,) * 2, dtype=np.uint8)
+    if found is None or not len(found):
+        joints = 0 if found is None else found.keypoints.shape[1]
+        empty: dict[str, Array] = {"boxes": np.zeros((0, 4), np.float32), "classes": np.zeros(0, np.int64)}
+        empty |= {"colours": np.zeros((0, 3), np.float32), "keypoints": np.zeros((0, joints, 3), np.float32)}
+        return empty, owner
+    masks = np.stack([_mask(s, side) for s in found.segmentations])  # (n, S, S)
+    kept = np.argsort(-masks.sum((1, 2)), kind="stable")[:MOST_OBJECTS]
+    masks = masks[np.sort(kept)]
+    cells = masks.reshape(len(masks), *(side // OWNER_PIXELS, OWNER_PIXELS) * 2).sum((2, 4))  # (n, S / 2, S / 2)
+    owner[:] = np.where(cells.max(0) * 2 >= OWNER_PIXELS**2, cells.argmax(0) + 1, 0)
+    pixels = masks.reshape(len(masks), -1).astype(np.float32)
+    colours = pixels @ (image.reshape(-1, 3) / np.float32(255)) / np.maximum(pixels.sum(1, keepdims=True), 1)
+    keypoints = found.keypoints.numpy()[np.sort(kept)].copy()
+    keypoints[..., :2] += 0.5 * (keypoints[..., 2:] > 0)
+    row: dict[str, Array] = {
+        "boxes": found.boxes.numpy()[np.sort(kept)],
+        "classes": found.classes.numpy()[np.sort(kept)],
+    }
+    return row | {"colours": colours.astype(np.float32), "keypoints": keypoints}, owner
+
+
+def _mask(segmentation: Segmentation, side: int) -> Array:
+    """(S, S) uint8 of one object."""
+    if isinstance(segmentation, dict):
+        raw = isinstance(segmentation["counts"], list)
+        code = coco_mask.frPyObjects(segmentation, side, side) if raw else segmentation
+    else:
+        usable = [polygon for polygon in segmentation if len(polygon) > 4]
+        if not usable:
+            return np.zeros((side, side), np.uint8)
+        code = coco_mask.merge(coco_mask.frPyObjects(usable, side, side))
+    decoded: Array = coco_mask.decode(code)
+    return decoded
+
+
+def _coarse_depth(depth: Array) -> Array:
+    side = depth.shape[0]
+    blocks = depth.reshape(*(side // DEPTH_PIXELS, DEPTH_PIXELS) * 2)
+    valid = (blocks > 0).sum((1, 3))
+    return (blocks.sum((1, 3)) / np.maximum(valid, 1)).astype(np.float16)  # invalid pixels are 0 and add nothing
+
+
+def _padded(rows: list[Array]) -> Array:
+    """Ragged (n, ...) arrays as one (N, M, ...) array, 0 behind the last."""
+    trailing = max((row.shape[1:] for row in rows), default=())  # an image without objects may know no joints
+    out = np.zeros((len(rows), max(1, *map(len, rows)), *trailing), dtype=rows[0].dtype)
+    for index, row in enumerate(rows):
+        if len(row):
+            out[index, : len(row)] = row
+    return out
+
+
+def as_tensors(arrays: Packed, index: npt.NDArray[np.int64]) -> dict[str, torch.Tensor]:
+    """Copies of the images at ``index`` with everything known of them, as tensors; members as in ``Packed``."""
+    return {f.name: torch.from_numpy(np.ascontiguousarray(getattr(arrays, f.name)[index])) for f in fields(Packed)}
+
+
+def normalised(images: torch.Tensor) -> torch.Tensor:
+    """(B, S, S, 3) uint8 RGB to (B, 3, S, S) float32 as the network expects it, channels last in memory."""
+    scale, shift = torch.tensor(IMAGENET.std) * 255, torch.tensor(IMAGENET.mean) / torch.tensor(IMAGENET.std)
+    return (images.float() / scale.to(images.device) - shift.to(images.device)).permute(0, 3, 1, 2)

@@ -1,0 +1,46 @@
+"""Scores while training: the pipeline of a run over a few held-out images."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bench.checkpoint import device_of
+from bench.pipeline import Item, Pipeline
+from bench.run import image_transform
+from bench.suite import Suite
+from bench.training_options import TrainOptions
+from decoders.network.network import Network
+
+
+def pipeline_scores(decoder: Any, network: Network, suite: Suite, *, options: TrainOptions) -> dict[str, float]:
+    """The headline metrics of every task, named ``task metric``; metrics that have no value are left out.
+
+    Args:
+        decoder: the strategy.
+        network: in evaluation mode.
+        suite: held-out images with tasks and metrics.
+        options: how images are fitted, and the seed of the strategy's random choices.
+    """
+    pipeline = Pipeline(
+        decoder=decoder,
+        tasks=suite.tasks,
+        transform=image_transform(options.image),
+        fill=suite.vocabulary.id("mask"),
+        seed=options.seed,
+        network=network,
+        device=device_of(network),
+    )
+    records: dict[str, dict[int, Any]] = {task.name: {} for task in suite.tasks}
+    for sample in suite.dataset.samples:
+        image, targets = suite.dataset.image(sample), suite.dataset.targets(sample)
+        (outcome,) = pipeline.predict([Item(image_id=sample.image_id, image=image, targets=targets)])
+        for name, prediction in outcome.predictions.items():
+            records[name][sample.image_id] = suite.metrics[name].observe(sample.image_id, prediction, targets)
+    scores = {}
+    for task in suite.tasks:
+        found = suite.metrics[task.name].summarise(records[task.name])
+        for metric in task.headline:
+            value = found.get(metric)
+            if value is not None:
+                scores[f"{task.name} {metric}"] = float(value)
+    return scores

@@ -1,0 +1,160 @@
+"""A file of golden arrays, and the table of how far our own numbers are from them."""
+
+from __future__ import annotations
+
+import json
+import math
+import zipfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bench.errors import UserError
+
+TOLERANCE = 1e-4  # absolute, for floats; integers and truth values must be equal
+INPUTS = ("param/", "gt/", "given/", "in/")  # what numbers are computed from
+SKIPPED = ("_chain/min_top2_gap",)  # over all object slots; we prompt with those that hold a box
+
+
+class GoldenFile:
+    """Arrays of a model's released classes, with everything that is needed to build the model in ``meta``.
+
+    Raises:
+        UserError: if the file is missing, no ``.npz``, or has no ``meta_json``.
+    """
+
+    def __init__(self, path: Path) -> None:
+        try:
+            with np.load(path, allow_pickle=False) as archive:
+                arrays = {name: archive[name] for name in archive.files}
+        except FileNotFoundError:
+            raise UserError(f"{path}: no such file; give an .npz of golden arrays") from None
+        except (ValueError, OSError, EOFError, zipfile.BadZipFile, AttributeError) as error:
+            raise UserError(f"{path}: not an .npz of plain arrays ({' '.join(str(error).split())[:100]})") from None
+        if "meta_json" not in arrays:
+            raise UserError(f"{path}: has no meta_json array that describes the model; is it a golden file?")
+        try:
+            self.meta: dict[str, Any] = json.loads(str(arrays.pop("meta_json")))
+        except ValueError:
+            raise UserError(f"{path}: its meta_json is no JSON; is it a golden file?") from None
+        self._arrays = arrays
+        self.unread = set(arrays)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._arrays
+
+    def tensor(self, name: str) -> Tensor:
+        """An array by name. Raises KeyError if the file has none of it."""
+        self.unread.discard(name)
+        return torch.from_numpy(np.array(self._arrays[name]))  # 0-d arrays stay arrays
+
+    def beginning(self, prefix: str) -> dict[str, Tensor]:
+        """Arrays whose name begins with ``prefix``, by the rest of their name."""
+        return {name.removeprefix(prefix): self.tensor(name) for name in self._arrays if name.startswith(prefix)}
+
+
+@dataclass
+class Family:
+    """What was found for arrays of one kind.
+
+    Args:
+        compared: arrays compared.
+        absent: arrays that the file does not have.
+        difference: largest absolute difference of floats.
+        unequal: integers and truth values that differ.
+        problems: arrays that are off or could not be computed, and why.
+    """
+
+    compared: int = 0
+    absent: int = 0
+    difference: float | None = None
+    unequal: int | None = None
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def verdict(self) -> str:
+        """``ok``, ``FAILED`` or ``not in file``."""
+        if self.problems:
+            return "FAILED"
+        return "ok" if self.compared else "not in file"
+
+
+class Comparison:
+    """Our numbers beside those of a golden file, family by family."""
+
+    def __init__(self, golden: GoldenFile) -> None:
+        self._golden = golden
+        self.families: dict[str, Family] = {}
+
+    def compare(self, family: str, name: str, actual: Tensor, *, pick: Any = None) -> None:
+        """Compare one array.
+
+        Args:
+            family: row of the table.
+            name: name of the array in the file.
+            actual: ours.
+            pick: index of the part of the file's array that ours is.
+        """
+        row = self.families.setdefault(family, Family())
+        if name not in self._golden:
+            row.absent += 1
+            return
+        wanted = self._golden.tensor(name)
+        if pick is not None:
+            wanted = wanted[pick]
+        actual = actual.detach().cpu()
+        row.compared += 1
+        if wanted.shape != actual.shape:
+            row.problems.append(f"{name}: shape {list(actual.shape)}, expected {list(wanted.shape)}")
+        elif actual.is_floating_point():
+            self._floats(row, name, actual, wanted)
+        else:
+            unequal = int((actual != wanted).sum())
+            row.unequal = (row.unequal or 0) + unequal
+            if unequal:
+                row.problems.append(f"{name}: {unequal} of {wanted.numel()} differ")
+
+    def note(self, family: str, equal: bool, problem: str) -> None:
+        """Count one value that is not an array of the file."""
+        row = self.families.setdefault(family, Family(unequal=0))
+        row.compared += 1
+        if not equal:
+            row.unequal = (row.unequal or 0) + 1
+            row.problems.append(problem)
+
+    def failed(self, family: str, problem: str) -> None:
+        """Note that something could not be computed."""
+        self.families.setdefault(family, Family()).problems.append(problem)
+
+    @property
+    def good(self) -> bool:
+        """Whether something was compared and nothing is off."""
+        rows = self.families.values()
+        return any(row.compared for row in rows) and not any(row.problems for row in rows)
+
+    def _floats(self, row: Family, name: str, actual: Tensor, wanted: Tensor) -> None:
+        wanted = wanted.double()
+        off = (actual.double() - wanted).abs()
+        off[actual == wanted] = 0.0  # equal infinities
+        difference = float(off.max()) if off.numel() else 0.0
+        row.difference = max(row.difference or 0.0, math.inf if math.isnan(difference) else difference)
+        if not difference <= TOLERANCE:
+            row.problems.append(f"{name}: off by {difference:.2g}")
+
+
+def as_table(comparison: Comparison) -> str:
+    """The families as text: arrays compared, largest difference, unequal integers, verdict, first problem."""
+    lines = [f"{'family':<30}{'arrays':>8}{'largest difference':>20}{'unequal':>9}  verdict"]
+    for name, row in comparison.families.items():
+        arrays = f"{row.compared}/{row.compared + row.absent}" if row.absent else str(row.compared)
+        difference = "–" if row.difference is None else f"{row.difference:.1e}"
+        unequal = "–" if row.unequal is None else str(row.unequal)
+        lines.append(f"{name:<30}{arrays:>8}{difference:>20}{unequal:>9}  {row.verdict}")
+        lines += [f"    {problem}" for problem in row.problems[:3]]
+    verdict = "all families agree" if comparison.good else "PARITY FAILED"
+    lines.append(f"{verdict} (floats to {TOLERANCE:g} absolute, integers exactly)")
+    return "\n".join(lines)

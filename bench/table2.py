@@ -1,0 +1,87 @@
+"""MAD's Table 2, measured: autoregressive, parallel, + masked training, + masked inference; five tasks and time."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from bench.config import RunOptions
+from bench.run import run
+from reports.tables import COLUMNS, cell
+from results.record import Record
+from results.store import write_atomically
+
+ROWS = {
+    "autoregressive": "autoregressive",
+    "parallel": "parallel",
+    "mad-one-pass": "+ masked training",
+    "mad": "+ masked inference",
+}
+
+
+def measure_table2(options: RunOptions, *, out: Path) -> str:
+    """Run the four rows one after another and write ``table2.md`` and ``table2.json`` into ``out``.
+
+    Args:
+        options: of the runs; ``decoder`` is replaced by the rows.
+        out: folder of the two files.
+
+    Returns:
+        The Markdown table.
+    """
+    write_atomically(out / "table2.md", b"")  # a folder that cannot be written is found before minutes of work
+    records = {record.decoder: record for record in run(dataclasses.replace(options, decoder=",".join(ROWS))).values()}
+    ordered = [records[name] for name in ROWS]
+    text = markdown(ordered)
+    rows = [{"row": ROWS[record.decoder], **msgspec.to_builtins(record)} for record in ordered]
+    write_atomically(out / "table2.json", (json.dumps(rows, indent=2, ensure_ascii=False) + "\n").encode())
+    write_atomically(out / "table2.md", text.encode())
+    return text
+
+
+def markdown(records: Sequence[Record]) -> str:
+    """Accuracy and time of the rows, then milliseconds per task and the ratio of the first row to the last."""
+    first = records[0]
+    cpu, threads = first.environment["cpu"], first.environment["threads"]
+    lines = [
+        "# MAD's Table 2, on the embedded scenes",
+        "",
+        f"{first.images} images, preset {first.preset}, batch {first.latency.batch}, seed {first.seed}; {cpu},",
+        f"threads: {threads}. Metrics × 100, depth error in metres. Written by `python -m bench table2`.",
+        "",
+        "| | " + " | ".join(heading for _, _, heading, _ in COLUMNS) + " | ms/image |",
+        "| --- |" + " ---: |" * (len(COLUMNS) + 1),
+    ]
+    for record in records:
+        cells = [cell(record, task, metric, factor) for task, metric, _, factor in COLUMNS]
+        lines.append(f"| {ROWS[record.decoder]} | {' | '.join(cells)} | {record.latency.total.mean_ms:.1f} |")
+    lines += ["", "Decoding alone, milliseconds per image:", "", *_times(records)]
+    notes = first.notes.get("captioning", {}).get("tokenizer")
+    return "\n".join([*lines, *([f"\nCaption metrics: tokeniser {notes}."] if notes else [])]) + "\n"
+
+
+def _times(records: Sequence[Record]) -> list[str]:
+    tasks = [
+        task for task in ("detection", "segmentation", "keypoints", "captioning", "depth") if task in records[0].metrics
+    ]
+    lines = ["| | " + " | ".join([*tasks, "all five"]) + " |", "| --- |" + " ---: |" * (len(tasks) + 1)]
+    table = [_decode_ms(record, tasks) for record in records]
+    for record, times in zip(records, table, strict=True):
+        lines.append(f"| {ROWS[record.decoder]} | " + " | ".join(f"{value:.1f}" for value in times) + " |")
+    ratios = [slow / fast for slow, fast in zip(table[0], table[-1], strict=True)]
+    lines.append(
+        f"| {ROWS[records[0].decoder]} / {ROWS[records[-1].decoder]} | "
+        + " | ".join(f"{r:.1f}×" for r in ratios)
+        + " |"
+    )
+    return lines
+
+
+def _decode_ms(record: Record, tasks: Sequence[str]) -> list[float]:
+    """Mean milliseconds of each task's decoding, and their sum."""
+    each = [record.latency.phases[f"decode.{task}"].mean_ms for task in tasks]
+    return [*each, sum(each)]

@@ -1,0 +1,347 @@
+"""The training loop: steps, learning curve, checkpoints and their exact continuation, alone or in several processes.
+
+Nothing random is carried from step to step. Which images a step sees and every draw made for them follow from seed,
+step and part alone, so that a training that was killed continues with the very numbers it would have had, and two
+processes do what one process does that cuts its steps into two parts.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from bench.errors import UserError
+from bench.optimiser import MovingAverage, make_optimiser, set_rate
+from bench.progress import progress
+from bench.training_options import Schedule
+
+CURVE = "curve.jsonl"
+STATE = "state.pt"
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+class Batches(Protocol):
+    """Training data."""
+
+    def batch(self, indices: np.ndarray[Any, np.dtype[np.int64]], generator: torch.Generator) -> Any:
+        """What the objective needs of these images; random choices are drawn from ``generator``."""
+        ...
+
+    def __len__(self) -> int:
+        """Number of images."""
+        ...
+
+
+@dataclass(frozen=True)
+class Processes:
+    """The processes of a training, as ``torchrun`` started them; one without it."""
+
+    rank: int = 0
+    world: int = 1
+
+    @property
+    def first(self) -> bool:
+        """Whether this is the one that writes files."""
+        return self.rank == 0
+
+
+@contextmanager
+def processes() -> Iterator[Processes]:
+    """Join the other processes that ``torchrun`` started, if it did."""
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    if world == 1:
+        yield Processes()
+        return
+    torch.distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    try:
+        yield Processes(torch.distributed.get_rank(), world)
+    finally:
+        torch.distributed.destroy_process_group()
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How often what is done, in steps.
+
+    Args:
+        log: points of the learning curve.
+        evaluate: evaluations; 0 only at the end.
+        save: checkpoints.
+        accumulate: parts that a process cuts its share of a step into.
+    """
+
+    log: int = 50
+    evaluate: int = 0
+    save: int = 1000
+    accumulate: int = 1
+
+
+class Trainer:
+    """Trains one model.
+
+    Args:
+        objective: a module that makes a scalar loss and its named parts from a batch.
+        batches: training data.
+        schedule: optimiser and learning rate.
+        pace: how often to log, evaluate and save.
+        folder: of the training; a state with the same ``signature`` in it is continued.
+        signature: everything that decides the numbers, as plain JSON data.
+        seed: of every random choice.
+        evaluate: measures the objective with averaged weights, or None.
+        team: the processes that share the work.
+        device: where to compute.
+
+    Attributes:
+        step: optimiser steps done.
+        average: moving average of the weights.
+        precision: the type of matrix products that was chosen.
+        seconds: wall-clock time of all steps so far.
+
+    Raises:
+        UserError: if the batch cannot be shared equally, or the folder holds a training with another signature.
+    """
+
+    def __init__(
+        self,
+        *,
+        objective: nn.Module,
+        batches: Batches,
+        schedule: Schedule,
+        pace: Pace,
+        folder: Path,
+        signature: Mapping[str, Any],
+        seed: int,
+        evaluate: Callable[[], dict[str, float]] | None = None,
+        team: Processes | None = None,
+        device: torch.device | None = None,
+    ) -> None:
+        self.team = team or Processes()
+        self.parts = self.team.world * pace.accumulate
+        if schedule.batch % self.parts:
+            raise UserError(f"a batch of {schedule.batch} images cannot be cut into {self.parts} equal parts")
+        self.device = device or torch.device("cpu")
+        self.objective = objective.to(self.device)
+        self.batches = batches
+        self.schedule = schedule
+        self.pace = pace
+        self.folder = folder
+        self.signature = json.loads(json.dumps(signature))
+        self.seed = seed
+        self.evaluate = evaluate
+        self.optimiser = make_optimiser(self.objective, schedule)
+        self.average = MovingAverage(self.objective.named_parameters(), schedule.average)
+        self.step = 0
+        self.precision: str = schedule.precision
+        self.seconds = 0.0
+        self._resume()
+        if self.precision == "auto":
+            self.precision = fastest_precision(self.device)
+        self._scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision == "float16")
+        self._wrapped = self._distributed()
+
+    def run(self) -> None:
+        """Train to the last step, then evaluate and save."""
+        torch.set_flush_denormal(True)  # numbers next to zero are a hundred times slower on a CPU
+        self.objective.train()
+        with progress(f"training {self.folder.name}") as report:
+            while self.step < self.schedule.steps:
+                started = time.perf_counter()
+                loss, parts, norm, rate = self._one_step()
+                self.seconds += time.perf_counter() - started
+                self.step += 1
+                self._after_step(loss, parts, norm, rate)
+                report(self.step, self.schedule.steps)
+
+    def last_evaluation(self) -> dict[str, float]:
+        """The newest scores on the learning curve; empty if it has none."""
+        lines = (self.folder / CURVE).read_text().splitlines() if (self.folder / CURVE).exists() else []
+        found = [point["evaluation"] for point in map(json.loads, lines) if "evaluation" in point]
+        return dict(found[-1]) if found else {}
+
+    def _one_step(self) -> tuple[Tensor, dict[str, Tensor], Tensor, float]:
+        rate = set_rate(self.optimiser, self.step, self.schedule)
+        losses, details = [], []
+        for own in range(self.pace.accumulate):
+            part = self.team.rank * self.pace.accumulate + own
+            last = own == self.pace.accumulate - 1
+            loss, found = self._backward(part, last)
+            losses.append(loss)
+            details.append(found)
+        self._scaler.unscale_(self.optimiser)
+        norm = nn.utils.clip_grad_norm_(self.objective.parameters(), self.schedule.clip, foreach=True)
+        self._scaler.step(self.optimiser)
+        self._scaler.update()
+        # The fused optimiser does not say that it wrote, and what is kept of a weight (normalised rows) would go stale.
+        torch.autograd.graph.increment_version(list(self.average.learning.values()))
+        self.optimiser.zero_grad(set_to_none=True)
+        if self.schedule.average:
+            self.average.update(self.step)
+        mean = {name: torch.stack([found[name] for found in details]).mean() for name in details[0]}
+        return torch.stack(losses).mean(), mean, norm, rate
+
+    def _backward(self, part: int, last: bool) -> tuple[Tensor, dict[str, Tensor]]:
+        generator = random_stream(self.seed, self.step, part)
+        batch = self.batches.batch(self._indices(part), generator)
+        torch.manual_seed(generator.initial_seed())  # dropout draws from the global stream
+        shared = self._wrapped
+        waits = shared.no_sync() if isinstance(shared, nn.parallel.DistributedDataParallel) and not last else None
+        with waits or nullcontext():
+            with torch.autocast(self.device.type, dtype=DTYPES[self.precision], enabled=self.precision != "float32"):
+                loss, parts = self._wrapped(batch)
+            self._scaler.scale(loss / self.pace.accumulate).backward()
+        return loss.detach(), {name: value.detach() for name, value in parts.items()}
+
+    def _indices(self, part: int) -> np.ndarray[Any, np.dtype[np.int64]]:
+        """Images of one part of the step: every epoch is a new order of all images."""
+        size, total = self.schedule.batch // self.parts, len(self.batches)
+        first = self.step * self.schedule.batch + part * size
+        places = np.arange(first, first + size)
+        epochs = places // total
+        return np.array(
+            [epoch_order(self.seed, e, total)[p] for e, p in zip(epochs.tolist(), places % total, strict=True)]
+        )
+
+    def _after_step(self, loss: Tensor, parts: Mapping[str, Tensor], norm: Tensor, rate: float) -> None:
+        ends = self.step == self.schedule.steps
+        if self.step % self.pace.log == 0 or ends or self.step == 1:
+            self._log_step(loss, parts, norm, rate)
+        due = ends or (self.pace.evaluate > 0 and self.step % self.pace.evaluate == 0)
+        if due and self.evaluate is not None and self.team.first:
+            with self.averaged():
+                self._log({"step": self.step, "evaluation": self.evaluate()})
+        if (ends or self.step % self.pace.save == 0) and self.team.first:
+            self._save()
+
+    def _log_step(self, loss: Tensor, parts: Mapping[str, Tensor], norm: Tensor, rate: float) -> None:
+        names = ["loss", *parts]
+        values = torch.stack([loss, *parts.values()]).float()
+        if self.team.world > 1:
+            torch.distributed.all_reduce(values)
+            values /= self.team.world
+        numbers = dict(zip(names, values.tolist(), strict=True))
+        if not np.isfinite(numbers["loss"]):
+            raise UserError(f"{self.folder}: the loss is {numbers['loss']} at step {self.step}; lower the rate")
+        self._log({"step": self.step, **numbers, "norm": float(norm), "rate": rate, "seconds": self.seconds})
+
+    def _log(self, point: Mapping[str, Any]) -> None:
+        if self.team.first:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with (self.folder / CURVE).open("a") as stream:
+                stream.write(json.dumps(_rounded(point)) + "\n")
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Inside, the model has its averaged weights (its own where there is no average) and is in evaluation mode."""
+        own = {}
+        named = dict(self.objective.named_parameters())
+        if self.schedule.average:
+            for name, value in self.average.values.items():
+                own[name], named[name].data = named[name].data, value.to(named[name].device)
+        self.objective.eval()
+        try:
+            yield
+        finally:
+            self.objective.train()
+            for name, value in own.items():
+                named[name].data = value
+
+    def _save(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        state = {
+            "signature": self.signature,
+            "step": self.step,
+            "precision": self.precision,
+            "seconds": self.seconds,
+            "objective": self.objective.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "average": self.average.values,
+            "scaler": self._scaler.state_dict(),
+        }
+        part = self.folder / f".{STATE}.part"
+        torch.save(state, part)
+        part.replace(self.folder / STATE)
+
+    def _resume(self) -> None:
+        path = self.folder / STATE
+        if not path.exists():
+            (self.folder / CURVE).unlink(missing_ok=True)  # of a training that was killed before its first checkpoint
+            return
+        state = torch.load(path, map_location=self.device, weights_only=True)
+        if state["signature"] != self.signature:
+            raise UserError(
+                f"{self.folder}: holds a training with other settings "
+                f"({_changed(state['signature'], self.signature)}); "
+                "choose another --out, or discard it with --fresh"
+            )
+        self.objective.load_state_dict(state["objective"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.average.load(state["average"])
+        self.step, self.precision, self.seconds = state["step"], state["precision"], state["seconds"]
+        if self.team.first:
+            lines = (self.folder / CURVE).read_text().splitlines()
+            kept = [line for line in lines if json.loads(line)["step"] <= self.step]
+            (self.folder / CURVE).write_text("".join(line + "\n" for line in kept))
+
+    def _distributed(self) -> nn.Module:
+        if self.team.world == 1:
+            return self.objective
+        return nn.parallel.DistributedDataParallel(self.objective, broadcast_buffers=False)
+
+
+def random_stream(seed: int, *place: int) -> torch.Generator:
+    """The random stream of one place, such as a step and a part of it."""
+    state = np.random.SeedSequence([seed, *place]).generate_state(1, np.uint64)[0]
+    return torch.Generator().manual_seed(int(state >> np.uint64(1)))
+
+
+_ORDERS: dict[tuple[int, int, int], np.ndarray[Any, np.dtype[np.int64]]] = {}
+
+
+def epoch_order(seed: int, epoch: int, total: int) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """(total,) order of the images in one epoch."""
+    key = (seed, int(epoch), total)
+    if key not in _ORDERS:
+        if len(_ORDERS) > 2:  # two epochs can meet in a step
+            _ORDERS.clear()
+        _ORDERS[key] = np.random.default_rng(list(key)).permutation(total)
+    return _ORDERS[key]
+
+
+def fastest_precision(device: torch.device, side: int = 768) -> str:
+    """``bfloat16`` where its matrix products are at least half as fast again as float32's, else ``float32``.
+
+    On an accelerator without units for bfloat16 the answer is ``float16``.
+    """
+    if device.type != "cpu":
+        return "bfloat16" if torch.cuda.is_bf16_supported() else "float16"
+    seconds = {}
+    for name in ("float32", "bfloat16"):
+        matrix = torch.ones(side, side, dtype=DTYPES[name])
+        best = float("inf")
+        for _ in range(6):
+            started = time.perf_counter()
+            matrix @ matrix
+            best = min(best, time.perf_counter() - started)
+        seconds[name] = best
+    return "bfloat16" if seconds["bfloat16"] * 1.5 < seconds["float32"] else "float32"
+
+
+def _changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
+    return ", ".join(sorted(k for k in before.keys() | after.keys() if before.get(k) != after.get(k)))
+
+
+def _rounded(value: Any) -> Any:
+    """JSON data with floats of six digits."""
+    if isinstance(value, Mapping):
+        return {name: _rounded(each) for name, each in value.items()}
+    return float(f"{value:.6g}") if isinstance(value, float) else value

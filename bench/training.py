@@ -1,0 +1,240 @@
+"""Training: stage 0 of the encoder, decoders on its frozen memory, or everything end to end from images."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from bench import checkpoint, registry
+from bench.checkpoint import ENCODER
+from bench.config import cache_folder
+from bench.data.augment import Augment
+from bench.data.packed import Packed, as_tensors, packed
+from bench.errors import UserError
+from bench.evaluation import pipeline_scores
+from bench.mixed_objective import MixedObjective
+from bench.progress import progress
+from bench.run import image_transform
+from bench.stage0 import DenseHeads, DenseObjective, dense_scores
+from bench.suite import Suite, build_suite
+from bench.trainer import CURVE, STATE, Batches, Pace, Processes, Trainer, processes
+from bench.training_data import DenseBatches, ImageBatches, MemoryBatches, TokenTargets, cached_memory
+from bench.training_options import TrainOptions
+from decoders.network.network import Network, build_network
+from tasks.targets import Targets
+
+__all__ = ["ENCODER", "train"]
+
+EVALUATION_BATCH = 25
+
+
+def train(options: TrainOptions) -> list[Path]:
+    """Train what ``options.decoder`` names.
+
+    Returns:
+        The files that were written: weights and learning curve, and the published copies.
+
+    Raises:
+        UserError: if data, options or their combination cannot be used.
+    """
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    folder = options.out or Path("results/runs") / f"train-{options.preset}" / f"{options.decoder}-{options.seed}"
+    if options.fresh:
+        for name in (STATE, CURVE):
+            (folder / name).unlink(missing_ok=True)
+    with processes() as team:
+        suite = build_suite(options.run_options(options.split))
+        work = _encoder_work if options.decoder == ENCODER else _decoder_work
+        trainer, tensors, card = work(options, suite, folder, team)
+        trainer.run()
+        if not team.first:
+            return []
+        with trainer.averaged():
+            return _finish(trainer, tensors(), card, options)
+
+
+def _finish(
+    trainer: Trainer, tensors: dict[str, torch.Tensor], card: dict[str, Any], options: TrainOptions
+) -> list[Path]:
+    """Write weights and card, and publish them where that is asked for."""
+    card |= {"steps": trainer.step, "seconds": round(trainer.seconds), "precision": trainer.precision}
+    card["metrics"] = trainer.last_evaluation()
+    path = checkpoint.write_checkpoint(trainer.folder / f"{options.decoder}.safetensors", tensors, card)
+    written = [path, trainer.folder / CURVE]
+    if options.publish:
+        target = checkpoint.checkpoint_path(options.preset, options.decoder)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        for source, suffix in ((path, ".safetensors"), (path.with_suffix(".json"), ".json"), (written[1], ".jsonl")):
+            shutil.copyfile(source, target.with_suffix(suffix))
+        written.append(target)
+    return written
+
+
+Work = tuple[Trainer, Callable[[], dict[str, torch.Tensor]], dict[str, Any]]
+
+
+def _encoder_work(options: TrainOptions, suite: Suite, folder: Path, team: Processes) -> Work:
+    """Stage 0: encoder and heads on packed images with dense labels."""
+    if options.image.transform != "square":
+        raise UserError(f"stage 0 needs images of one size; image.transform is {options.image.transform}, give square")
+    arrays, held_out = pack(suite, options.image.side), _held_out(options)
+    torch.manual_seed(options.seed)
+    network = build_network(options.network, suite.vocabulary)
+    network.decoder.requires_grad_(False)
+    network.embedding.requires_grad_(False)
+    heads = DenseHeads(
+        width=options.network.width,
+        classes=options.sizes.classes,
+        stride=options.network.stride,
+        keypoints=arrays.keypoints.shape[2],
+        words=arrays.words.shape[1],
+    )
+    objective = DenseObjective(network=network, heads=heads, stride=options.network.stride)
+    objective.to(memory_format=torch.channels_last)  # convolutions on a CPU are faster so
+    trainer = Trainer(
+        objective=objective,
+        batches=DenseBatches(arrays, flip=options.train.flip),
+        schedule=options.train.encoder,
+        pace=_pace(options),
+        folder=folder,
+        signature=_signature(options, suite, "encoder"),
+        seed=options.seed,
+        evaluate=None if held_out is None else lambda: dense_scores(objective, _dense(held_out, options)),
+        team=team,
+    )
+    return trainer, lambda: checkpoint.encoder_tensors(network), _card(options, suite, "encoder")
+
+
+def _decoder_work(options: TrainOptions, suite: Suite, folder: Path, team: Processes) -> Work:
+    """A decoder on the memory of a frozen encoder, or the whole network on images."""
+    decoder = registry.load(registry.DECODERS, options.decoder)()
+    if not hasattr(decoder, "training_views"):
+        raise UserError(f"decoder {options.decoder!r} learns nothing; choose one that does")
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    torch.manual_seed(options.seed)
+    network = build_network(options.network, suite.vocabulary)
+    targets = TokenTargets(suite.tasks, options.train.sequences)
+    card = _card(options, suite, "decoder")
+    batches: Batches
+    if options.train.frozen:
+        encoder_hash, batches = _frozen_encoder(options, suite, network, targets)
+        card["encoder"] = encoder_hash
+    else:
+        batches = ImageBatches(suite.dataset, targets, _augment(options))
+    objective = MixedObjective(network=network, decoder=decoder, tasks=suite.tasks, weights=options.train.weights)
+    held_out = _held_out(options)
+    trainer = Trainer(
+        objective=objective,
+        batches=batches,
+        schedule=options.train.decoder,
+        pace=_pace(options),
+        folder=folder,
+        signature=_signature(options, suite, "decoder") | {"encoder": card.get("encoder")},
+        seed=options.seed,
+        evaluate=None if held_out is None else lambda: pipeline_scores(decoder, network, held_out, options=options),
+        team=team,
+        device=device,
+    )
+    kept = checkpoint.decoder_tensors if options.train.frozen else Network.state_dict
+    return trainer, lambda: dict(kept(network)), card
+
+
+def _frozen_encoder(
+    options: TrainOptions, suite: Suite, network: Network, targets: TokenTargets
+) -> tuple[str, MemoryBatches]:
+    """Load and freeze the encoder, and give its hash and its memory of the training images."""
+    path = options.encoder or checkpoint.checkpoint_path(options.preset, ENCODER)
+    tensors, card = checkpoint.read_checkpoint(path, train=checkpoint.train_command(ENCODER, options.preset))
+    checkpoint.load_into(network, tensors, path.name)
+    for name, parameter in network.named_parameters():
+        if checkpoint.is_encoder(name):
+            parameter.requires_grad_(False)
+    network.eval()
+    arrays = pack(suite, options.image.side)
+    with progress("encoding images") as report:
+        memory = cached_memory(
+            network,
+            arrays,
+            cache_folder() / "training",
+            key=f"{card['hash']}-{suite.data['hash']}",
+            progress=report,
+        )
+    return card["hash"], MemoryBatches(memory, suite.dataset, targets)
+
+
+def _augment(options: TrainOptions) -> Augment:
+    chosen = options.train
+    transform = image_transform(options.image)
+    return Augment(transform, flip=chosen.flip, shorts=chosen.short, crop=chosen.crop, jitter=chosen.jitter)
+
+
+def _dense(suite: Suite, options: TrainOptions) -> list[Mapping[str, torch.Tensor]]:
+    """The images of a suite in batches for stage 0."""
+    arrays = pack(suite, options.image.side)
+    indices = np.arange(len(arrays))
+    return [as_tensors(arrays, part) for part in np.array_split(indices, -(-len(indices) // EVALUATION_BATCH))]
+
+
+def _held_out(options: TrainOptions) -> Suite | None:
+    if not options.train.evaluate_images:
+        return None
+    limits = [limit for limit in (options.limit, options.train.evaluate_images) if limit]
+    return build_suite(options.run_options(options.evaluate_on, limit=min(limits)))
+
+
+def _pace(options: TrainOptions) -> Pace:
+    chosen = options.train
+    return Pace(
+        log=chosen.log_every, evaluate=chosen.evaluate_every, save=chosen.save_every, accumulate=chosen.accumulate
+    )
+
+
+def _signature(options: TrainOptions, suite: Suite, stage: str) -> dict[str, Any]:
+    """Everything that decides the weights, as plain JSON data."""
+    pace = ("log_every", "evaluate_every", "evaluate_images", "save_every", "encoder", "decoder")
+    return {
+        "stage": stage,
+        "decoder": options.decoder,
+        "seed": options.seed,
+        "data": suite.data["hash"],
+        "tokenizer": _tokenizer(suite),
+        "tasks": [task.name for task in suite.tasks],
+        "schedule": dataclasses.asdict(getattr(options.train, stage)),
+        "training": {n: v for n, v in dataclasses.asdict(options.train).items() if n not in pace},
+        "sizes": dataclasses.asdict(options.sizes),
+        "image": dataclasses.asdict(options.image),
+        "network": {n: v if v is None else str(v) for n, v in dataclasses.asdict(options.network).items()},
+    }
+
+
+def _card(options: TrainOptions, suite: Suite, stage: str) -> dict[str, Any]:
+    """What a checkpoint says of itself; ``network`` and ``sizes`` are what a run must agree on."""
+    fit = checkpoint.fit_card(options.sizes, options.network, suite.vocabulary, _tokenizer(suite))
+    return {"preset": options.preset, **_signature(options, suite, stage), **fit}
+
+
+def _tokenizer(suite: Suite) -> str | None:
+    told = suite.data.get("tokenizer")
+    return None if told is None else str(told["hash"])
+
+
+def pack(suite: Suite, side: int) -> Packed:
+    """The packed images of a suite, with the pieces of their captions."""
+    captioning = next((task for task in suite.tasks if task.kind == "captions"), None)
+
+    def words(targets: Targets) -> np.ndarray[Any, np.dtype[np.bool_]]:
+        found = np.zeros(len(suite.vocabulary["word"]), dtype=np.bool_)
+        if captioning is not None and captioning.annotated(targets):
+            used = torch.unique(captioning.encode(targets).tokens) - suite.vocabulary["word"].start
+            found[used.numpy()] = True
+        return found
+
+    with progress("packing images") as report:
+        return packed(suite.dataset, cache_folder() / "training", side=side, words=words, progress=report)

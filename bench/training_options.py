@@ -1,0 +1,161 @@
+"""Options of ``train``: what is learned from which data, and the schedule it is learned by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from bench.config import ImageOptions, RunOptions
+from bench.errors import UserError
+from decoders.network.options import NetworkOptions
+from tasks.vocabulary import Sizes
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How weights are learned. Defaults are MAD-R50's (Table 9 and section 4.1).
+
+    Args:
+        steps: optimiser steps.
+        batch: images of a step, over all processes.
+        rate: peak learning rate.
+        kind: ``drops`` (a tenth behind each of ``drops``) or ``one_cycle`` (cosine up and down).
+        drops: shares of the steps behind which the rate is cut to a tenth.
+        warm_up: share of the steps in which the rate climbs.
+        backbone_scale: factor of the backbone's rate.
+        weight_decay: decay of everything but layer norms.
+        betas: of AdamW.
+        clip: largest norm of the gradient.
+        average: decay of the moving average of the weights; 0 switches it off.
+        precision: ``float32``, or matrix products in ``bfloat16`` or ``float16``; ``auto`` measures once and chooses.
+    """
+
+    steps: int = 375_000
+    batch: int = 16
+    rate: float = 1e-4
+    kind: Literal["drops", "one_cycle"] = "drops"
+    drops: tuple[float, ...] = (0.8,)
+    warm_up: float = 0.0
+    backbone_scale: float = 0.1
+    weight_decay: float = 1e-4
+    betas: tuple[float, float] = (0.9, 0.999)
+    clip: float = 0.1
+    average: float = 0.0
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch", "rate", "clip"):
+            if getattr(self, name) <= 0:
+                raise UserError(f"schedule: {name} is {getattr(self, name)}; give more than 0")
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """The ``train`` section of a preset. Defaults are the MAD paper's.
+
+    Args:
+        decoder: schedule of what the decoders learn, with the encoder unless that is frozen.
+        encoder: schedule of stage 0, in which the encoder learns from dense labels; only where ``frozen`` is set.
+        frozen: learn stage 0 first, keep its encoder as it is, and train decoders on its cached memory.
+        weights: task name to weight of its loss; a task that is not named has weight 1.
+        sequences: task name to the most sequences of an image; 0 or not named: all.
+        flip: share of the images that are mirrored.
+        short: shortest sides that images are scaled to at random, in pixels; none: as the preset's ``image`` says.
+        crop: share of the images that are cropped before.
+        jitter: least and most scale of a square image that a crop is taken from; None: whole images.
+        accumulate: parts that a process cuts its share of a step into.
+        log_every: steps between two points of the learning curve.
+        evaluate_every: steps between two evaluations; 0 evaluates at the end only.
+        evaluate_images: images of an evaluation; 0 evaluates nothing.
+        save_every: steps between two checkpoints.
+    """
+
+    decoder: Schedule = field(default_factory=Schedule)
+    encoder: Schedule = field(default_factory=Schedule)
+    frozen: bool = False
+    weights: dict[str, float] = field(default_factory=dict)
+    sequences: dict[str, int] = field(default_factory=dict)
+    flip: float = 0.5
+    short: tuple[int, ...] = ()
+    crop: float = 0.0
+    jitter: tuple[float, float] | None = None
+    accumulate: int = 1
+    log_every: int = 50
+    evaluate_every: int = 5000
+    evaluate_images: int = 100
+    save_every: int = 1000
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """Options of ``train``.
+
+    Args:
+        decoder: decoder strategy, or ``encoder`` for stage 0 alone.
+        preset: named starting point of all options.
+        coco: COCO 2017 folder; no data option means the embedded scenes.
+        nyu: NYUv2 folder.
+        nyu_list: list file, if it has an unusual name.
+        split: COCO split that is learned; NYUv2's train list goes with ``train2017``.
+        evaluate_on: COCO split that evaluations use.
+        tasks: tasks to learn, separated by commas; default: all that the data allows.
+        limit: first N images of each data set.
+        out: folder of the training run; default: ``results/runs/train-<preset>/<decoder>-<seed>``.
+        seed: seed of every random choice.
+        tokenizer: SentencePiece ``.model`` for captions; default: the preset's, else trained on the folder's captions.
+        reading: where in its bin a coordinate is read, for evaluations.
+        caption_tokenizer: tokeniser of the caption metrics, for evaluations; ``python`` needs no Java.
+        encoder: encoder weights, where the preset freezes it; default: the published ones.
+        threads: CPU threads of a process; 0 leaves the choice to torch.
+        fresh: discard an unfinished training instead of continuing it.
+        publish: copy the finished weights to the checkpoints that ``run`` uses.
+        sizes: sizes of the token sequences.
+        image: how an image becomes the network's input.
+        network: the shared network.
+        train: schedules and data of training.
+    """
+
+    decoder: str
+    preset: str = "embedded"
+    coco: Path | None = None
+    nyu: Path | None = None
+    nyu_list: Path | None = None
+    split: Literal["val2017", "train2017"] = "train2017"
+    evaluate_on: Literal["val2017", "train2017"] = "val2017"
+    tasks: str | None = None
+    limit: int | None = None
+    out: Path | None = None
+    seed: int = 0
+    tokenizer: Path | None = None
+    reading: Literal["centre", "edge"] = "centre"
+    caption_tokenizer: Literal["auto", "ptb", "python"] = "python"
+    encoder: Path | None = None
+    threads: int = 1
+    fresh: bool = False
+    publish: bool = False
+    sizes: Sizes = field(default_factory=Sizes)
+    image: ImageOptions = field(default_factory=ImageOptions)
+    network: NetworkOptions = field(default_factory=NetworkOptions)
+    train: TrainingOptions = field(default_factory=TrainingOptions)
+
+    def run_options(self, split: Literal["val2017", "train2017"], *, limit: int | None = None) -> RunOptions:
+        """The options of a run on the same data and sizes."""
+        return RunOptions(
+            decoder=self.decoder,
+            preset=self.preset,
+            coco=self.coco,
+            nyu=self.nyu,
+            nyu_list=self.nyu_list,
+            split=split,
+            tasks=self.tasks,
+            limit=self.limit if limit is None else limit,
+            seed=self.seed,
+            reading=self.reading,
+            caption_tokenizer=self.caption_tokenizer,
+            tokenizer=self.tokenizer,
+            threads=self.threads,
+            sizes=self.sizes,
+            image=self.image,
+            network=self.network,
+        )

@@ -1,0 +1,198 @@
+"""Training: schedules, groups, dense targets; a killed training and two processes give the numbers of a single run."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from bench.data.packed import as_tensors
+from bench.errors import UserError
+from bench.optimiser import MovingAverage, factor, parameter_groups
+from bench.stage0 import dense_targets, mirrored
+from bench.suite import build_suite
+from bench.trainer import epoch_order, fastest_precision
+from bench.training import pack, train
+from bench.training_options import Schedule
+from tests.bench import tiny
+
+STRIDE = 8
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny.data(tmp_path_factory.mktemp("scenes") / "data")
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DECODER_BENCH_CACHE", str(tmp_path_factory.getbasetemp() / "training-cache"))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def encoder(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DECODER_BENCH_CACHE", str(tmp_path_factory.getbasetemp() / "training-cache"))
+        folder = tmp_path_factory.mktemp("stage0") / "run"
+        return train(tiny.options(folder, root, "encoder", "--train.evaluate_images", "3"))[0]
+
+
+def test_one_cycle_climbs_to_the_peak_and_falls_to_nothing() -> None:
+    schedule = Schedule(steps=100, kind="one_cycle", warm_up=0.1)
+    shares = [factor(step, schedule) for step in range(100)]
+    assert shares[0] == pytest.approx(1 / 25)
+    assert max(shares) == shares[10] == 1
+    assert shares[-1] < 1e-4
+    assert all(a <= b for a, b in zip(shares[:10], shares[1:11], strict=True))
+
+
+def test_drops_cut_to_a_tenth() -> None:
+    schedule = Schedule(steps=100, drops=(0.5, 0.9), warm_up=0.02)
+    assert [factor(step, schedule) for step in (0, 1, 49, 50, 90)] == pytest.approx([0.5, 1, 1, 0.1, 0.01])
+
+
+def test_groups_follow_the_paper() -> None:
+    model = nn.ModuleDict({"backbone": nn.Linear(2, 2), "decoder": nn.Linear(2, 2), "norm": nn.LayerNorm(2)})
+    model["still"] = nn.Linear(2, 2).requires_grad_(False)
+    found = {(g["scale"], g["weight_decay"]): len(g["params"]) for g in parameter_groups(model, Schedule())}  # type: ignore[arg-type]
+    assert found == {(0.1, 1e-4): 2, (1.0, 1e-4): 2, (1.0, 0.0): 2}
+
+
+def test_average_of_the_first_steps_forgets_the_start() -> None:
+    weight = nn.Parameter(torch.zeros(1))
+    average = MovingAverage([("weight", weight)], 0.999)
+    weight.data += 1
+    for step in range(1, 50):
+        average.update(step)
+    assert float(average.values["weight"]) > 0.99
+
+
+def test_every_epoch_is_another_order_of_all_images() -> None:
+    first, second = epoch_order(0, 0, 20), epoch_order(0, 1, 20)
+    assert sorted(first) == sorted(second) == list(range(20))
+    assert first.tolist() != second.tolist()
+    assert epoch_order(0, 0, 20).tolist() == first.tolist()
+
+
+def test_dense_targets_say_what_is_in_the_cell_and_mirror_with_the_image(root: Path, tmp_path: Path) -> None:
+    chosen = tiny.options(tmp_path / "run", root, "encoder")
+    arrays = as_tensors(pack(build_suite(chosen.run_options("val2017")), 64), np.arange(4))
+    targets = dense_targets(arrays, stride=STRIDE, classes=8)
+    assert targets.classes.shape == (4, 64)
+    assert bool((targets.semantics != 8).any(-1).eq(targets.classes != 8).all())
+    everything = torch.ones(4, dtype=torch.bool)
+    other = dense_targets(mirrored(arrays, everything), stride=STRIDE, classes=8)
+    turned = other.classes.view(4, 8, 8).flip(2).flatten(1)
+    assert float((turned == targets.classes).float().mean()) > 0.95  # ties of owners may fall the other way
+    same = (turned == targets.classes) & (targets.classes != 8) & (targets.own.amax(-1) > 0)
+    widths = [d.distances[..., 0] + d.distances[..., 2] for d in (targets, other)]
+    agree = torch.isclose(widths[1].view(4, 8, 8).flip(2).flatten(1), widths[0])
+    assert float(agree[same].float().mean()) > 0.9
+    back = mirrored(mirrored(arrays, everything), everything)
+    assert all(torch.allclose(back[name].float(), arrays[name].float()) for name in arrays)
+
+
+def test_stage_0_learns(encoder: Path) -> None:
+    points = tiny.curve(encoder.parent)
+    losses = [point["loss"] for point in points if "loss" in point]
+    assert losses[-1] < 0.9 * losses[0]
+    assert points[-1]["evaluation"]["box overlap"] > 0
+
+
+@pytest.mark.parametrize("name", ["autoregressive", "parallel", "mad"])
+def test_decoders_learn_on_cached_memory(name: str, root: Path, encoder: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    written = train(tiny.options(folder, root, name, "--encoder", str(encoder)))
+    points = tiny.curve(folder)
+    assert points[7]["loss"] < points[0]["loss"]
+    assert [path.name for path in written] == [f"{name}.safetensors", "curve.jsonl"]
+
+
+def test_a_killed_training_continues_with_the_numbers_it_would_have_had(
+    root: Path, encoder: Path, tmp_path: Path
+) -> None:
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    train(tiny.options(whole, root, "mad", "--encoder", str(encoder)))
+    words = tiny.words(cut, root, "mad", "--encoder", str(encoder))
+    process = subprocess.Popen([sys.executable, "-m", "bench", "train", *words])
+    deadline = time.monotonic() + 60
+    while len(tiny.curve(cut) if (cut / "curve.jsonl").exists() else []) < 5:
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.005)
+    process.kill()
+    process.wait()
+    train(tiny.options(cut, root, "mad", "--encoder", str(encoder)))
+    assert tiny.curve(cut) == tiny.curve(whole)
+    assert (cut / "mad.safetensors").read_bytes() == (whole / "mad.safetensors").read_bytes()
+
+
+def test_two_processes_do_what_one_does_in_two_parts(root: Path, encoder: Path, tmp_path: Path) -> None:
+    alone, shared = tmp_path / "alone", tmp_path / "shared"
+    train(tiny.options(alone, root, "mad", "--encoder", str(encoder), "--train.accumulate", "2"))
+    words = tiny.words(shared, root, "mad", "--encoder", str(encoder))
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    done = subprocess.run(
+        [*command, "-m", "bench", "train", *words], capture_output=True, text=True, env={**os.environ}, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    one, two = tiny.curve(alone), tiny.curve(shared)
+    assert len(one) == len(two)
+    for a, b in zip(one, two, strict=True):
+        if "loss" in a:
+            assert b == pytest.approx(a, rel=2e-3)
+
+
+def test_end_to_end_from_images(root: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    more = ["--train.frozen", "false", "--image.transform", "shortest_side", "--image.short", "64"]
+    augment = ["--train.crop", "0.5", "--train.short", "[56, 64]", "--train.decoder.steps", "4"]
+    train(tiny.options(folder, root, "parallel", *more, "--image.longest", "96", *augment))
+    losses = [point["loss"] for point in tiny.curve(folder) if "loss" in point]
+    assert len(losses) == 4
+    assert losses[-1] < losses[0]
+
+
+def test_evaluations_go_through_the_pipeline_of_a_run(root: Path, encoder: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    few = ["--train.evaluate_images", "2", "--train.evaluate_every", "2", "--train.decoder.steps", "4"]
+    tasks = ["--tasks", "detection,depth"]
+    train(tiny.options(folder, root, "mad", "--encoder", str(encoder), *few, *tasks))
+    found = [point["evaluation"] for point in tiny.curve(folder) if "evaluation" in point]
+    assert len(found) == 2
+    assert {"detection AP", "depth rmse"} <= set(found[-1])
+
+
+def test_another_setting_is_not_continued(root: Path, encoder: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    chosen = tiny.options(folder, root, "parallel", "--encoder", str(encoder))
+    train(chosen)
+    with pytest.raises(UserError, match="other settings \\(seed\\)"):
+        train(dataclasses.replace(chosen, seed=1))
+
+
+def test_what_cannot_be_trained_is_said(root: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="learns nothing"):
+        train(tiny.options(tmp_path / "run", root, "oracle"))
+    with pytest.raises(UserError, match="nox -s train -- --decoder encoder"):
+        train(tiny.options(tmp_path / "run", root, "mad", "--encoder", str(tmp_path / "absent.safetensors")))
+
+
+def test_precision_is_measured() -> None:
+    assert fastest_precision(torch.device("cpu"), side=64) in {"float32", "bfloat16"}
