@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,23 +23,12 @@ from torch import Tensor, nn
 from bench.errors import UserError
 from bench.optimiser import MovingAverage, make_optimiser, set_rate
 from bench.progress import progress
+from bench.sampling import Batches, BatchStream
 from bench.training_options import Schedule
 
 CURVE = "curve.jsonl"
 STATE = "state.pt"
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-
-
-class Batches(Protocol):
-    """Training data."""
-
-    def batch(self, indices: np.ndarray[Any, np.dtype[np.int64]], generator: torch.Generator) -> Any:
-        """What the objective needs of these images; random choices are drawn from ``generator``."""
-        ...
-
-    def __len__(self) -> int:
-        """Number of images."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -78,12 +67,14 @@ class Pace:
         evaluate: evaluations; 0 only at the end.
         save: checkpoints.
         accumulate: parts that a process cuts its share of a step into.
+        readers: threads that prepare batches ahead.
     """
 
     log: int = 50
     evaluate: int = 0
     save: int = 1000
     accumulate: int = 1
+    readers: int = 0
 
 
 class Trainer:
@@ -106,6 +97,7 @@ class Trainer:
         average: moving average of the weights.
         precision: the type of matrix products that was chosen.
         seconds: wall-clock time of all steps so far.
+        cpu_seconds: processor time of this process for them.
 
     Raises:
         UserError: if the batch cannot be shared equally, or the folder holds a training with another signature.
@@ -131,21 +123,30 @@ class Trainer:
             raise UserError(f"a batch of {schedule.batch} images cannot be cut into {self.parts} equal parts")
         self.device = device or torch.device("cpu")
         self.objective = objective.to(self.device)
-        self.batches = batches
         self.schedule = schedule
         self.pace = pace
         self.folder = folder
         self.signature = json.loads(json.dumps(signature))
-        self.seed = seed
         self.evaluate = evaluate
         self.optimiser = make_optimiser(self.objective, schedule)
         self.average = MovingAverage(self.objective.named_parameters(), schedule.average)
         self.step = 0
         self.precision: str = schedule.precision
-        self.seconds = 0.0
+        self.seconds = self.cpu_seconds = 0.0
+        self._sums: dict[str, Tensor] = {}  # of losses since the last point of the curve
         self._resume()
         if self.precision == "auto":
             self.precision = fastest_precision(self.device)
+        first = self.team.rank * pace.accumulate
+        self._stream = BatchStream(
+            batches,
+            seed=seed,
+            size=schedule.batch // self.parts,
+            parts=self.parts,
+            own=range(first, first + pace.accumulate),
+            readers=pace.readers,
+            steps=schedule.steps,
+        )
         self._scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision == "float16")
         self._wrapped = self._distributed()
 
@@ -155,12 +156,14 @@ class Trainer:
         self.objective.train()
         with progress(f"training {self.folder.name}") as report:
             while self.step < self.schedule.steps:
-                started = time.perf_counter()
+                started, busy = time.perf_counter(), time.process_time()
                 loss, parts, norm, rate = self._one_step()
                 self.seconds += time.perf_counter() - started
+                self.cpu_seconds += time.process_time() - busy
                 self.step += 1
                 self._after_step(loss, parts, norm, rate)
                 report(self.step, self.schedule.steps)
+        self._stream.close()
 
     def last_evaluation(self) -> dict[str, float]:
         """The newest scores on the learning curve; empty if it has none."""
@@ -181,8 +184,6 @@ class Trainer:
         norm = nn.utils.clip_grad_norm_(self.objective.parameters(), self.schedule.clip, foreach=True)
         self._scaler.step(self.optimiser)
         self._scaler.update()
-        # The fused optimiser does not say that it wrote, and what is kept of a weight (normalised rows) would go stale.
-        torch.autograd.graph.increment_version(list(self.average.learning.values()))
         self.optimiser.zero_grad(set_to_none=True)
         if self.schedule.average:
             self.average.update(self.step)
@@ -190,9 +191,8 @@ class Trainer:
         return torch.stack(losses).mean(), mean, norm, rate
 
     def _backward(self, part: int, last: bool) -> tuple[Tensor, dict[str, Tensor]]:
-        generator = random_stream(self.seed, self.step, part)
-        batch = self.batches.batch(self._indices(part), generator)
-        torch.manual_seed(generator.initial_seed())  # dropout draws from the global stream
+        batch, seed = self._stream.get(self.step, part)
+        torch.manual_seed(seed)  # dropout draws from the global stream
         shared = self._wrapped
         waits = shared.no_sync() if isinstance(shared, nn.parallel.DistributedDataParallel) and not last else None
         with waits or nullcontext():
@@ -201,20 +201,12 @@ class Trainer:
             self._scaler.scale(loss / self.pace.accumulate).backward()
         return loss.detach(), {name: value.detach() for name, value in parts.items()}
 
-    def _indices(self, part: int) -> np.ndarray[Any, np.dtype[np.int64]]:
-        """Images of one part of the step: every epoch is a new order of all images."""
-        size, total = self.schedule.batch // self.parts, len(self.batches)
-        first = self.step * self.schedule.batch + part * size
-        places = np.arange(first, first + size)
-        epochs = places // total
-        return np.array(
-            [epoch_order(self.seed, e, total)[p] for e, p in zip(epochs.tolist(), places % total, strict=True)]
-        )
-
     def _after_step(self, loss: Tensor, parts: Mapping[str, Tensor], norm: Tensor, rate: float) -> None:
         ends = self.step == self.schedule.steps
+        for name, value in {"loss": loss, **parts, "steps": torch.ones(())}.items():
+            self._sums[name] = self._sums.get(name, 0) + value.float()
         if self.step % self.pace.log == 0 or ends or self.step == 1:
-            self._log_step(loss, parts, norm, rate)
+            self._log_step(norm, rate)
         due = ends or (self.pace.evaluate > 0 and self.step % self.pace.evaluate == 0)
         if due and self.evaluate is not None and self.team.first:
             with self.averaged():
@@ -222,16 +214,21 @@ class Trainer:
         if (ends or self.step % self.pace.save == 0) and self.team.first:
             self._save()
 
-    def _log_step(self, loss: Tensor, parts: Mapping[str, Tensor], norm: Tensor, rate: float) -> None:
-        names = ["loss", *parts]
-        values = torch.stack([loss, *parts.values()]).float()
+    def _log_step(self, norm: Tensor, rate: float) -> None:
+        """A point of the curve: mean losses of the steps since the last one."""
+        steps = self._sums.pop("steps")
+        values = torch.stack([*self._sums.values()]) / steps.to(self.device)
         if self.team.world > 1:
             torch.distributed.all_reduce(values)
             values /= self.team.world
-        numbers = dict(zip(names, values.tolist(), strict=True))
+        numbers = dict(zip(self._sums, values.tolist(), strict=True))
+        self._sums = {}
         if not np.isfinite(numbers["loss"]):
             raise UserError(f"{self.folder}: the loss is {numbers['loss']} at step {self.step}; lower the rate")
-        self._log({"step": self.step, **numbers, "norm": float(norm), "rate": rate, "seconds": self.seconds})
+        self._log({"step": self.step, **numbers, "norm": float(norm), "rate": rate, **self._cost()})
+
+    def _cost(self) -> dict[str, float]:
+        return {"seconds": self.seconds, "cpu_seconds": self.cpu_seconds}
 
     def _log(self, point: Mapping[str, Any]) -> None:
         if self.team.first:
@@ -262,6 +259,8 @@ class Trainer:
             "step": self.step,
             "precision": self.precision,
             "seconds": self.seconds,
+            "cpu_seconds": self.cpu_seconds,
+            "sums": self._sums,
             "objective": self.objective.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "average": self.average.values,
@@ -286,7 +285,9 @@ class Trainer:
         self.objective.load_state_dict(state["objective"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.average.load(state["average"])
-        self.step, self.precision, self.seconds = state["step"], state["precision"], state["seconds"]
+        self.step, self.precision = state["step"], state["precision"]
+        self.seconds, self.cpu_seconds = state["seconds"], state["cpu_seconds"]
+        self._sums = state["sums"]
         if self.team.first:
             lines = (self.folder / CURVE).read_text().splitlines()
             kept = [line for line in lines if json.loads(line)["step"] <= self.step]
@@ -296,25 +297,6 @@ class Trainer:
         if self.team.world == 1:
             return self.objective
         return nn.parallel.DistributedDataParallel(self.objective, broadcast_buffers=False)
-
-
-def random_stream(seed: int, *place: int) -> torch.Generator:
-    """The random stream of one place, such as a step and a part of it."""
-    state = np.random.SeedSequence([seed, *place]).generate_state(1, np.uint64)[0]
-    return torch.Generator().manual_seed(int(state >> np.uint64(1)))
-
-
-_ORDERS: dict[tuple[int, int, int], np.ndarray[Any, np.dtype[np.int64]]] = {}
-
-
-def epoch_order(seed: int, epoch: int, total: int) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """(total,) order of the images in one epoch."""
-    key = (seed, int(epoch), total)
-    if key not in _ORDERS:
-        if len(_ORDERS) > 2:  # two epochs can meet in a step
-            _ORDERS.clear()
-        _ORDERS[key] = np.random.default_rng(list(key)).permutation(total)
-    return _ORDERS[key]
 
 
 def fastest_precision(device: torch.device, side: int = 768) -> str:

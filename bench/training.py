@@ -21,9 +21,10 @@ from bench.evaluation import pipeline_scores
 from bench.mixed_objective import MixedObjective
 from bench.progress import progress
 from bench.run import image_transform
+from bench.sampling import Batches
 from bench.stage0 import DenseHeads, DenseObjective, dense_scores
 from bench.suite import Suite, build_suite
-from bench.trainer import CURVE, STATE, Batches, Pace, Processes, Trainer, processes
+from bench.trainer import CURVE, STATE, Pace, Processes, Trainer, processes
 from bench.training_data import DenseBatches, ImageBatches, MemoryBatches, TokenTargets, cached_memory
 from bench.training_options import TrainOptions
 from decoders.network.network import Network, build_network
@@ -64,7 +65,8 @@ def _finish(
     trainer: Trainer, tensors: dict[str, torch.Tensor], card: dict[str, Any], options: TrainOptions
 ) -> list[Path]:
     """Write weights and card, and publish them where that is asked for."""
-    card |= {"steps": trainer.step, "seconds": round(trainer.seconds), "precision": trainer.precision}
+    card |= {"steps": trainer.step, "seconds": round(trainer.seconds), "cpu_seconds": round(trainer.cpu_seconds)}
+    card |= {"precision": trainer.precision}
     card["metrics"] = trainer.last_evaluation()
     path = checkpoint.write_checkpoint(trainer.folder / f"{options.decoder}.safetensors", tensors, card)
     written = [path, trainer.folder / CURVE]
@@ -92,9 +94,11 @@ def _encoder_work(options: TrainOptions, suite: Suite, folder: Path, team: Proce
     heads = DenseHeads(
         width=options.network.width,
         classes=options.sizes.classes,
+        bins=options.sizes.bins,
         stride=options.network.stride,
         keypoints=arrays.keypoints.shape[2],
         words=arrays.words.shape[1],
+        places=options.train.places,
     )
     objective = DenseObjective(network=network, heads=heads, stride=options.network.stride)
     objective.to(memory_format=torch.channels_last)  # convolutions on a CPU are faster so
@@ -192,13 +196,18 @@ def _held_out(options: TrainOptions) -> Suite | None:
 def _pace(options: TrainOptions) -> Pace:
     chosen = options.train
     return Pace(
-        log=chosen.log_every, evaluate=chosen.evaluate_every, save=chosen.save_every, accumulate=chosen.accumulate
+        log=chosen.log_every,
+        evaluate=chosen.evaluate_every,
+        save=chosen.save_every,
+        accumulate=chosen.accumulate,
+        readers=chosen.readers,
     )
 
 
 def _signature(options: TrainOptions, suite: Suite, stage: str) -> dict[str, Any]:
     """Everything that decides the weights, as plain JSON data."""
-    pace = ("log_every", "evaluate_every", "evaluate_images", "save_every", "encoder", "decoder")
+    pace = ["log_every", "evaluate_every", "evaluate_images", "save_every", "readers", "encoder", "decoder"]
+    pace += ["places"] if stage == "decoder" else []  # decoders depend on it through the encoder's hash alone
     return {
         "stage": stage,
         "decoder": options.decoder,

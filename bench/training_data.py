@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,13 +17,13 @@ from bench.data.dataset import Dataset
 from bench.data.packed import Packed, as_tensors, normalised
 from bench.data.transforms import Prepared
 from bench.pipeline import stack_images
+from bench.sampling import Indices
 from bench.stage0 import mirrored
 from decoders.network.network import Encoding, Network
 from tasks.base import Task
 from tasks.sequence import TrainingBatch, TrainingExample, collate
 from tasks.targets import Targets
 
-Indices = npt.NDArray[np.int64]
 MANY = 10_000  # no limit of the sequences of an image
 CACHE_BATCH = 32
 
@@ -195,7 +196,7 @@ def cached_memory(
     """
     path = folder / f"memory-{key}.npy"
     if not path.exists():
-        part = path.with_suffix(".part")
+        part = path.with_name(f".{path.name}.{os.getpid()}.part")
         kept: np.memmap[Any, np.dtype[np.float16]] | None = None
         for start in range(0, len(arrays), CACHE_BATCH):
             pixels = np.array(arrays.images[start : start + CACHE_BATCH])

@@ -58,6 +58,7 @@ class TrainingOptions:
         decoder: schedule of what the decoders learn, with the encoder unless that is frozen.
         encoder: schedule of stage 0, in which the encoder learns from dense labels; only where ``frozen`` is set.
         frozen: learn stage 0 first, keep its encoder as it is, and train decoders on its cached memory.
+        places: whether stage 0 also learns coordinate bins, which makes absolute places readable from the memory.
         weights: task name to weight of its loss; a task that is not named has weight 1.
         sequences: task name to the most sequences of an image; 0 or not named: all.
         flip: share of the images that are mirrored.
@@ -65,6 +66,7 @@ class TrainingOptions:
         crop: share of the images that are cropped before.
         jitter: least and most scale of a square image that a crop is taken from; None: whole images.
         accumulate: parts that a process cuts its share of a step into.
+        readers: threads of a process that read images ahead; 0 reads each batch when it is needed.
         log_every: steps between two points of the learning curve.
         evaluate_every: steps between two evaluations; 0 evaluates at the end only.
         evaluate_images: images of an evaluation; 0 evaluates nothing.
@@ -74,6 +76,7 @@ class TrainingOptions:
     decoder: Schedule = field(default_factory=Schedule)
     encoder: Schedule = field(default_factory=Schedule)
     frozen: bool = False
+    places: bool = False
     weights: dict[str, float] = field(default_factory=dict)
     sequences: dict[str, int] = field(default_factory=dict)
     flip: float = 0.5
@@ -81,6 +84,7 @@ class TrainingOptions:
     crop: float = 0.0
     jitter: tuple[float, float] | None = None
     accumulate: int = 1
+    readers: int = 0
     log_every: int = 50
     evaluate_every: int = 5000
     evaluate_images: int = 100

@@ -162,7 +162,8 @@ def _coarse_depth(depth: Array) -> Array:
     side = depth.shape[0]
     blocks = depth.reshape(*(side // DEPTH_PIXELS, DEPTH_PIXELS) * 2)
     valid = (blocks > 0).sum((1, 3))
-    return (blocks.sum((1, 3)) / np.maximum(valid, 1)).astype(np.float16)  # invalid pixels are 0 and add nothing
+    means: Array = blocks.sum((1, 3)) / np.maximum(valid, 1)  # invalid pixels are 0 and add nothing
+    return means.astype(np.float16)
 
 
 def _padded(rows: list[Array]) -> Array:

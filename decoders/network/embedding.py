@@ -39,8 +39,11 @@ class Embedding(nn.Module):
         return (predicted @ self.rows(ids).T).float()
 
     def rows(self, ids: Tensor | slice) -> Tensor:
-        """(V, D) float32 normalised rows of the given ids; without gradients they are kept until the table changes."""
-        if torch.is_grad_enabled() or torch.compiler.is_compiling():
+        """(V, D) float32 normalised rows of the given ids; at inference they are kept until the table changes.
+
+        Not so in training, where fused optimisers change the table without raising its version.
+        """
+        if self.training or torch.is_grad_enabled() or torch.compiler.is_compiling():
             return self._normalised(as_slice(ids))
         weight = self.table.weight
         version = (weight.data_ptr(), weight.dtype, weight.device, weight._version)

@@ -45,4 +45,6 @@ def options(folder: Path, root: Path, decoder: str, *more: str) -> TrainOptions:
 def curve(folder: Path) -> list[dict[str, Any]]:
     """The learning curve without the times."""
     points = [json.loads(line) for line in (folder / "curve.jsonl").read_text().splitlines()]
-    return [{name: value for name, value in point.items() if name != "seconds"} for point in points]
+    return [
+        {name: value for name, value in point.items() if name not in ("seconds", "cpu_seconds")} for point in points
+    ]
