@@ -1,0 +1,58 @@
+"""The weights in the repository load, fit their preset and see something."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bench.cli import main
+from bench.parsers import parse_run
+from bench.run import run
+from tests.bench.test_run import words
+
+
+@pytest.mark.parametrize("decoder", ["autoregressive", "parallel", "mad", "mad-one-pass", "mad-released"])
+def test_shipped_weights_find_objects_and_distances(decoder: str, scenes_folder: Path, tmp_path: Path) -> None:
+    """Far above chance, far below what is published: a guard against weights that no longer belong to the code."""
+    options = parse_run(words(scenes_folder, tmp_path, "--decoder", decoder, "--tasks", "detection,depth"))
+    (record,) = run(options).values()
+    assert record.metrics["detection"]["AP50"] > 0.4  # type: ignore[operator]
+    assert record.metrics["depth"]["rmse"] < 1.0  # type: ignore[operator]
+    assert record.latency.phases.keys() >= {"preprocess", "backbone", "encoder", "decode.detection", "interpret.depth"}
+
+
+def test_one_pass_evaluates_the_network_once_and_causal_decoding_once_a_token(
+    scenes_folder: Path, tmp_path: Path
+) -> None:
+    names = "autoregressive,parallel,mad"
+    options = parse_run(words(scenes_folder, tmp_path, "--decoder", names, "--tasks", "keypoints", "--limit", "2"))
+    records = {record.decoder: record for record in run(options).values()}
+    slots = options.sizes.slots
+    assert records["parallel"].cost["detection"].evaluations == 1
+    assert records["autoregressive"].cost["detection"].evaluations >= 5 * slots
+    assert records["mad"].cost["detection"].evaluations == 1
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        (["--sizes.bins", "64"], ("embedded/parallel.safetensors", "sizes.bins 128", "this run has 64")),
+        (["--checkpoints", "/nowhere"], ("parallel.safetensors: no such weights", "nox -s train")),
+        (["--preset", "paper", "--sizes.classes", "8"], ("paper/parallel.safetensors: no such weights",)),
+    ],
+)
+def test_weights_that_do_not_fit_are_refused_in_one_line(
+    more: list[str],
+    expected: tuple[str, ...],
+    scenes_folder: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    given = words(scenes_folder, tmp_path / "out", "--decoder", "parallel", "--tasks", "detection", *more)
+    assert main(given) == 2
+    printed = capsys.readouterr().err
+    assert printed.count("\n") == 1
+    for part in expected:
+        assert part in printed
+    assert not (tmp_path / "out").exists()
