@@ -84,5 +84,5 @@ def _is_users(error: Exception) -> bool:
     """Whether an error is about what the user gave. Each room has its own class, as rooms do not import upwards."""
     if isinstance(error, UserError) or (isinstance(error, OSError) and error.filename is not None):
         return True
-    own = {("results.store", "StoreError"), ("tasks.errors", "TaskError")}
+    own = {("results.store", "StoreError"), ("tasks.errors", "TaskError"), ("decoders.network.errors", "NetworkError")}
     return any((base.__module__, base.__name__) in own for base in type(error).__mro__)

@@ -52,8 +52,9 @@ def list(options: parsers.ListOptions) -> int:  # noqa: A001
     for section, entries in sections.items():
         if options.what in ("all", section):
             print(f"{section}:")
+            width = max(map(len, entries))
             for name, summary in entries.items():
-                print(f"  {name:<14}{summary}")
+                print(f"  {name:<{width}}  {summary}")
     return 0
 
 

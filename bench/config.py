@@ -61,6 +61,7 @@ class RunOptions:
         caption_tokenizer: tokeniser of the caption metrics; ``auto`` takes ``ptb`` if Java is there.
         threads: CPU threads of the network; 0 leaves the choice to torch.
         device: where the network computes; ``auto`` takes a GPU if there is one.
+        precision: of the network's matrix products while decoding.
         checkpoints: folder with trained weights, ``<preset>/<decoder>.safetensors``; default: those that are shipped.
         strategy: options of the decoders, e.g. ``{mad: {remask: lowest}}``; ``describe DECODER`` lists them.
         fresh: discard an unfinished run instead of continuing it.
@@ -86,6 +87,7 @@ class RunOptions:
     caption_tokenizer: Literal["auto", "ptb", "python"] = "auto"
     threads: int = 1
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["float32", "bfloat16"] = "float32"
     checkpoints: Path | None = None
     strategy: dict[str, dict[str, Any]] = field(default_factory=dict)
     fresh: bool = False

@@ -5,6 +5,7 @@ The load is the released measurement's: 100 instances to segment, 10 persons, fo
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -57,7 +58,7 @@ def measure_paper_time(options: RunOptions, *, out: Path, repeats: int = 2) -> s
     return text
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def _one_image(options: RunOptions, dtype: torch.dtype, published: Mapping[str, Any]) -> dict[str, float]:
     torch.manual_seed(options.seed)
     names = ["person", *(f"class {number}" for number in range(1, options.sizes.classes))]
@@ -65,7 +66,8 @@ def _one_image(options: RunOptions, dtype: torch.dtype, published: Mapping[str, 
     vocabulary, tasks = make_tasks(
         classes, sizes=options.sizes, class_names=names, tokenizer=Letters(options.sizes.words)
     )
-    network = folded(build_network(options.network, vocabulary).eval())
+    random = dataclasses.replace(options.network, weights=None)
+    network = folded(build_network(random, vocabulary).eval())
     image = torch.randn(1, 3, *INPUT)
     clock: dict[str, float] = {}
     with torch.autocast("cpu", dtype=dtype, enabled=dtype != torch.float32):

@@ -59,6 +59,7 @@ class Pipeline:
         transform: image to network input.
         network: the shared network, or None for a strategy that needs none.
         device: where the network computes.
+        precision: of its matrix products: ``float32`` or ``bfloat16``.
         fill: id that pads prompts of images with fewer sequences.
         seed: every image draws from its own stream of this seed, so batches and resumed runs change nothing.
     """
@@ -73,6 +74,7 @@ class Pipeline:
         seed: int,
         network: Network | None = None,
         device: torch.device | str = "cpu",
+        precision: str = "float32",
     ) -> None:
         self.decoder = decoder
         self.tasks = tasks
@@ -81,6 +83,7 @@ class Pipeline:
         self.seed = seed
         self.network = network
         self.device = torch.device(device)
+        self.precision = precision
 
     @torch.inference_mode()
     def predict(self, items: Sequence[Item]) -> list[Outcome]:
@@ -90,10 +93,11 @@ class Pipeline:
         with clock.phase("preprocess"):
             images, pad = stack_images([self.transform(item.image) for item in items])
             images, pad = images.to(self.device), None if pad is None else pad.to(self.device)
-        memory = self._encode(images, pad, clock)
-        for task in self.tasks:
-            if task.annotated(items[0].targets):
-                self._decode(task, memory, items, outcomes, clock)
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.precision == "bfloat16"):
+            memory = self._encode(images, pad, clock)
+            for task in self.tasks:
+                if task.annotated(items[0].targets):
+                    self._decode(task, memory, items, outcomes, clock)
         clock.milliseconds["total"] = sum(clock.milliseconds.values())
         for outcome in outcomes:
             outcome.milliseconds = dict(clock.milliseconds)
@@ -117,7 +121,7 @@ class Pipeline:
             request = self._request(task, prompts, contexts, truths)
             generators = [image_generator(self.seed, item.image_id, task.name) for item in items]
             decoded = self.decoder.decode(self.network, memory, request, generators)
-            decoded = replace(decoded, tokens=decoded.tokens.cpu(), probabilities=decoded.probabilities.cpu())
+            decoded = replace(decoded, tokens=decoded.tokens.cpu(), probabilities=decoded.probabilities.float().cpu())
         with clock.phase(f"interpret.{task.name}"):
             for row, (context, outcome) in enumerate(zip(contexts, outcomes, strict=True)):
                 outcome.predictions[task.name] = task.interpret(decoded.image(row, len(prompts[row])), context)

@@ -127,6 +127,7 @@ def _predict(decoder: Any, network: Network | None, suite: Suite, options: RunOp
         seed=options.seed,
         network=network,
         device=_device(options),
+        precision=options.precision,
     )
     remaining = [sample for sample in suite.dataset.samples if sample.image_id not in folder.samples]
     total = len(suite.dataset.samples)

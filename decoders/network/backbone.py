@@ -118,17 +118,17 @@ def _body(options: NetworkOptions) -> Body:
     if options.weights == "timm":
         skip_retries_offline()
     try:
-        model = timm.create_model(options.backbone, pretrained=options.weights == "timm", **arguments)
+        model = timm.create_model(options.backbone, pretrained=str(options.weights) == "timm", **arguments)
     except (RuntimeError, TypeError) as error:
         raise NetworkError(f"backbone {options.backbone!r}: {_line(error)}; timm.list_models() names all") from None
     except Exception as error:
-        if options.weights != "timm":
+        if str(options.weights) != "timm":
             raise
         raise NetworkError(  # whatever the layers of the download raise
             f"timm's weights of {options.backbone!r} cannot be had ({_line(error)}); connect to the network once, "
             "or give a local file as network.weights"
         ) from None
-    if options.weights not in {None, "timm"}:
+    if options.weights is not None and str(options.weights) != "timm":
         _load(model, Path(str(options.weights)), options.backbone)
     maps = range(len(cast(Any, model).feature_info))
     return Body(model=model, indices=maps[-1:] if plain else maps)

@@ -12,6 +12,9 @@ from bench.run import run
 from tests.bench.test_run import words
 
 
+MAD = ("--decoder", "mad", "--tasks", "detection")
+
+
 @pytest.mark.parametrize("decoder", ["autoregressive", "parallel", "mad", "mad-one-pass", "mad-released"])
 def test_shipped_weights_find_objects_and_distances(decoder: str, scenes_folder: Path, tmp_path: Path) -> None:
     """Far above chance, far below what is published: a guard against weights that no longer belong to the code."""
@@ -20,6 +23,16 @@ def test_shipped_weights_find_objects_and_distances(decoder: str, scenes_folder:
     assert record.metrics["detection"]["AP50"] > 0.4  # type: ignore[operator]
     assert record.metrics["depth"]["rmse"] < 1.0  # type: ignore[operator]
     assert record.latency.phases.keys() >= {"preprocess", "backbone", "encoder", "decode.detection", "interpret.depth"}
+
+
+def test_half_precision_finds_the_same_objects(scenes_folder: Path, tmp_path: Path) -> None:
+    precise, rough = (
+        next(iter(run(parse_run(words(scenes_folder, tmp_path / name, *MAD, "--precision", name))).values()))
+        for name in ("float32", "bfloat16")
+    )
+    found, kept = (record.metrics["detection"]["AP50"] or 0 for record in (precise, rough))
+    assert kept == pytest.approx(found, abs=0.05)
+    assert precise.checksum != rough.checksum
 
 
 def test_one_pass_evaluates_the_network_once_and_causal_decoding_once_a_token(
