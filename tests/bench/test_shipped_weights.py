@@ -11,7 +11,6 @@ from bench.parsers import parse_run
 from bench.run import run
 from tests.bench.test_run import words
 
-
 MAD = ("--decoder", "mad", "--tasks", "detection")
 
 
