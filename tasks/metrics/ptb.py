@@ -10,7 +10,8 @@ unless the next caption starts as a new sentence does (``The``, ``A``).
 
 Kinds of text on which the two are known to differ, none of them in those captions: words glued to a sign in their
 middle (``we@th1/2er``), entities inside words, addresses in unusual forms, a dot and a comma after a number with a unit
-(``3.5-inch.,``), ``etc.`` glued to the next word, and ``O'`` in front of a single letter.
+(``3.5-inch.,``), ``etc.`` glued to the next word, ``O'`` in front of a single letter, ``$`` glued behind capitals, a
+grave accent as apostrophe (``don`t``), control characters and spaces of no width.
 """
 
 from __future__ import annotations
