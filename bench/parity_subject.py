@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -115,9 +115,9 @@ def build(golden: GoldenFile) -> Subject:
         raise UserError(f"the golden file's weights and configuration disagree: {error}") from None
 
 
-def _build(golden: GoldenFile) -> Subject:
-    config = golden.meta["config"]
-    sizes = Sizes(
+def golden_sizes(config: Mapping[str, Any]) -> Sizes:
+    """Sizes of the sequences from a golden file's configuration."""
+    return Sizes(
         classes=config["num_classes"],
         bins=config["num_bins"],
         slots=config["num_queries"],
@@ -126,6 +126,11 @@ def _build(golden: GoldenFile) -> Subject:
         caption_length=config["max_len"],
         words=config["num_words"],
     )
+
+
+def _build(golden: GoldenFile) -> Subject:
+    config = golden.meta["config"]
+    sizes = golden_sizes(config)
     maps = golden.tensor("in/feature")
     vocabulary = Vocabulary(sizes)
     network = _network(golden, config, vocabulary, maps)

@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from bench.parity_subject import golden_sizes
 from tasks.base import Task, TaskParts
 from tasks.sequence import Decoded, one_hot
 from tasks.targets import Context, Instances, Segmentation, Targets
@@ -80,15 +81,7 @@ class Golden:
     def __init__(self) -> None:
         self._arrays = _arrays(shared("golden/mad.npz"))
         config = json.loads(str(self._arrays["meta_json"]))["config"]
-        self.sizes = Sizes(
-            classes=config["num_classes"],
-            bins=config["num_bins"],
-            slots=config["num_queries"],
-            mask_size=config["mask_size"],
-            keypoints=config["num_kpt"],
-            caption_length=config["max_len"],
-            words=config["num_words"],
-        )
+        self.sizes = golden_sizes(config)
         names = [f"class {index}" for index in range(self.sizes.classes)]
         self.parts = TaskParts(Vocabulary(self.sizes), self.sizes, names, None, "edge")
         self.originals = [(int(height), int(width)) for height, width in config["orig"]]
