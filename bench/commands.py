@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import dataclasses
 import inspect
 import json
 import sys
@@ -140,18 +141,19 @@ def ceilings(options: parsers.CeilingsOptions) -> int:
 
 
 def table2(options: RunOptions) -> int:
-    """Run the rows of MAD's Table 2 and write the table into ``results/``."""
+    """Run the rows of MAD's Table 2 and write the table into ``--out`` or ``results/``."""
     from bench.table2 import measure_table2
 
-    print(measure_table2(options, out=Path("results")))
+    runs = Path("results") / "runs" / "table2"
+    print(measure_table2(dataclasses.replace(options, out=runs), out=options.out or Path("results")))
     return 0
 
 
 def paper_time(options: RunOptions) -> int:
-    """Time a paper-size network and write the table into ``results/``."""
+    """Time a paper-size network and write the table into ``--out`` or ``results/``."""
     from bench.paper_time import measure_paper_time
 
-    print(measure_paper_time(options, out=Path("results")))
+    print(measure_paper_time(options, out=options.out or Path("results")))
     return 0
 
 

@@ -22,13 +22,13 @@ class ImageOptions:
     """How an image becomes the network's input.
 
     Args:
-        transform: ``shortest_side`` (short, longest), or ``letterbox`` (padded), ``square``, ``windows`` (side).
+        transform: ``shortest_side`` (short, longest), or ``letterbox`` (padded) or ``square`` (side).
         short: pixels of the shortest side after ``shortest_side``.
         longest: most pixels of the longest side after ``shortest_side``.
         side: pixels of the side for the other transforms.
     """
 
-    transform: Literal["shortest_side", "letterbox", "square", "windows"] = "shortest_side"
+    transform: Literal["shortest_side", "letterbox", "square"] = "shortest_side"
     short: int = 800
     longest: int = 1333
     side: int = 1024
@@ -135,9 +135,10 @@ def preset_file(name: str) -> Path:
     return PRESETS / f"{name}.yaml"
 
 
-def choose_preset(arguments: list[str]) -> str:
+def choose_preset(arguments: list[str], *, with_data: str = "paper") -> str:
     """The preset that a command line asks for, itself or through its YAML file, read before the options are parsed.
 
+    Where it names none it is ``with_data`` if data is given, else ``embedded``.
     Precedence is command line over YAML file over preset, so the preset must be known first.
     """
     given = {name: _value_of(arguments, f"--{name}") for name in ("preset", "config", "coco", "nyu")}
@@ -151,7 +152,7 @@ def choose_preset(arguments: list[str]) -> str:
         given = {name: value or content.get(name) for name, value in given.items()}
     if given["preset"]:
         return str(given["preset"])
-    return "paper" if given["coco"] or given["nyu"] else "embedded"
+    return with_data if given["coco"] or given["nyu"] else "embedded"
 
 
 def _value_of(arguments: list[str], option: str) -> str | None:

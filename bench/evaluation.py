@@ -30,14 +30,15 @@ def pipeline_scores(decoder: Any, network: Network, suite: Suite, *, options: Tr
         network=network,
         device=device_of(network),
     )
-    records: dict[str, dict[int, Any]] = {task.name: {} for task in suite.tasks}
+    records: dict[str, dict[int, Any]] = {name: {} for name in suite.metrics}
     for sample in suite.dataset.samples:
         image, targets = suite.dataset.image(sample), suite.dataset.targets(sample)
         (outcome,) = pipeline.predict([Item(image_id=sample.image_id, image=image, targets=targets)])
-        for name, prediction in outcome.predictions.items():
-            records[name][sample.image_id] = suite.metrics[name].observe(sample.image_id, prediction, targets)
+        for name in outcome.predictions.keys() & suite.metrics.keys():
+            kept = suite.metrics[name].observe(sample.image_id, outcome.predictions[name], targets)
+            records[name][sample.image_id] = kept
     scores = {}
-    for task in suite.tasks:
+    for task in (task for task in suite.tasks if task.name in suite.metrics):
         found = suite.metrics[task.name].summarise(records[task.name])
         for metric in task.headline:
             value = found.get(metric)

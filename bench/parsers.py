@@ -159,6 +159,8 @@ OPTIONS: dict[str, type] = {
     "ceilings": CeilingsOptions,
     "schema": SchemaOptions,
 }
+# Commands with the options of ``run``, and what is fixed for them; what follows may change the preset.
+MEASUREMENTS = {"table2": ("--decoder", "mad"), "paper-time": ("--decoder", "mad-released", "--preset", "mad-r50")}
 POSITIONAL = {"list": ("what",), "describe": ("name",), "parity": ("file",), "import": ("kind", "checkpoint")}
 
 
@@ -179,8 +181,12 @@ def top(commands: Mapping[str, str]) -> argparse.ArgumentParser:
 
 def parse(command: str, words: list[str]) -> Any:
     """Typed options of a command from its words."""
-    if command in ("run", "table2", "paper-time"):
-        return parse_run(words if command == "run" else ["--decoder", "mad", *words])
+    if command == "run":
+        return parse_run(words)
+    if command in MEASUREMENTS:
+        if any(word.split("=")[0] == "--decoder" for word in words):
+            raise UserError(f"{command} chooses its decoders itself; leave --decoder out, or use run")
+        return parse_run([*MEASUREMENTS[command], *words])
     if command == "train":
         return parse_train(words)
     parser = ArgumentParser(prog=f"decoder-bench {command}", exit_on_error=False, allow_abbrev=False)
@@ -193,39 +199,33 @@ def parse(command: str, words: list[str]) -> Any:
 
 def parse_run(words: list[str]) -> RunOptions:
     """Options of ``run``: command line over YAML file (``--config``) over preset (``--preset``)."""
-    preset = choose_preset(words)
-    parser = ArgumentParser(
-        prog="decoder-bench run",
-        description="Run decoders on a data set: a table, and a record for each.",
-        default_config_files=[str(preset_file(preset))],
-        exit_on_error=False,
-        allow_abbrev=False,
-    )
-    parser.add_argument("--config", action="config", help="YAML file with options")
-    parser.add_class_arguments(RunOptions, nested_key=None, as_group=False)
+    about = "Run decoders on a data set: a table, and a record for each."
+    parser = _preset_parser("run", about, choose_preset(words), RunOptions)
     parser.add_argument("--train", type=dict, help=argparse.SUPPRESS)  # the section of the preset that `train` reads
-    parser.set_defaults(preset=preset)
     options: RunOptions = _typed(parser, words, RunOptions)
     return options
 
 
 def parse_train(words: list[str]) -> TrainOptions:
     """Options of ``train``, with the same precedence."""
-    preset = choose_preset(words)
-    if preset == "paper":  # no network of that name: its sizes are those of the presets that have one
-        preset = "mad-r50"
+    about = "Train a decoder, or the encoder that decoders share."
+    parser = _preset_parser("train", about, choose_preset(words, with_data="mad-r50"), TrainOptions)
+    options: TrainOptions = _typed(parser, words, TrainOptions)
+    return options
+
+
+def _preset_parser(command: str, description: str, preset: str, options: type) -> ArgumentParser:
     parser = ArgumentParser(
-        prog="decoder-bench train",
-        description="Train a decoder, or the encoder that decoders share.",
+        prog=f"decoder-bench {command}",
+        description=description,
         default_config_files=[str(preset_file(preset))],
         exit_on_error=False,
         allow_abbrev=False,
     )
     parser.add_argument("--config", action="config", help="YAML file with options")
-    parser.add_class_arguments(TrainOptions, nested_key=None, as_group=False)
+    parser.add_class_arguments(options, nested_key=None, as_group=False)
     parser.set_defaults(preset=preset)
-    options: TrainOptions = _typed(parser, words, TrainOptions)
-    return options
+    return parser
 
 
 def _typed(parser: ArgumentParser, words: list[str], options: Callable[..., Any]) -> Any:

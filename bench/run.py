@@ -17,7 +17,7 @@ import torch
 from bench import registry
 from bench.config import ImageOptions, RunOptions
 from bench.data import dataset
-from bench.data.transforms import Letterbox, ShortestSide, Square, Windows
+from bench.data.transforms import Letterbox, ShortestSide, Square
 from bench.environment import SOURCE, describe_environment, git_state
 from bench.errors import UserError
 from bench.pipeline import Item, Outcome, Pipeline
@@ -279,8 +279,6 @@ def image_transform(image: ImageOptions) -> Any:
             return Letterbox(side=image.side)
         case "square":
             return Square(side=image.side)
-        case "windows":
-            return Windows(side=image.side)
 
 
 def _plain_options(options: RunOptions) -> dict[str, Any]:

@@ -46,16 +46,16 @@ class MetricParts:
     """What a metric is built from.
 
     Args:
-        ground_truth: COCO annotation file (as loaded) of the task's kind, restricted to nothing; None for depth.
+        ground_truth: COCO annotation file (as loaded) of the task's kind, whole; None for captions and depth.
         category_ids: COCO category id of every class.
         references: image id to reference captions.
-        caption_tokenizer: ``ptb`` (Java) or ``python``.
+        caption_tokenizer: ``ptb`` (Java), ``python``, or ``auto`` for ``ptb`` where Java is there.
     """
 
     ground_truth: Mapping[str, Any] | None = None
     category_ids: Sequence[int] = ()
     references: Mapping[int, Sequence[str]] | None = None
-    caption_tokenizer: str = "ptb"
+    caption_tokenizer: str = "auto"
 
 
 class Metric(Protocol):

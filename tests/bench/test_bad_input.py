@@ -211,6 +211,7 @@ def test_a_file_that_breaks_inside_stops_the_run_but_keeps_what_is_done(
         "vocabulary --captions /dev/null --out x.model",
         "vocabulary --captions /nowhere.json --out x.model",
         f"vocabulary --captions {__file__} --out /dev/null/x.model",
+        "table2 --decoder mad",
         "fly",
     ],
 )

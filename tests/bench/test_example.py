@@ -11,7 +11,6 @@ import pytest
 from bench.cli import main
 from bench.parsers import parse_run
 from bench.run import run
-from decoders.oracle import Oracle
 from results.store import read_record
 from tests.bench.test_run import NO_CAPTIONS, words
 
@@ -60,4 +59,3 @@ def test_a_random_decoder_is_the_same_in_any_batch(scenes_folder: Path, tmp_path
 
 def test_the_example_is_as_short_as_promised() -> None:
     assert len((EXAMPLE / "example_decoder.py").read_text().splitlines()) <= 42
-    assert Oracle.needs_truth
