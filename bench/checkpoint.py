@@ -29,7 +29,17 @@ from tasks.vocabulary import Sizes, Vocabulary
 ENCODER = "encoder"
 ENCODER_PARTS = ("backbone", "projection", "positions", "encoder")
 CHECKPOINTS = Path(__file__).resolve().parent.parent / "results" / "checkpoints"
-SHAPING = ("width", "heads", "ffn", "encoder_layers", "decoder_layers", "backbone", "stride", "positions")
+SHAPING = (
+    "width",
+    "heads",
+    "ffn",
+    "encoder_layers",
+    "decoder_layers",
+    "backbone",
+    "stride",
+    "positions",
+    "placed_values",
+)
 """Options of the network that decide which tensors there are and what they mean."""
 
 

@@ -70,4 +70,5 @@ class MixedObjective(nn.Module):
 def _moved(given: TaskBatch, device: torch.device) -> TrainingBatch:
     batch = given.batch
     real = None if batch.real is None else batch.real.to(device)
-    return TrainingBatch(batch.prompts.to(device), batch.tokens.to(device), batch.weights.to(device), real)
+    originals = None if batch.originals is None else batch.originals.to(device)
+    return TrainingBatch(batch.prompts.to(device), batch.tokens.to(device), batch.weights.to(device), real, originals)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -174,7 +174,8 @@ def _check_segmentation(subject: Subject, comparison: Comparison, ran: Ran) -> N
     family, where = f"predictions {ran.tag}", f"infer/{ran.tag}"
     bits = MaskBits(subject.network.vocabulary, subject.sizes.mask_size)
     tokens, probabilities = ran.ours(ran.decoded.tokens), ran.ours(ran.decoded.probabilities)
-    shares = bits.decode(tokens, probabilities, subject.tasks[ran.kind].format)
+    decoded = replace(ran.decoded, tokens=tokens, probabilities=probabilities)
+    shares = bits.decode(decoded, subject.tasks[ran.kind].format)
     comparison.compare(family, f"{where}/mask_prob", shares, pick=ran.theirs)
     for image, found in enumerate(_interpret(subject, ran)):
         bitmaps = _bitmaps(found.rles, subject.originals[image])

@@ -60,11 +60,11 @@ class Autoregressive:
     @torch.no_grad()
     def decode(self, network: Any, memory: Any, request: Request, generators: Sequence[torch.Generator]) -> Decoded:
         """Tokens (B, N, L); only sampling draws, from each image's own generator."""
-        if not request.prompts.numel():
+        if not request.valid.numel():
             return nothing(request)
         form, prompts = request.format, request.prompts
         chooser = _Chooser(self.options, request, generators)
-        steps = _Steps(network, memory, prompts, form.length, cached=self.options.use_cache)
+        steps = _Steps(network, memory, request, cached=self.options.use_cache)
         ids = form.ids.to(prompts.device)
         end = form.end if self.options.stop_at_end else None
         tokens = prompts.new_full((*prompts.shape[:2], form.length), end or 0)
@@ -97,7 +97,7 @@ class Autoregressive:
         tokens, targets, weights = batch.tokens, batch.tokens, batch.weights
         if format.matching == "groups":
             tokens, targets, weights = _objects_first(format, batch, generator)
-        start = tokens.new_full((*tokens.shape[:2], 1), network.vocabulary.id("start"))
+        start = tokens.new_full((*tokens.shape[:2], 1), _start(network, format))
         return [
             View(
                 inputs=torch.cat([batch.prompts, start, tokens[..., :-1]], dim=-1),
@@ -132,12 +132,17 @@ def _objects_first(
     return tokens, torch.where(real, tokens, unmatched), torch.where(real, weights, empty) * present
 
 
+def _start(network: Any, format: SequenceFormat) -> int:
+    return int(network.vocabulary.id("start")) if format.start is None else format.start
+
+
 class _Steps:
     """The growing sequences: hidden states of their last position, computed with or without a cache."""
 
-    def __init__(self, network: Any, memory: Any, prompts: Tensor, length: int, *, cached: bool) -> None:
+    def __init__(self, network: Any, memory: Any, request: Request, *, cached: bool) -> None:
+        prompts, length = request.prompts, request.format.length
         images, sequences, prompt = prompts.shape
-        start = prompts.new_full((images, sequences, 1), network.vocabulary.id("start"))
+        start = prompts.new_full((images, sequences, 1), _start(network, request.format))
         self._network, self._memory = network, memory
         self._waiting = torch.cat([prompts, start], dim=-1)  # (B, N, new tokens), or all of them without a cache
         self._cache = network.cache(batch=images, sequences=sequences, length=prompt + length) if cached else None

@@ -42,6 +42,8 @@ class View:
         counted: (B, N, L) bool, positions in the loss; the others are context.
         matching: as ``SequenceFormat.matching``.
         real: (B, N, G) bool, as in ``TrainingBatch``.
+        originals: (B, N, ...) as in ``TrainingBatch``, where the format's ``dense_loss`` is wanted.
+        dense_weight: weight of that loss beside the mean cross-entropy.
     """
 
     inputs: Tensor
@@ -51,6 +53,8 @@ class View:
     counted: Tensor
     matching: str
     real: Tensor | None = None
+    originals: Tensor | None = None
+    dense_weight: float = 0.0
 
 
 class Trainable(Protocol):

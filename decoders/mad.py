@@ -122,7 +122,7 @@ class Mad:
             generators: one random stream per image, read for random masks only.
             draws: (further passes, B, N, L) numbers instead of random ones; the lowest are masked.
         """
-        if not request.prompts.numel():
+        if not request.valid.numel():
             return nothing(request)
         reader = self._reader(network, request)
         evaluations = positions = 0

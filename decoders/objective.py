@@ -72,7 +72,20 @@ def view_loss(format: SequenceFormat, view: View, hidden: Tensor, head: Head) ->
     logits = head(outputs[counting]).float()  # (positions, V)
     losses = cross_entropy(logits, columns[counting], reduction="none")
     counted = weights[counting]
-    return (losses * counted).sum(), counted.sum()
+    total = (losses * counted).sum()
+    if view.dense_weight:
+        total = total + view.dense_weight * _dense(format, view, outputs[-1], head) * counted.sum()
+    return total, counted.sum()
+
+
+def _dense(format: SequenceFormat, view: View, outputs: Tensor, head: Head) -> Tensor:
+    """What the soft predictions (B, N, L, D) of the last layer are worth as a whole (AiT section 3.3)."""
+    if format.dense_loss is None or view.originals is None:
+        return outputs.new_zeros(())
+    present = view.weights.any(dim=-1)  # (B, N): sequences that only pad train nothing
+    if not bool(present.any()):
+        return outputs.new_zeros(())
+    return format.dense_loss(head(outputs[present]), view.originals[present])
 
 
 @torch.no_grad()

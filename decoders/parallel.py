@@ -43,7 +43,7 @@ class Parallel:
     @torch.no_grad()
     def decode(self, network: Any, memory: Any, request: Request, generators: Sequence[torch.Generator]) -> Decoded:
         """Tokens (B, N, L) of one pass; nothing is drawn, ``generators`` are unused."""
-        if not request.prompts.numel():
+        if not request.valid.numel():
             return nothing(request)
         form, prompts = request.format, request.prompts
         reader = Reader(network, form, prompts.device, released=self.options.released_scores)

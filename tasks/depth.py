@@ -35,12 +35,11 @@ class DepthFormat(Protocol):
         """(height, width) float metres, 0 where nothing was measured, to (L,) int64 tokens and (L,) float weights."""
         ...
 
-    def decode(self, tokens: Tensor, probabilities: Tensor, format: SequenceFormat) -> Tensor:
+    def decode(self, decoded: Decoded, format: SequenceFormat) -> Tensor:
         """(rows, columns) float metres, at the format's own size.
 
         Args:
-            tokens: (L,) int64.
-            probabilities: (L, V), for formats that read more than the most probable token.
+            decoded: tokens (1, L) and, for formats that read more than the most probable token, probabilities.
             format: the task's format; ``format.column`` finds the columns of a range.
         """
         ...
@@ -70,9 +69,9 @@ class DepthBins:
             index = index[self._nearest(known)]
         return self._range.start + index, known.float()
 
-    def decode(self, tokens: Tensor, probabilities: Tensor, format: SequenceFormat) -> Tensor:
-        """(rows, columns) float metres of the tokens (L,)."""
-        return self._bins.metres(tokens - self._range.start).reshape(self.groups, self._columns)
+    def decode(self, decoded: Decoded, format: SequenceFormat) -> Tensor:
+        """(rows, columns) float metres of the tokens (1, L)."""
+        return self._bins.metres(decoded.tokens[0] - self._range.start).reshape(self.groups, self._columns)
 
     def _cell_sums(self, depth: Tensor) -> tuple[Tensor, Tensor]:
         height, width = depth.shape
@@ -144,7 +143,7 @@ class Depth:
 
     def interpret(self, decoded: Decoded, context: Context) -> Tensor:
         """(height, width) float32 metres at original size from tokens (1, L) and probabilities (1, L, V)."""
-        coarse = self._depths.decode(decoded.tokens[0], decoded.probabilities[0], self.format)
+        coarse = self._depths.decode(decoded, self.format)
         whole = torch.nn.functional.interpolate(
             coarse[None, None], size=context.size, mode="bilinear", align_corners=False
         )

@@ -44,12 +44,11 @@ class MaskFormat(Protocol):
         """(N, M, M) bool masks to (N, L) int64 tokens."""
         ...
 
-    def decode(self, tokens: Tensor, probabilities: Tensor, format: SequenceFormat) -> Tensor:
+    def decode(self, decoded: Decoded, format: SequenceFormat) -> Tensor:
         """(N, M, M) float foreground probabilities.
 
         Args:
-            tokens: (N, L) int64.
-            probabilities: (N, L, V), for formats that read more than the most probable token.
+            decoded: tokens (N, L) and, for formats that read more than the most probable token, probabilities.
             format: the task's format; ``format.column`` finds the columns of a range.
         """
         ...
@@ -69,10 +68,10 @@ class MaskBits:
         """(N, M, M) bool masks to (N, M * M) int64 tokens."""
         return torch.where(masks, self._foreground.start, self._background.start).flatten(1)
 
-    def decode(self, tokens: Tensor, probabilities: Tensor, format: SequenceFormat) -> Tensor:
+    def decode(self, decoded: Decoded, format: SequenceFormat) -> Tensor:
         """(N, M, M) float: foreground's share of the two tokens' probability."""
-        foreground = probabilities[..., format.column(self._foreground)].float()  # (N, L, 1)
-        background = probabilities[..., format.column(self._background)].float()
+        foreground = decoded.probabilities[..., format.column(self._foreground)].float()  # (N, L, 1)
+        background = decoded.probabilities[..., format.column(self._background)].float()
         share = foreground / (foreground + background).clamp(min=TINY)
         return share.reshape(-1, self.side, self.side)
 
@@ -150,7 +149,7 @@ class Segmentation:
     def interpret(self, decoded: Decoded, context: Context) -> Masks:
         """Masks at original size from tokens (N, L) and probabilities (N, L, V), scored as their detections are."""
         found = detections_in(context, self.name)
-        foreground = self._masks.decode(decoded.tokens, decoded.probabilities, self.format)  # (N, M, M)
+        foreground = self._masks.decode(decoded, self.format)  # (N, M, M)
         return Masks(paste_codes(foreground, found.boxes, context.size), found.scores, found.classes)
 
     def origin(self, context: Context) -> Tensor:

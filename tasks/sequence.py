@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import torch
@@ -36,6 +36,9 @@ class SequenceFormat:
             will do (references of a caption).
         unmatched: target tokens of a group that no object was matched to, for ``groups``.
         unmatched_weights: their loss weights.
+        start: id in front of the first target where decoding is causal; None: the vocabulary's ``start``.
+        dense_loss: loss of the dense positions read softly and as a whole (AiT section 3.3): logits (R, L, V) of R
+            sequences and their ``originals`` (R, ...) to a scalar; None where tokens are all there is.
     """
 
     task: str
@@ -47,6 +50,8 @@ class SequenceFormat:
     matching: str = "fixed"
     unmatched: tuple[int, ...] = ()
     unmatched_weights: tuple[float, ...] = ()
+    start: int | None = None
+    dense_loss: Callable[[Tensor, Tensor], Tensor] | None = field(default=None, compare=False)
 
     @property
     def length(self) -> int:
@@ -122,12 +127,14 @@ class TrainingBatch:
         weights: (B, N, L) float; 0 where the annotation says nothing, and for sequences that only pad an image. Groups
             that are no object carry the format's ``unmatched_weights``, so a sequence without any weight is padding.
         real: (B, N, G) bool, for formats with ``matching == "groups"``: which groups hold an annotated object.
+        originals: (B, N, ...) what the dense tokens were made from, for formats with a ``dense_loss``.
     """
 
     prompts: Tensor
     tokens: Tensor
     weights: Tensor
     real: Tensor | None = None
+    originals: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -139,12 +146,14 @@ class TrainingExample:
         tokens: (N, L) int64.
         weights: (N, L) float.
         real: (N, G) bool, for formats with ``matching == "groups"``.
+        originals: (N, ...) what the dense tokens were made from.
     """
 
     prompts: Tensor
     tokens: Tensor
     weights: Tensor
     real: Tensor | None = None
+    originals: Tensor | None = None
 
     @classmethod
     def of(cls, encoded: Encoded) -> TrainingExample:
@@ -177,7 +186,19 @@ def collate(
         weights[image, :count] = example.weights
         if example.real is not None:
             real[image, :count] = example.real
-    return TrainingBatch(prompts, tokens, weights, real if format.matching == "groups" else None)
+    originals = _padded([example.originals for example in examples], most)
+    return TrainingBatch(prompts, tokens, weights, real if format.matching == "groups" else None, originals)
+
+
+def _padded(parts: Sequence[Tensor | None], most: int) -> Tensor | None:
+    """(N, ...) originals of B images to (B, most, ...), zeros behind an image's own; None if an image gives none."""
+    known = [part for part in parts if part is not None]
+    if not known or len(known) < len(parts):
+        return None
+    stacked = known[0].new_zeros(len(known), most, *known[0].shape[1:])
+    for row, part in zip(stacked, known, strict=True):
+        row[: len(part)] = part
+    return stacked
 
 
 @dataclass(frozen=True)
@@ -189,12 +210,15 @@ class Decoded:
         probabilities: (B, N, L, V) float over the columns of ``SequenceFormat.ids``.
         evaluations: passes of the network that were needed.
         positions: positions that those passes computed, all sequences together.
+        soft: whether dense positions are to be read as mixtures of all their legal tokens (AiT section 3.3) instead of
+            as ``tokens``, by formats that can.
     """
 
     tokens: Tensor
     probabilities: Tensor
     evaluations: int
     positions: int
+    soft: bool = False
 
     def image(self, index: int, sequences: int) -> Decoded:
         """The first ``sequences`` rows of one image: tokens (N, L), probabilities (N, L, V)."""

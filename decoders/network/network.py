@@ -116,7 +116,8 @@ class Network(nn.Module):
 
     def memorise(self, encoding: Encoding) -> Memory:
         """Cross-attention keys and values of every decoder layer, to be made once per image."""
-        return self.decoder.memorise(encoding.states, encoding.positions, encoding.pad)
+        placed = self.options.placed_values
+        return self.decoder.memorise(encoding.states, encoding.positions, encoding.pad, placed=placed)
 
     def decode(
         self,

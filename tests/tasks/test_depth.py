@@ -79,9 +79,9 @@ class Levels:
     def encode(self, depth: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         return depth.mean().round().long()[None] + self.range.start, torch.ones(1)
 
-    def decode(self, tokens: torch.Tensor, probabilities: torch.Tensor, format: SequenceFormat) -> torch.Tensor:
+    def decode(self, decoded: Decoded, format: SequenceFormat) -> torch.Tensor:
         levels = torch.arange(len(self.range), dtype=torch.float32)
-        return (probabilities[:, format.column(self.range)] @ levels).reshape(1, 1)
+        return (decoded.probabilities[0][:, format.column(self.range)] @ levels).reshape(1, 1)
 
 
 def test_another_format_can_be_plugged_in():
