@@ -30,6 +30,7 @@ ENCODER = "encoder"
 ENCODER_PARTS = ("backbone", "projection", "positions", "encoder")
 CHECKPOINTS = Path(__file__).resolve().parent.parent / "results" / "checkpoints"
 SHAPING = (
+    "family",
     "width",
     "heads",
     "ffn",
@@ -37,6 +38,7 @@ SHAPING = (
     "decoder_layers",
     "backbone",
     "stride",
+    "windows",
     "positions",
     "placed_values",
 )
@@ -71,13 +73,17 @@ def write_checkpoint(path: Path, tensors: Mapping[str, Tensor], card: Mapping[st
 
 def fit_card(sizes: Sizes, network: NetworkOptions, vocabulary: Vocabulary, tokenizer: str | None) -> dict[str, Any]:
     """What weights must agree on with a run: sizes of sequences and network, vocabulary and tokeniser."""
-    shape = dataclasses.asdict(network)
     return {
         "sizes": {**dataclasses.asdict(sizes), "depth_grid": list(sizes.depth_grid)},
-        "network": {name: shape[name] for name in SHAPING},
+        "network": _shape(network),
         "vocabulary": len(vocabulary),
         "tokenizer": tokenizer,
     }
+
+
+def _shape(network: NetworkOptions) -> dict[str, Any]:
+    shape = dataclasses.asdict(network)
+    return {name: shape[name] for name in SHAPING} | {"windows": list(network.windows)}
 
 
 def read_checkpoint(path: Path, *, train: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -167,8 +173,12 @@ def train_command(name: str, preset: str) -> str:
 
 
 def _check_fit(path: Path, card: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    # What a card does not name was added to the options later, so that its weights were made with the default.
+    defaults = {"sizes": {"layout": Sizes().layout}, "network": _shape(NetworkOptions())}
     for key, value in wanted.items():
         found = card.get(key)
+        if isinstance(found, dict):
+            found = defaults.get(key, {}) | found
         if value is None or found == value:
             continue
         told, asked = f"{key} {found}", str(value)
