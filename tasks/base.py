@@ -31,6 +31,7 @@ class TaskParts:
         tokenizer: caption tokeniser, or None when no captions are decoded.
         reading: where in its interval a coordinate token is read: ``centre``, or ``edge`` as MAD's release does.
         score_unseen: whether a pose without a visible joint keeps its detection's score, as in MAD's release.
+        canvas: pixels of the side of the square network input, in which the coordinates of layout ``ait`` count.
     """
 
     vocabulary: Vocabulary
@@ -39,6 +40,7 @@ class TaskParts:
     tokenizer: Tokenizer | None
     reading: str = "centre"
     score_unseen: bool = False
+    canvas: int = 640
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,7 @@ class Task(Protocol):
         summary: one line for ``list``.
         kind: annotation it needs: ``instances``, ``person_keypoints``, ``captions`` or ``depth``.
         after: names of tasks whose predictions ``prompt`` and ``interpret`` need.
+        layouts: layouts of the vocabulary that have the task's ids; ``mad`` alone where a class does not say.
         headline: metrics shown in tables, most important first.
     """
 
