@@ -31,8 +31,8 @@ ABSENT = -1.0  # value of the originals of objects that have no mask of their ow
 class ObjectMasks(MaskFormat, Protocol):
     """A format of masks whose soft predictions can be judged as a whole."""
 
-    def loss(self, logits: Tensor, masks: Tensor) -> Tensor:
-        """Scalar loss of soft predictions: logits (N, codes of a mask, K) of its own ids, masks (N, M, M) in [0, 1]."""
+    def dense_loss(self, logits: Tensor, originals: Tensor, format: SequenceFormat) -> Tensor:
+        """Scalar loss of logits (R, codes of a mask, V) read softly, against masks (R, M, M) of 0 and 1."""
         ...
 
 
@@ -217,5 +217,4 @@ class ObjectSequence:
         if not bool(real.any()):
             return logits.new_zeros(())
         grouped = logits.reshape(*real.shape, -1, logits.shape[-1])[real][:, BOX + 1 :]  # (objects, codes, V)
-        (codes,) = masks.slots[0].ranges
-        return masks.loss(grouped[..., self.format.column(codes)], originals[real])
+        return masks.dense_loss(grouped, originals[real], self.format)

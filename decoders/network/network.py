@@ -131,18 +131,20 @@ class Network(nn.Module):
         attention: str | Tensor = "full",
         cache: Cache | None = None,
         every_layer: bool = False,
+        opening: Tensor | None = None,
     ) -> Tensor:
         """Hidden states of token sequences.
 
         Args:
             memory: of the same B images.
             tokens: (B, N, T) int64, or their embeddings (B, N, T, D); with a cache, the next T of each sequence.
-                Family ``ait`` finds a task's positions by the first token, so that the first T must be ids.
             attention: ``full`` or ``causal`` self-attention within each sequence, or a bool mask, True where a token
                 may look, that broadcasts to (B * N, H, T, T), or to (..., T, tokens so far) with a cache.
             cache: keys and values so far; this call adds its own.
             every_layer: whether the outputs of all layers that are trained are wanted: every one of family ``mad``,
                 for its auxiliary losses, only the last one of ``ait``.
+            opening: (B, N) int64 first token of each sequence, by which family ``ait`` chooses a task's positions;
+                found in ``tokens`` or ``cache`` where those have it.
 
         Returns:
             (B, N, T, D), or (layers, B, N, T, D), behind the norm that all layers share.
@@ -151,7 +153,7 @@ class Network(nn.Module):
         found: Tensor = self.decoder(
             self.embedding(tokens) if ids else tokens,
             memory,
-            opening=tokens[..., 0] if ids else None,
+            opening=tokens[..., 0] if ids else opening,
             attention=attention,
             cache=cache,
             every_layer=every_layer,

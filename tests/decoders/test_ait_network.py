@@ -115,6 +115,13 @@ def test_what_cannot_be_decoded_is_refused() -> None:
     network = made(Vocabulary(SIZES))
     with pytest.raises(ValueError, match=r"raise network\.positions"):
         network.decode(memory(network), torch.zeros(2, 1, LENGTH + 1, dtype=torch.int64))
+    embedded = network.embed(torch.zeros(2, 1, 2, dtype=torch.int64))
+    assert network.decode(memory(network), embedded, opening=torch.zeros(2, 1, dtype=torch.int64)).shape == (
+        2,
+        1,
+        2,
+        32,
+    )
     with pytest.raises(ValueError, match="must be ids"):
         network.decode(memory(network), torch.zeros(2, 1, 2, 32))
     with pytest.raises(ValueError, match="select its rows"):

@@ -43,8 +43,9 @@ class Halves:
         shares = decoded.probabilities[..., format.column(self.range)]  # (N, 2, K)
         return shares[..., 1].repeat_interleave(2, dim=1)[:, None].expand(-1, 4, -1)
 
-    def loss(self, logits: Tensor, masks: Tensor) -> Tensor:
-        return (logits.softmax(dim=-1)[..., 1] - masks.unflatten(2, (2, 2)).mean(dim=(1, 3))).square().mean()
+    def dense_loss(self, logits: Tensor, originals: Tensor, format: SequenceFormat) -> Tensor:
+        shares = logits[..., format.column(self.range)].softmax(dim=-1)[..., 1]
+        return (shares - originals.unflatten(2, (2, 2)).mean(dim=(1, 3))).square().mean()
 
 
 TASK = Instances(PARTS, masks=Halves())

@@ -115,7 +115,9 @@ class Decoder(nn.Module):
         if cache is not None and cache.positions is not None:
             return cache.locate(cache.positions, length)
         if opening is None:
-            raise ValueError("the first tokens of a sequence must be ids: they tell which task's positions it takes")
+            raise ValueError(
+                "the first tokens must be ids, or opening given: they tell which task's positions it takes"
+            )
         found: Tensor = self.positions(opening, needed)
         if cache is None:
             return found
