@@ -43,8 +43,8 @@ class Boxes:
     layouts: ClassVar[tuple[str, ...]] = ("ait",)
 
     def __init__(self, parts: TaskParts) -> None:
-        self._sequence = ObjectSequence(parts, self.name)
-        self.format = self._sequence.format
+        self.sequence = ObjectSequence(parts, self.name)
+        self.format = self.sequence.format
 
     def annotated(self, targets: Targets) -> bool:
         """Whether objects are annotated; an image may still have none."""
@@ -56,11 +56,11 @@ class Boxes:
 
     def encode(self, targets: Targets, generator: torch.Generator | None = None) -> Encoded:
         """One target sequence (1, L) in pixels of the original image. Nothing is left open for ``generator``."""
-        return self._sequence.encode(targets)
+        return self.sequence.encode(targets)
 
     def sample(self, targets: Targets, generator: torch.Generator, *, limit: int) -> TrainingExample:
         """One sequence with noise objects, in pixels of the canvas. ``limit`` is not needed."""
-        return self._sequence.sample(targets, generator)
+        return self.sequence.sample(targets, generator)
 
     def prompt(self, context: Context) -> Tensor:
         """(1, 0) int64: nothing; the task's own start token opens the sequence."""
@@ -68,7 +68,7 @@ class Boxes:
 
     def interpret(self, decoded: Decoded, context: Context) -> Detections:
         """Boxes from tokens (1, L) and probabilities (1, L, V)."""
-        return self._sequence.read(decoded, context).detections
+        return self.sequence.read(decoded, context).detections
 
     def origin(self, context: Context) -> Tensor:
         """(1,) int64: the only sequence."""
@@ -102,8 +102,8 @@ class Instances:
     def __init__(self, parts: TaskParts, *, masks: ObjectMasks | None = None) -> None:
         if masks is None:
             raise TaskError("instances writes masks as learned codes and needs a mask codec; train one, or take boxes")
-        self._sequence = ObjectSequence(parts, self.name, masks=masks)
-        self.format = self._sequence.format
+        self.sequence = ObjectSequence(parts, self.name, masks=masks)
+        self.format = self.sequence.format
 
     def annotated(self, targets: Targets) -> bool:
         """Whether objects, and with them their outlines, are annotated."""
@@ -115,11 +115,11 @@ class Instances:
 
     def encode(self, targets: Targets, generator: torch.Generator | None = None) -> Encoded:
         """One target sequence (1, L) in pixels of the original image. Nothing is left open for ``generator``."""
-        return self._sequence.encode(targets)
+        return self.sequence.encode(targets)
 
     def sample(self, targets: Targets, generator: torch.Generator, *, limit: int) -> TrainingExample:
         """One sequence with noise objects, in pixels of the canvas. ``limit`` is not needed."""
-        return self._sequence.sample(targets, generator)
+        return self.sequence.sample(targets, generator)
 
     def prompt(self, context: Context) -> Tensor:
         """(1, 0) int64: nothing; the task's own start token opens the sequence."""
@@ -127,7 +127,7 @@ class Instances:
 
     def interpret(self, decoded: Decoded, context: Context) -> InstancePrediction:
         """Boxes and masks at original size from tokens (1, L) and probabilities (1, L, V)."""
-        found = self._sequence.read(decoded, context)
+        found = self.sequence.read(decoded, context)
         boxes = found.detections
         masks = torch.zeros(0, 1, 1) if found.masks is None else found.masks
         rles = paste_codes(masks, boxes.boxes, context.size)

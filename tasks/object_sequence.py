@@ -62,16 +62,16 @@ class ObjectSequence:
         vocabulary = parts.vocabulary
         self._masks = masks
         self._classes, self._noise = vocabulary["class"], vocabulary.id("no_object")
-        self._coordinates = CanvasCoordinates(vocabulary["coordinate"], parts.sizes.bins, parts.canvas)
+        self.coordinates = CanvasCoordinates(vocabulary["coordinate"], parts.sizes.bins, parts.canvas)
         coordinate, codes = Slot((vocabulary["coordinate"],)), () if masks is None else masks.slots * masks.groups
         slots = (coordinate,) * BOX + (Slot((self._classes,)), *codes)
-        used = {found for slot in slots for found in slot.ranges}
+        used = [found for slot in slots for found in slot.ranges]
         self.format = SequenceFormat(
             task=task,
             prompt_length=0,
             slots=slots,
             groups=parts.sizes.slots,
-            target_only=tuple(r for r in vocabulary if r.stop <= vocabulary.openings[0] and r not in used),
+            target_only=vocabulary.rivals(used),
             start=vocabulary.id(f"{task}_start"),
             dense_loss=None if masks is None else self._dense_loss,
             counts_positions=True,
@@ -88,10 +88,10 @@ class ObjectSequence:
         """
         instances = annotated_instances(targets, self.format.task)
         rows = slotted(instances, self.format.groups)
-        scale = self._coordinates.scale(targets.size)
+        scale = self.coordinates.scale(targets.size)
         tokens = self._empty()
         weights = self._weights(len(rows))
-        boxes = self._coordinates.tokens(instances.boxes[rows] * scale.repeat(2))
+        boxes = self.coordinates.tokens(instances.boxes[rows] * scale.repeat(2))
         tokens[: len(rows), : BOX + 1] = torch.cat([boxes, self._class_tokens(instances.classes[rows])], dim=1)
         if self._masks is not None:
             side = max(targets.size)
@@ -118,7 +118,7 @@ class ObjectSequence:
         own = instances.boxes[rows]
         noise = noise_objects(own, targets.size, self.format.groups - len(rows), generator)
         targets_, inputs, originals = self._empty(), self._empty(), None
-        inputs[:, :BOX] = self._coordinates.tokens(torch.cat([own, noise.boxes]))
+        inputs[:, :BOX] = self.coordinates.tokens(torch.cat([own, noise.boxes]))
         targets_[: len(rows), :BOX] = inputs[: len(rows), :BOX]
         targets_[: len(rows), BOX : BOX + 1] = self._class_tokens(instances.classes[rows])
         inputs[:, BOX] = self._corrupted(generator)
@@ -144,8 +144,8 @@ class ObjectSequence:
         shape = (self.format.groups, len(self.format.slots))
         tokens = decoded.tokens.reshape(shape)  # (G, S)
         probabilities = decoded.probabilities.reshape(*shape, -1)  # (G, S, V)
-        boxes = self._coordinates.pixels(tokens[:, :BOX]) / self._coordinates.scale(context.size).repeat(2)
-        scores, classes = self._scores(tokens[:, BOX], probabilities[:, BOX].float())
+        boxes = self.coordinates.pixels(tokens[:, :BOX]) / self.coordinates.scale(context.size).repeat(2)
+        scores, classes = self.scores(tokens[:, BOX], probabilities[:, BOX].float())
         solid = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1]) & (tokens[:, BOX] != self._noise)
         slots = solid.nonzero()[:, 0]
         masks = None
@@ -154,8 +154,8 @@ class ObjectSequence:
             masks = self._masks.decode(codes, self.format)
         return Found(Detections(boxes[slots], scores[slots], classes[slots], slots), masks)
 
-    def _scores(self, tokens: Tensor, probabilities: Tensor) -> tuple[Tensor, Tensor]:
-        """Scores (G,) and class indices (G,) of class tokens (G,) and probabilities (G, V)."""
+    def scores(self, tokens: Tensor, probabilities: Tensor) -> tuple[Tensor, Tensor]:
+        """Scores (G,) and class indices (G,) of class tokens (G,) and their probabilities (G, V)."""
         column = self.format.columns_of(torch.tensor([self._noise]))
         rivals = torch.cat([probabilities[:, self.format.column(self._classes)], probabilities[:, column]], dim=1)
         classes = (tokens - self._classes.start).clamp(0, len(self._classes) - 1)
@@ -187,7 +187,7 @@ class ObjectSequence:
         """(G, M, M) bool: the masks of the objects in their boxes and in those of their copies, none elsewhere."""
         copies = (noise.copies != NOTHING).nonzero()[:, 0]
         boxes = torch.cat([instances.boxes[rows], noise.boxes[copies]])
-        canvas = (self._coordinates.side, self._coordinates.side)
+        canvas = (self.coordinates.side, self.coordinates.side)
         found = self._crops(instances, torch.cat([rows, rows[noise.copies[copies]]]), boxes, size, canvas)
         crops = torch.zeros(self.format.groups, *found.shape[1:], dtype=torch.bool)
         crops[: len(rows)] = found[: len(rows)]

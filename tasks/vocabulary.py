@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -134,6 +134,12 @@ class Vocabulary:
     def openings(self) -> list[int]:
         """First ids of the sequences of the tasks that the layout knows, and last the one for any other task."""
         return [self[name].start for name in OPENINGS[self.sizes.layout]]
+
+    def rivals(self, used: Collection[IdRange]) -> tuple[IdRange, ...]:
+        """Further ranges over which a task that uses some is trained: in layout ``ait`` all that the release has."""
+        if self.sizes.layout == "mad":
+            return ()
+        return tuple(found for found in self if found.stop <= self.openings[0] and found not in used)
 
     def id(self, name: str) -> int:
         """The only id of a range of size one, such as ``mask``."""
