@@ -22,18 +22,25 @@ class ImageOptions:
     """How an image becomes the network's input.
 
     Args:
-        transform: ``shortest_side`` (short, longest), or ``letterbox`` (padded) or ``square`` (side).
+        transform: ``shortest_side`` (short, longest), ``letterbox`` (padded) or ``square`` (side), or ``windows``
+            (side): squares side by side, decoded one by one and merged, for depth alone (AiT).
         short: pixels of the shortest side after ``shortest_side``.
         longest: most pixels of the longest side after ``shortest_side``.
         side: pixels of the side for the other transforms.
+        normalise: whether pixels get ImageNet's mean and deviation, or keep their values from 0 to 1 (AiT's depth).
+        mirrored: whether every window is decoded a second time mirrored, and the maps averaged (``windows`` only).
     """
 
-    transform: Literal["shortest_side", "letterbox", "square"] = "shortest_side"
+    transform: Literal["shortest_side", "letterbox", "square", "windows"] = "shortest_side"
     short: int = 800
     longest: int = 1333
     side: int = 1024
+    normalise: bool = True
+    mirrored: bool = False
 
     def __post_init__(self) -> None:
+        if self.mirrored and self.transform != "windows":
+            raise UserError(f"--image.mirrored: is of windows, not of {self.transform}; give --image.transform windows")
         for name in ("short", "longest", "side"):
             if getattr(self, name) < 1:
                 raise UserError(f"--image.{name} {getattr(self, name)}: give at least 1 pixel")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from bench.checkpoint import device_of
-from bench.pipeline import Item, Pipeline
-from bench.run import image_transform
+from bench.pipeline import Item
+from bench.run import build_pipeline, image_transform
 from bench.suite import Suite
 from bench.training_options import TrainOptions
 from decoders.network.network import Network
@@ -21,7 +21,7 @@ def pipeline_scores(decoder: Any, network: Network, suite: Suite, *, options: Tr
         suite: held-out images with tasks and metrics.
         options: how images are fitted, and the seed of the strategy's random choices.
     """
-    pipeline = Pipeline(
+    pipeline = build_pipeline(
         decoder=decoder,
         tasks=suite.tasks,
         transform=image_transform(options.image),

@@ -17,12 +17,13 @@ import torch
 from bench import registry
 from bench.config import ImageOptions, RunOptions
 from bench.data import dataset
-from bench.data.transforms import Letterbox, ShortestSide, Square
+from bench.data.transforms import IMAGENET, Letterbox, ShortestSide, Square, Windows
 from bench.environment import SOURCE, describe_environment, git_state
 from bench.errors import UserError
 from bench.pipeline import Item, Outcome, Pipeline
 from bench.progress import progress
 from bench.suite import Suite, build_suite
+from bench.windowed import WindowedPipeline, window_pixels
 from decoders.network.network import Network
 from decoders.oracle import Oracle
 from results.record import SAMPLES_FOR, Cost, Latency, Record, Sample, Timing
@@ -120,7 +121,7 @@ def _run_decoder(decoder: Any, network: Network | None, suite: Suite, options: R
 
 
 def _predict(decoder: Any, network: Network | None, suite: Suite, options: RunOptions, folder: RunFolder) -> None:
-    pipeline = Pipeline(
+    pipeline = build_pipeline(
         decoder=decoder,
         tasks=suite.tasks,
         transform=image_transform(options.image),
@@ -274,13 +275,23 @@ def _cost(samples: Sequence[Sample], tasks: Sequence[str]) -> dict[str, Cost]:
 
 def image_transform(image: ImageOptions) -> Any:
     """The transform that a preset names."""
+    normalise = IMAGENET if image.normalise else None
     match image.transform:
         case "shortest_side":
-            return ShortestSide(short=image.short, longest=image.longest)
+            return ShortestSide(short=image.short, longest=image.longest, normalise=normalise)
         case "letterbox":
-            return Letterbox(side=image.side)
+            return Letterbox(side=image.side, normalise=normalise)
         case "square":
-            return Square(side=image.side)
+            return Square(side=image.side, normalise=normalise)
+        case "windows":
+            return Windows(side=image.side, normalise=normalise, mirrored=image.mirrored)
+
+
+def build_pipeline(**parts: Any) -> Pipeline | WindowedPipeline:
+    """The pipeline of a run from the arguments of ``Pipeline``; windows are decoded one by one."""
+    if not isinstance(parts["transform"], Windows):
+        return Pipeline(**parts)
+    return WindowedPipeline(pipeline=Pipeline(**(parts | {"transform": window_pixels})), windows=parts["transform"])
 
 
 def plain_options(options: RunOptions) -> dict[str, Any]:

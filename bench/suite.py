@@ -52,7 +52,8 @@ def build_suite(options: RunOptions, *, progress: Progress | None = None) -> Sui
     Raises:
         UserError: if data, options or their combination cannot be used.
     """
-    classes = task_classes(options.tasks)
+    classes = task_classes(options.tasks, options.sizes.layout)
+    _check_windows(options, classes)
     dataset = open_dataset(options, progress=progress)
     off = _switched_off(classes, dataset)
     if options.prompts == "annotated":
@@ -71,6 +72,7 @@ def build_suite(options: RunOptions, *, progress: Progress | None = None) -> Sui
         tokenizer=tokenizer,
         reading=options.reading,
         score_unseen=options.score_unseen,
+        canvas=options.image.side,
     )
     return Suite(
         dataset=dataset,
@@ -128,15 +130,23 @@ def open_dataset(options: RunOptions, *, progress: Progress | None = None) -> Da
     return Dataset(coco=coco, nyu=nyu, limit=options.limit)
 
 
-def task_classes(given: str | None) -> dict[str, Any]:
-    """Classes of the named tasks (comma-separated, None for all) and of those they depend on, dependencies first."""
-    known = registry.names(registry.TASKS)
+def task_classes(given: str | None, layout: str = "mad") -> dict[str, Any]:
+    """Classes of the named tasks (comma-separated, None for all) and of those they depend on, dependencies first.
+
+    Raises:
+        UserError: if a name is unknown, is of another layout of the vocabulary, or there is none.
+    """
+    known = [n for n in registry.names(registry.TASKS) if layout in _layouts(registry.load(registry.TASKS, n))]
     wanted = known if given is None else [name.strip() for name in given.split(",") if name.strip()]
     ordered: dict[str, Any] = {}
 
     def add(name: str) -> None:
         if name not in ordered:
             cls = registry.load(registry.TASKS, name)
+            if layout not in _layouts(cls):
+                raise UserError(
+                    f"--tasks: {name} is not a task of layout {layout!r} (sizes.layout), which has {', '.join(known)}"
+                )
             for earlier in cls.after:
                 add(earlier)
             ordered[name] = cls
@@ -146,6 +156,22 @@ def task_classes(given: str | None) -> dict[str, Any]:
     if not ordered:
         raise UserError(f"--tasks {given}: names no task; known: {', '.join(known)}")
     return ordered
+
+
+def _layouts(cls: Any) -> tuple[str, ...]:
+    return getattr(cls, "layouts", ("mad",))
+
+
+def _check_windows(options: RunOptions, classes: Mapping[str, Any]) -> None:
+    """Windows are merged as maps, and AiT's coordinates count in pixels of a square."""
+    transform = options.image.transform
+    if transform == "windows" and list(classes) != ["depth"]:
+        raise UserError(f"--image.transform windows: merges depth only, not {', '.join(classes)}; give --tasks depth")
+    canvas = [name for name, cls in classes.items() if cls.kind == "instances" and options.sizes.layout == "ait"]
+    if canvas and transform not in ("letterbox", "square"):
+        raise UserError(
+            f"--image.transform {transform}: coordinates of {canvas[0]} count in pixels of a square; give letterbox"
+        )
 
 
 def _switched_off(classes: dict[str, Any], dataset: Dataset) -> dict[str, str]:

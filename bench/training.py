@@ -194,7 +194,9 @@ def _frozen_encoder(
 def _augment(options: TrainOptions) -> Augment:
     chosen = options.train
     transform = image_transform(options.image)
-    return Augment(transform, flip=chosen.flip, shorts=chosen.short, crop=chosen.crop, jitter=chosen.jitter)
+    return Augment(
+        transform, flip=chosen.flip, shorts=chosen.short, crop=chosen.crop, jitter=chosen.jitter, colour=chosen.colour
+    )
 
 
 def _dense(suite: Suite, options: TrainOptions) -> list[Mapping[str, torch.Tensor]]:

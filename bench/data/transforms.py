@@ -98,7 +98,11 @@ class Letterbox:
 
     def __call__(self, image: AnyImage, targets: Targets | None = None) -> Prepared:
         """(3, side, side) pixels; ``size`` tells the content from the padding."""
-        fitted = _fit(image, targets, self.size(_size_of(image)), self.normalise)
+        return self.place(image, targets, self.size(_size_of(image)))
+
+    def place(self, image: AnyImage, targets: Targets | None, size: Size) -> Prepared:
+        """(3, side, side) pixels with the image scaled to ``size`` in the top left corner."""
+        fitted = _fit(image, targets, size, self.normalise)
         return replace(fitted, pixels=_pad(fitted.pixels, (self.side, self.side)))
 
 
@@ -151,15 +155,23 @@ class Windows:
         whole = _fit(image, targets, self.size(before), self.normalise)
         windows = []
         for left in self.starts(before):
-            pixels = whole.pixels[:, :, left : left + self.side]
-            size = (self.side, pixels.shape[2])
-            moved = None
-            if whole.targets is not None:
-                moved = crop_targets(whole.targets, top=0, left=left, size=size)
-            windows.append(Prepared(_pad(pixels.contiguous(), (self.side, self.side)), size, moved, left))
+            windows.append(self._window(whole, left))
             if self.mirrored:
                 windows.append(_mirrored(windows[-1]))
         return windows
+
+    def one(self, image: AnyImage, targets: Targets | None, place: float) -> Prepared:
+        """One input (3, side, side) for training: ``place`` in [0, 1) says where, from the left edge to the right."""
+        whole = _fit(image, targets, self.size(_size_of(image)), self.normalise)
+        return self._window(whole, int(place * (max(whole.size[1] - self.side, 0) + 1)))
+
+    def _window(self, whole: Prepared, left: int) -> Prepared:
+        pixels = whole.pixels[:, :, left : left + self.side]
+        size = (self.side, pixels.shape[2])
+        moved = None
+        if whole.targets is not None:
+            moved = crop_targets(whole.targets, top=0, left=left, size=size)
+        return Prepared(_pad(pixels.contiguous(), (self.side, self.side)), size, moved, left)
 
     def merge(self, maps: Sequence[Tensor], before: Size) -> Tensor:
         """(side, width) map of the scaled image from one (side, side) map per input.
