@@ -31,11 +31,13 @@ class CodecObjective(nn.Module):
 
     Args:
         codec: what learns.
+        commitment: weight of the commitment loss, lambda of Eq. 1.
     """
 
-    def __init__(self, codec: Codec) -> None:
+    def __init__(self, codec: Codec, *, commitment: float = COMMITMENT) -> None:
         super().__init__()
         self.codec = codec
+        self.commitment = commitment
 
     def forward(self, batch: MapBatch) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss and its parts; unknown depths count nothing, hidden ones do."""
@@ -46,7 +48,7 @@ class CodecObjective(nn.Module):
         parts = {"reconstruction": reconstruction, "commitment": commitment}
         if self.codec.quantiser.revive:
             parts["revived"] = self.codec.quantiser.revived.float()
-        return reconstruction + COMMITMENT * commitment, parts
+        return reconstruction + self.commitment * commitment, parts
 
     def reconstruction(self, found: Tensor, targets: Tensor) -> Tensor:
         """Squared error of (B, H, W) in the network's own values for masks, in metres for depths."""
