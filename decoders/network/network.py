@@ -171,7 +171,8 @@ class Network(nn.Module):
 
     def mixture(self, probabilities: Tensor, ids: Tensor | slice) -> Tensor:
         """Mean embedding (..., D) of the K given ids, weighted by probabilities (..., K): AiT's soft token."""
-        return probabilities @ self.embedding.table.weight[as_slice(ids)]
+        rows = self.embedding.table.weight[as_slice(ids)]
+        return (probabilities @ rows).to(rows.dtype)  # as a token's own embedding, also where products are rounded
 
     def cache(self, *, batch: int, sequences: int, length: int, static: bool = False) -> Cache:
         """An empty cache for B images of N sequences of up to ``length`` tokens, prompt included.
