@@ -41,7 +41,7 @@ class Formats:
         """What cards and signatures say of the formats; nothing where all are plain."""
         if not self.codecs:
             return {}
-        return {"formats": dict(self.names), "codecs": {kind: stored.digest for kind, stored in self.codecs.items()}}
+        return {"formats": dict(self.names), "codecs": {kind: stored.told for kind, stored in self.codecs.items()}}
 
     @property
     def modules(self) -> dict[str, Codec]:
@@ -104,13 +104,18 @@ def formats_to_run(options: RunOptions, decoder: Any) -> Formats:
             )
     codecs = _load(names, preset, options.checkpoints)
     for kind, stored in codecs.items():
-        if card.get("codecs", {}).get(kind) != stored.digest:
+        own = card.get("codecs", {}).get(kind, {})
+        if own.get("hash") != stored.digest:
             raise UserError(
                 f"{path.parent.name}/{path.name}: was trained with another codec of {kind} than "
-                f"{codec_name(kind)}.safetensors; bring its own back or train it again with "
-                f"`{train_command(name, preset)}`"
+                f"{codec_name(kind)}.safetensors ({_told(own)}; this is {_told(stored.told)}); bring its own back or "
+                f"train it again with `{train_command(name, preset)}`"
             )
     return Formats(names, codecs)
+
+
+def _told(codec: Mapping[str, Any]) -> str:
+    return f"{codec.get('codes')} codes, hash {codec.get('hash')}"
 
 
 def _load(names: Mapping[str, str], preset: str, root: Path | None) -> dict[str, StoredCodec]:
