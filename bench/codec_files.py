@@ -38,6 +38,11 @@ class StoredCodec:
     digest: str
     card: Mapping[str, Any]
 
+    @property
+    def told(self) -> dict[str, Any]:
+        """What the card of a decoder says of it."""
+        return {"hash": self.digest, "codes": self.codec.options.codes}
+
 
 def codec_name(kind: str) -> str:
     """The name of a codec among the checkpoints."""

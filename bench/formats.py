@@ -39,7 +39,7 @@ class Formats:
         """What cards and signatures say of the formats; nothing where all are plain."""
         if not self.codecs:
             return {}
-        return {"formats": dict(self.names), "codecs": {kind: stored.digest for kind, stored in self.codecs.items()}}
+        return {"formats": dict(self.names), "codecs": {kind: stored.told for kind, stored in self.codecs.items()}}
 
     @property
     def modules(self) -> dict[str, Codec]:
@@ -99,18 +99,19 @@ def formats_to_run(options: RunOptions, decoder: Any, tasks: Collection[str]) ->
     _, card = read_checkpoint(path, train=train_command(name, preset))
     names = {**plain, **card.get("formats", {})}
     for task, wanted in given.items():
-        if names[task] != wanted:
+        if names.get(task) != wanted:
             raise UserError(
-                f"{path.parent.name}/{path.name}: was trained with {task} as {names[task]}, this run asks for "
+                f"{path.parent.name}/{path.name}: was trained with {task} as {names.get(task)}, this run asks for "
                 f"{wanted}; leave --formats.{task} out or train again with it"
             )
     codecs = _load(names, preset, options.checkpoints)
     for kind, stored in codecs.items():
-        if card.get("codecs", {}).get(kind) != stored.digest:
+        own = card.get("codecs", {}).get(kind, {})
+        if own.get("hash") != stored.digest:
             raise UserError(
                 f"{path.parent.name}/{path.name}: was trained with another codec of {kind} than "
-                f"{codec_name(kind)}.safetensors; bring its own back or train it again with "
-                f"`{train_command(name, preset)}`"
+                f"{codec_name(kind)}.safetensors ({_told(own)}; this is {_told(stored.told)}); bring its own back or "
+                f"train it again with `{train_command(name, preset)}`"
             )
     return Formats(names, codecs)
 
@@ -127,6 +128,10 @@ def _default(layout: str, tasks: Collection[str], given: Mapping[str, str]) -> d
         if name != CODES:
             raise UserError(f"--formats.{task} {name}: layout {layout!r} has no tokens for it; give {CODES}")
     return {task: CODES for task in CODECS if task in tasks}
+
+
+def _told(codec: Mapping[str, Any]) -> str:
+    return f"{codec.get('codes')} codes, hash {codec.get('hash')}"
 
 
 def _load(names: Mapping[str, str], preset: str, root: Path | None) -> dict[str, StoredCodec]:

@@ -234,7 +234,7 @@ def _notes(suite: Suite, samples: Sequence[Sample]) -> dict[str, dict[str, str]]
 def _codes_note(task: str, suite: Suite) -> str | None:
     if suite.formats.get("formats", {}).get(task) != CODES:
         return None
-    return f"codes of codec {suite.formats['codecs'][CODECS[task]]}"
+    return f"codes of codec {suite.formats['codecs'][CODECS[task]]['hash']}"
 
 
 def checksum(samples: Sequence[Sample]) -> str:
