@@ -1,7 +1,8 @@
-"""All installed decoders and tasks, ours and third parties' alike."""
+"""All installed decoders and tasks, ours and third parties' alike, each task in every layout that has it."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +10,28 @@ import pytest
 import torch
 
 from bench import registry
+from bench.codec_files import CODECS, random_codec
 from bench.suite import make_tasks, task_classes
 from decoders.network.network import Network, build_network
 from decoders.network.options import NetworkOptions
 from tasks import text
 from tasks.base import Task
-from tasks.vocabulary import Vocabulary
+from tasks.codec_options import CodecOptions
 from tests.contract.samples import CAPTIONS, SIZES
+
+CASES = [(layout, name) for layout in ("mad", "ait") for name in task_classes(None, layout)]
+SHAPES = {
+    "masks": CodecOptions(values="unit", side=8, ratio=4, width=2, blocks=1, codes=5, code_width=4),
+    "depth": CodecOptions(values="metres", side=8, ratio=4, width=2, blocks=1, codes=6, code_width=4),
+}
+
+
+@dataclass(frozen=True)
+class World:
+    """All tasks of a layout, dependencies first, and the network family of the same name."""
+
+    tasks: dict[str, Task]
+    network: Network
 
 
 @pytest.fixture(scope="session")
@@ -26,43 +42,60 @@ def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> text.Tokenizer:
 
 
 @pytest.fixture(scope="session")
-def suite(tokenizer: text.Tokenizer) -> tuple[Vocabulary, dict[str, Task]]:
+def worlds(tokenizer: text.Tokenizer) -> dict[str, World]:
+    """What a decoder keeps, it keeps untrained: tiny networks and codecs with random weights."""
+    return {layout: world(layout, tokenizer) for layout in ("mad", "ait")}
+
+
+def world(layout: Any, tokenizer: text.Tokenizer) -> World:
+    classes = task_classes(None, layout)
+    codecs = {name: random_codec(SHAPES[kind]) for name, kind in CODECS.items()} if layout == "ait" else None
     vocabulary, made = make_tasks(
-        list(task_classes(None).values()), sizes=SIZES, class_names=("person", "ring", "star"), tokenizer=tokenizer
+        list(classes.values()),
+        sizes=replace(SIZES, layout=layout),
+        class_names=("person", "ring", "star"),
+        tokenizer=tokenizer,
+        codecs=codecs,
+        canvas=64,
     )
-    return vocabulary, {task.name: task for task in made}
-
-
-@pytest.fixture
-def tasks(suite: tuple[Vocabulary, dict[str, Task]]) -> dict[str, Task]:
-    """All installed tasks, dependencies first."""
-    return suite[1]
-
-
-@pytest.fixture(scope="session")
-def network(suite: tuple[Vocabulary, dict[str, Task]]) -> Network:
-    """A tiny network with random weights: what a decoder keeps, it keeps untrained."""
-    longest = max(task.format.prompt_length + task.format.length for task in suite[1].values())
     options = NetworkOptions(
+        family=layout,
         backbone="resnet10t",
         width=32,
         heads=2,
         ffn=64,
         encoder_layers=1,
         decoder_layers=2,
-        positions=longest,
+        positions=max(task.format.prompt_length + task.format.length for task in made),
         frozen_stem=False,
     )
     torch.manual_seed(0)
-    return build_network(options, suite[0]).eval()
+    return World({task.name: task for task in made}, build_network(options, vocabulary).eval())
+
+
+@pytest.fixture(params=CASES, ids=lambda case: f"{case[1]}-in-{case[0]}")
+def case(request: pytest.FixtureRequest) -> tuple[str, str]:
+    """A layout and one of its tasks."""
+    found: tuple[str, str] = request.param
+    return found
+
+
+@pytest.fixture
+def task_name(case: tuple[str, str]) -> str:
+    return case[1]
+
+
+@pytest.fixture
+def tasks(worlds: dict[str, World], case: tuple[str, str]) -> dict[str, Task]:
+    """All installed tasks of the layout, dependencies first."""
+    return worlds[case[0]].tasks
+
+
+@pytest.fixture
+def network(worlds: dict[str, World], case: tuple[str, str]) -> Network:
+    return worlds[case[0]].network
 
 
 @pytest.fixture(params=registry.names(registry.DECODERS))
 def decoder(request: pytest.FixtureRequest) -> Any:
     return registry.load(registry.DECODERS, request.param)()
-
-
-@pytest.fixture(params=registry.names(registry.TASKS))
-def task_name(request: pytest.FixtureRequest) -> str:
-    name: str = request.param
-    return name
