@@ -66,6 +66,8 @@ class RunOptions:
         score_unseen: whether a pose without a visible joint keeps its detection's score, as MAD's release does.
         prompts: what prompts masks and poses: objects as the decoder ``detected`` them, or ``annotated`` ones.
         tokenizer: SentencePiece ``.model`` for captions; default: the preset's, else trained on the folder's captions.
+        temperatures: codec (``masks``, ``depth``) to temperature of the softmax by which mixtures of its codes are
+            read; default: 1 and .8, as in AiT's release.
         caption_tokenizer: tokeniser of the caption metrics; ``auto`` takes ``ptb`` if Java is there.
         threads: CPU threads of the network; 0 leaves the choice to torch.
         device: where the network computes; ``auto`` takes a GPU if there is one.
@@ -95,6 +97,7 @@ class RunOptions:
     score_unseen: bool = False
     prompts: Literal["detected", "annotated"] = "detected"
     tokenizer: Path | None = None
+    temperatures: dict[str, float] = field(default_factory=dict)
     caption_tokenizer: Literal["auto", "ptb", "python"] = "auto"
     threads: int = 1
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -114,6 +117,9 @@ class RunOptions:
             )
         if self.batch < 1:
             raise UserError(f"--batch {self.batch}: give at least 1")
+        for name, value in self.temperatures.items():
+            if name not in ("masks", "depth") or value <= 0:
+                raise UserError(f"--temperatures.{name} {value}: give masks or depth a number above 0")
         if self.seed < 0:
             raise UserError(f"--seed {self.seed}: give 0 or more")
         if self.nyu_list is not None and self.nyu is None:

@@ -6,10 +6,15 @@ import sys
 from typing import Any
 
 from bench import registry
-from bench.parsers import parse_run
-from bench.suite import make_tasks
+from bench.codec_files import CODECS, random_codec
+from bench.errors import UserError
+from bench.parsers import parse_codec, parse_run
+from bench.suite import layouts, make_tasks
 from tasks.sequence import SequenceFormat
 from tasks.vocabulary import Vocabulary
+from tasks.vqvae import Codec
+
+OTHER = {"mad": "paper", "ait": "ait-swinv2b-insseg"}  # a preset of each layout
 
 
 class Letters:
@@ -30,16 +35,30 @@ class Letters:
         raise NotImplementedError
 
 
-def describe_task(name: str, preset: str) -> str:
+def _untrained(preset: str) -> dict[str, Codec]:
+    """Codecs of a preset's shapes, where only the number and the grid of codes matter."""
+    shapes = parse_codec(["--codec", "depth", "--preset", preset]).codecs
+    kinds = {"depth": shapes.depth.shape, "masks": shapes.masks.shape}
+    return {task: random_codec(kinds[kind]) for task, kind in CODECS.items()}
+
+
+def describe_task(name: str, preset: str | None) -> str:
     """Format of a task's sequences with the sizes of a preset.
 
     Raises:
         UserError: if the preset is unknown.
     """
-    sizes = parse_run(["--decoder", "oracle", "--preset", preset]).sizes
     cls: Any = registry.load(registry.TASKS, name)
+    fitting = OTHER[layouts(cls)[0]]
+    preset = preset or fitting
+    sizes = parse_run(["--decoder", "oracle", "--preset", preset]).sizes
+    if sizes.layout not in layouts(cls):
+        raise UserError(f"task {name} is not of preset {preset!r}'s layout {sizes.layout!r}; give --preset {fitting}")
     names = ["person", *(f"class {number}" for number in range(1, sizes.classes))]
-    vocabulary, (task,) = make_tasks([cls], sizes=sizes, class_names=names, tokenizer=Letters(sizes.words))
+    codecs = _untrained(preset) if sizes.layout == "ait" else None
+    vocabulary, (task,) = make_tasks(
+        [cls], sizes=sizes, class_names=names, tokenizer=Letters(sizes.words), codecs=codecs
+    )
     lines = [f"task {name}: {cls.summary}", "", (sys.modules[cls.__module__].__doc__ or "").strip(), ""]
     lines += _format_lines(task.format, preset)
     lines += [

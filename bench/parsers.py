@@ -36,11 +36,11 @@ class DescribeOptions:
 
     Args:
         name: a decoder, task or preset.
-        preset: preset whose sizes a task is described with.
+        preset: preset whose sizes a task is described with; default: ``paper``, or one that has the task.
     """
 
     name: str
-    preset: str = "paper"
+    preset: str | None = None
 
 
 @dataclass(frozen=True)
@@ -163,7 +163,16 @@ OPTIONS: dict[str, type] = {
 }
 # Commands with the options of ``run``, and what is fixed for them; what follows may change the preset.
 MEASUREMENTS = {"table2": ("--decoder", "mad"), "paper-time": ("--decoder", "mad-released", "--preset", "mad-r50")}
-SECTIONS = {"codecs", "image", "network", "reading", "strategy", "tasks", "train"}  # that not every command reads
+SECTIONS = {
+    "codecs",
+    "image",
+    "network",
+    "reading",
+    "strategy",
+    "tasks",
+    "temperatures",
+    "train",
+}  # not for all commands
 # The same with the options of ``train``.
 STUDIES = dict.fromkeys(("soft-tokens", "parallel-study"), ("--decoder", "ait", "--train.decoder.steps", "1500"))
 POSITIONAL = {"list": ("what",), "describe": ("name",), "parity": ("file",), "import": ("kind", "checkpoint")}

@@ -104,7 +104,12 @@ def build_suite(options: RunOptions, *, progress: Progress | None = None) -> Sui
 
 def task_choices(options: RunOptions) -> dict[str, Any]:
     """What the options say of tasks beside their sizes."""
-    return {"reading": options.reading, "score_unseen": options.score_unseen, "canvas": options.image.side}
+    return {
+        "reading": options.reading,
+        "score_unseen": options.score_unseen,
+        "canvas": options.image.side,
+        "temperatures": options.temperatures,
+    }
 
 
 def _compulsory_codecs(options: RunOptions, running: Sequence[Any]) -> dict[str, Codec]:
@@ -149,9 +154,11 @@ def _code_format(task: str, parts: TaskParts, codecs: Mapping[str, Codec]) -> di
     if task not in codecs:
         return {}
     ids = parts.vocabulary[CODE_RANGES[task]]
-    if CODECS[task] == "masks":
-        return {"masks": MaskCodes(ids, codecs[task])}
-    return {"depths": DepthCodes(ids, codecs[task], grid=parts.sizes.depth_grid)}
+    kind = CODECS[task]
+    given = {"temperature": parts.temperatures[kind]} if kind in parts.temperatures else {}
+    if kind == "masks":
+        return {"masks": MaskCodes(ids, codecs[task], **given)}
+    return {"depths": DepthCodes(ids, codecs[task], grid=parts.sizes.depth_grid, **given)}
 
 
 def open_dataset(options: RunOptions, *, progress: Progress | None = None) -> Dataset:
@@ -181,14 +188,14 @@ def task_classes(given: str | None, layout: str = "mad") -> dict[str, Any]:
     Raises:
         UserError: if a name is unknown, is of another layout of the vocabulary, or there is none.
     """
-    known = [n for n in registry.names(registry.TASKS) if layout in _layouts(registry.load(registry.TASKS, n))]
+    known = [n for n in registry.names(registry.TASKS) if layout in layouts(registry.load(registry.TASKS, n))]
     wanted = known if given is None else [name.strip() for name in given.split(",") if name.strip()]
     ordered: dict[str, Any] = {}
 
     def add(name: str) -> None:
         if name not in ordered:
             cls = registry.load(registry.TASKS, name)
-            if layout not in _layouts(cls):
+            if layout not in layouts(cls):
                 raise UserError(
                     f"--tasks: {name} is not a task of layout {layout!r} (sizes.layout), which has {', '.join(known)}"
                 )
@@ -203,7 +210,8 @@ def task_classes(given: str | None, layout: str = "mad") -> dict[str, Any]:
     return ordered
 
 
-def _layouts(cls: Any) -> tuple[str, ...]:
+def layouts(cls: Any) -> tuple[str, ...]:
+    """Layouts of the vocabulary that have a task's ids."""
     return getattr(cls, "layouts", ("mad",))
 
 

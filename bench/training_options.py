@@ -137,6 +137,7 @@ class TrainOptions:
         seed: seed of every random choice.
         tokenizer: SentencePiece ``.model`` for captions; default: the preset's, else trained on the folder's captions.
         reading: where in its bin a coordinate is read, for evaluations.
+        temperatures: codec to temperature of the softmax by which mixtures of its codes are read, as in a run.
         caption_tokenizer: tokeniser of the caption metrics, for evaluations; ``python`` needs no Java.
         strategy: options of the decoder, e.g. ``{mad: {train_ratios: [0.5]}}``; ``describe DECODER`` lists them.
         encoder: encoder weights, where the preset freezes it; default: the published ones.
@@ -165,6 +166,7 @@ class TrainOptions:
     seed: int = 0
     tokenizer: Path | None = None
     reading: Literal["centre", "edge"] = "centre"
+    temperatures: dict[str, float] = field(default_factory=dict)
     caption_tokenizer: Literal["auto", "ptb", "python"] = "python"
     strategy: dict[str, dict[str, Any]] = field(default_factory=dict)
     encoder: Path | None = None
@@ -193,6 +195,7 @@ class TrainOptions:
             reading=self.reading,
             caption_tokenizer=self.caption_tokenizer,
             tokenizer=self.tokenizer,
+            temperatures=self.temperatures,
             threads=self.threads,
             strategy=self.strategy,
             sizes=self.sizes,

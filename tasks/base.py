@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
 import torch
@@ -32,6 +32,7 @@ class TaskParts:
         reading: where in its interval a coordinate token is read: ``centre``, or ``edge`` as MAD's release does.
         score_unseen: whether a pose without a visible joint keeps its detection's score, as in MAD's release.
         canvas: pixels of the side of the square network input, in which the coordinates of layout ``ait`` count.
+        temperatures: codec to temperature of its mixtures, where it is not the codec's own.
     """
 
     vocabulary: Vocabulary
@@ -41,6 +42,7 @@ class TaskParts:
     reading: str = "centre"
     score_unseen: bool = False
     canvas: int = 640
+    temperatures: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ WINDOWED = ("swin_", SECOND)  # their maps come without a norm
 PRETRAINED_WINDOWS = (12, 12, 12, 6)  # of a Swin V2 at 192 pixels, which its position biases refer to (SimMIM, AiT)
 EPSILON, FIRST_EPSILON = 1e-6, 1e-5  # of the layer norms of AiT's Swin V2, and of MAD's Swin
 STEM = ("conv1", "bn1")
+PRETRAINING = "encoder."  # prefix of the backbone in SimMIM's files
 
 
 class Body(nn.Module):
@@ -157,6 +158,10 @@ def _arguments(options: NetworkOptions) -> dict[str, Any]:
 def _load(model: nn.Module, path: Path, name: str) -> None:
     """Load a file in timm's, or the original authors', naming; names that the features do not need are left out."""
     tensors: dict[str, Tensor] = read_tensors(path)
+    if any(key.startswith(PRETRAINING) for key in tensors):
+        tensors = {
+            key.removeprefix(PRETRAINING): value for key, value in tensors.items() if key.startswith(PRETRAINING)
+        }
     convert = getattr(sys.modules[type(model).__module__], "checkpoint_filter_fn", None)
     try:
         if convert is not None:
