@@ -64,7 +64,7 @@ def write_checkpoint(path: Path, tensors: Mapping[str, Tensor], card: Mapping[st
     repository = Path(__file__).resolve().parent.parent
     full = {
         **card,
-        "hash": _hash(content),
+        "hash": content_hash(content),
         "parameters": sum(v.numel() for v in kept.values()),
         **git_state(repository),
     }
@@ -105,7 +105,7 @@ def read_checkpoint(path: Path, *, train: str) -> tuple[dict[str, Tensor], dict[
         raise UserError(f"{path.parent.name}/{path.name}: no such weights; make them with `{train}`") from None
     except (SafetensorError, json.JSONDecodeError) as error:
         raise UserError(f"{path.name}: broken ({' '.join(str(error).split())}); make it again with `{train}`") from None
-    if card.get("hash") != _hash(content):
+    if card.get("hash") != content_hash(content):
         raise UserError(f"{path.name}: its card is another file's; copy both together or make them with `{train}`")
     return {n: v.float() if v.is_floating_point() else v for n, v in tensors.items()}, card
 
@@ -199,7 +199,8 @@ def _compact(name: str, value: Tensor) -> Tensor:
     return value.half() if value.is_floating_point() and not exact else value
 
 
-def _hash(content: bytes) -> str:
+def content_hash(content: bytes) -> str:
+    """The hash by which cards name a file of weights."""
     return hashlib.sha256(content).hexdigest()[:16]
 
 

@@ -143,11 +143,13 @@ class ImportOptions:
         kind: whose checkpoint it is.
         checkpoint: released state dict (safetensors, or a torch file that holds tensors only).
         out: ``.safetensors`` file to write; its card lies beside it.
+        codecs: imported codecs that a task solver of AiT was trained with, where they do not lie in its checkpoint.
     """
 
-    kind: Literal["mad"]
+    kind: Literal["mad", "ait"]
     checkpoint: Path
     out: Path = Path("imported.safetensors")
+    codecs: tuple[Path, ...] = ()
 
 
 OPTIONS: dict[str, type] = {
