@@ -77,10 +77,14 @@ def describe(options: parsers.DescribeOptions) -> int:
             print(f"options (--strategy '{{{options.name}: {{name: value}}}}'):\n")
             print(inspect.cleandoc(cls.Options.__doc__ or ""))
             print(f"\ndefaults: {cls.Options()}")
+        if cls.needs_network:
+            from bench.describe import describe_weights
+
+            print("\nweights:\n" + "\n".join(describe_weights(cls) or ["none are shipped"]))
     elif options.name in tasks:
         from bench.describe import describe_task
 
-        print(describe_task(options.name, options.preset))
+        print(describe_task(options.name, options.preset, options.formats))
     elif options.name in presets:
         print(preset_file(options.name).read_text(), end="")
     else:

@@ -6,7 +6,7 @@ import argparse
 import dataclasses
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -37,10 +37,12 @@ class DescribeOptions:
     Args:
         name: a decoder, task or preset.
         preset: preset whose sizes a task is described with.
+        formats: task to format that it is described with, as in ``run``.
     """
 
     name: str
     preset: str = "paper"
+    formats: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
