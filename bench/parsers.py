@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from jsonargparse import ArgumentError, ArgumentParser
 
-from bench.codec_options import CodecTrainOptions
+from bench.codec_options import CodecStudyOptions, CodecTrainOptions
 from bench.config import RunOptions, choose_preset, preset_file
 from bench.errors import UserError
 from bench.training_options import TrainOptions
@@ -161,6 +161,7 @@ OPTIONS: dict[str, type] = {
     "scenes": ScenesOptions,
     "vocabulary": VocabularyOptions,
     "ceilings": CeilingsOptions,
+    "codecs": CodecStudyOptions,
     "schema": SchemaOptions,
 }
 # Commands with the options of ``run``, and what is fixed for them; what follows may change the preset.
