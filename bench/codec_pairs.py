@@ -78,7 +78,13 @@ def _rows(codec: Codec, dataset: Dataset, grid: tuple[int, int]) -> tuple[list[d
         with torch.no_grad():
             found, codes = reconstructed(codec, targets.depth, grid)
         record = metric.observe(sample.image_id, found, targets)
-        rows.append({"pair": sample.file_name, **{n: record[n] for n in SHOWN}, "codes used": len(codes.unique())})
+        rows.append(
+            {
+                "pair": sample.file_name,
+                **{n: record[n] for n in SHOWN},
+                "codes used": len(set(codes.flatten().tolist())),
+            }
+        )
         image = np.asarray(dataset.image(sample))
         strips.append(np.concatenate([image, coloured(targets.depth), coloured(found)], axis=1)[::2, ::2])
     return rows, np.concatenate(strips, axis=0)
@@ -95,14 +101,15 @@ def _markdown(data: dict[str, Any]) -> str:
     rows: Sequence[dict[str, Any]] = data["rows"]
     codec = data["codec"]
     shape = codec["shape"]
+    whole = f"{data['grid'][0]}×{data['grid'][1]} codes of {shape['codes']}"
+    batch, side = codec["schedule"]["batch"], shape["side"]
     lines = [
         "# A depth codec on real pairs",
         "",
         f"Trained and scored on the same {len(rows)} pairs of NYUv2, so this shows what a codec can keep, not what it",
-        f"makes of other rooms: {codec['steps']} steps of {codec['schedule']['batch']} crops of {shape['side']}×{shape['side']}, "
-        f"{codec['cpu_seconds']}",
-        f"CPU seconds; whole maps of 480×640 as {data['grid'][0]}×{data['grid'][1]} codes of",
-        f"{shape['codes']}. Eigen's crop, metres. Written by `python -m bench codecs --nyu DIR`.",
+        f"makes of other rooms: {codec['steps']} steps of {batch} crops of {side}×{side}, {codec['cpu_seconds']} CPU",
+        f"seconds; whole maps of 480×640 as {whole}. Eigen's crop, metres. Written by",
+        "`python -m bench codecs --nyu DIR`.",
         "",
         "| pair | RMSE | AbsRel | δ1 × 100 | codes used |",
         "| --- | ---: | ---: | ---: | ---: |",
