@@ -38,7 +38,7 @@ SHAPING = (
     "backbone",
     "stride",
     "positions",
-    "placed_states",
+    "placed_values",
 )
 """Options of the network that decide which tensors there are and what they mean."""
 

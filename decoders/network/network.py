@@ -111,13 +111,13 @@ class Network(nn.Module):
         rows = positions.flatten(2).transpose(1, 2)  # (B, D, h, w) -> (B, S, D)
         flat = None if pad is None else pad.flatten(1)  # (B, S)
         mask = None if flat is None else ~flat[:, None, None, :]  # (B, 1, 1, S)
-        states = states.flatten(2).transpose(1, 2)  # (B, S, D)
-        states = self.encoder(states + rows if self.options.placed_states else states, rows, mask)
+        states = self.encoder(states.flatten(2).transpose(1, 2), rows, mask)
         return Encoding(states, rows, flat, (height, width))
 
     def memorise(self, encoding: Encoding) -> Memory:
         """Cross-attention keys and values of every decoder layer, to be made once per image."""
-        return self.decoder.memorise(encoding.states, encoding.positions, encoding.pad)
+        placed = self.options.placed_values
+        return self.decoder.memorise(encoding.states, encoding.positions, encoding.pad, placed=placed)
 
     def decode(
         self,
