@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from bench import parsers, registry
+from bench.codec_options import CodecTrainOptions
 from bench.config import RunOptions, preset_file, preset_names
 from bench.errors import UserError
 from bench.progress import progress
@@ -32,8 +33,14 @@ def run(options: RunOptions) -> int:
     return 0
 
 
-def train(options: TrainOptions) -> int:
+def train(options: TrainOptions | CodecTrainOptions) -> int:
     """Train and print where the weights are."""
+    if isinstance(options, CodecTrainOptions):
+        from bench import codec_training
+
+        for path in codec_training.train_codec(options):
+            print(path)
+        return 0
     from bench import training
 
     if options.decoder != training.ENCODER:

@@ -63,6 +63,8 @@ class RunOptions:
         device: where the network computes; ``auto`` takes a GPU if there is one.
         precision: of the network's matrix products while decoding.
         checkpoints: folder with trained weights, ``<preset>/<decoder>.safetensors``; default: those that are shipped.
+        formats: task to format: segmentation as ``bits`` or ``codes``, depth as ``bins`` or ``codes``; default: what a
+            decoder was trained with.
         strategy: options of the decoders, e.g. ``{mad: {remask: lowest}}``; ``describe DECODER`` lists them.
         fresh: discard an unfinished run instead of continuing it.
         sizes: sizes of the token sequences.
@@ -89,6 +91,7 @@ class RunOptions:
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["float32", "bfloat16"] = "float32"
     checkpoints: Path | None = None
+    formats: dict[str, str] = field(default_factory=dict)
     strategy: dict[str, dict[str, Any]] = field(default_factory=dict)
     fresh: bool = False
     sizes: Sizes = field(default_factory=Sizes)

@@ -20,6 +20,7 @@ from bench.data import dataset
 from bench.data.transforms import Letterbox, ShortestSide, Square
 from bench.environment import SOURCE, describe_environment, git_state
 from bench.errors import UserError
+from bench.formats import CODECS, CODES, formats_to_run, with_formats
 from bench.pipeline import Item, Outcome, Pipeline
 from bench.progress import progress
 from bench.suite import Suite, build_suite
@@ -51,9 +52,10 @@ def run(options: RunOptions) -> dict[Path, Record]:
     suite.dataset.check_files()
     root = options.out or Path("results") / "runs" / _run_name(options)
     built = {name: build_decoder(cls, options) for name, cls in decoders.items()}
-    networks = {name: _network(decoder, suite, options) for name, decoder in built.items()}
+    suites = {name: with_formats(suite, formats_to_run(options, decoder), options) for name, decoder in built.items()}
+    networks = {name: _network(decoder, suites[name], options) for name, decoder in built.items()}
     return {
-        root / name: _run_decoder(decoder, networks[name], suite, options, root / name)
+        root / name: _run_decoder(decoder, networks[name], suites[name], options, root / name)
         for name, decoder in built.items()
     }
 
@@ -108,6 +110,7 @@ def _run_decoder(decoder: Any, network: Network | None, suite: Suite, options: R
         "tasks": [task.name for task in suite.tasks],
         "seed": options.seed,
         "code": {**git_state(SOURCE), "torch": str(torch.__version__)},  # predictions of two versions are not one run
+        **suite.formats,
     }
     started = datetime.now(UTC).isoformat(timespec="seconds")
     with open_run(path, signature=signature, started=started, fresh=options.fresh) as folder:
@@ -214,9 +217,17 @@ def _notes(suite: Suite, samples: Sequence[Sample]) -> dict[str, dict[str, str]]
         found = metric.notes() | (
             {"cut": f"{cut} annotations do not fit its sequences, for any decoder"} if cut else {}
         )
+        if codes := _codes_note(name, suite):
+            found |= {"format": codes}
         if found:
             notes[name] = found
     return notes
+
+
+def _codes_note(task: str, suite: Suite) -> str | None:
+    if suite.formats.get("formats", {}).get(task) != CODES:
+        return None
+    return f"codes of codec {suite.formats['codecs'][CODECS[task]]['hash']}"
 
 
 def checksum(samples: Sequence[Sample]) -> str:

@@ -20,7 +20,7 @@ class Schedule:
         steps: optimiser steps.
         batch: images of a step, over all processes.
         rate: peak learning rate.
-        kind: ``drops`` (a tenth behind each of ``drops``) or ``one_cycle`` (cosine up and down).
+        kind: ``drops`` (a tenth behind each of ``drops``) or ``one_cycle`` (cosine up and down); codecs know two more.
         drops: shares of the steps behind which the rate is cut to a tenth.
         warm_up: share of the steps in which the rate climbs.
         backbone_scale: factor of the backbone's rate.
@@ -34,7 +34,7 @@ class Schedule:
     steps: int = 375_000
     batch: int = 16
     rate: float = 1e-4
-    kind: Literal["drops", "one_cycle"] = "drops"
+    kind: Literal["drops", "one_cycle", "exponential", "cosine"] = "drops"
     drops: tuple[float, ...] = (0.8,)
     warm_up: float = 0.0
     backbone_scale: float = 0.1
@@ -48,6 +48,27 @@ class Schedule:
         for name in ("steps", "batch", "rate", "clip"):
             if getattr(self, name) <= 0:
                 raise UserError(f"schedule: {name} is {getattr(self, name)}; give more than 0")
+        if self.kind in ("exponential", "cosine") and not isinstance(self, CodecSchedule):
+            raise UserError(f"schedule: only codecs learn by kind {self.kind!r}; give drops or one_cycle")
+
+
+@dataclass(frozen=True)
+class CodecSchedule(Schedule):
+    """How the weights of a codec are learned (AiT section 4.1; numbers from the release).
+
+    Args:
+        kind: also ``exponential`` (``gamma`` at the start of every epoch and every ``every`` steps within it) and
+            ``cosine`` (linear from a thousandth during ``warm_up``, then on a cosine to ``lowest``).
+        gamma: factor of one fall, for ``exponential``.
+        every: steps between two falls.
+        epoch: steps of an epoch, in which falls are counted anew.
+        lowest: last learning rate, for ``cosine``.
+    """
+
+    gamma: float = 0.98
+    every: int = 500
+    epoch: int = 3028
+    lowest: float = 1e-6
 
 
 @dataclass(frozen=True)
@@ -111,6 +132,9 @@ class TrainOptions:
         reading: where in its bin a coordinate is read, for evaluations.
         caption_tokenizer: tokeniser of the caption metrics, for evaluations; ``python`` needs no Java.
         encoder: encoder weights, where the preset freezes it; default: the published ones.
+        checkpoints: folder with ``<preset>/codec-depth.safetensors`` and the like; default: the published ones.
+        formats: task to format: segmentation as ``bits`` or ``codes``, depth as ``bins`` or ``codes``; default: what
+            the strategy asks for.
         threads: CPU threads of a process; 0 leaves the choice to torch.
         fresh: discard an unfinished training instead of continuing it.
         publish: copy the finished weights to the checkpoints that ``run`` uses.
@@ -135,6 +159,8 @@ class TrainOptions:
     reading: Literal["centre", "edge"] = "centre"
     caption_tokenizer: Literal["auto", "ptb", "python"] = "python"
     encoder: Path | None = None
+    checkpoints: Path | None = None
+    formats: dict[str, str] = field(default_factory=dict)
     threads: int = 1
     fresh: bool = False
     publish: bool = False

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -95,6 +96,17 @@ class SequenceFormat:
         if bool(wrong.any()):
             raise ValueError(f"{self.task}: token {int(tokens[wrong][0])} is not in the task's vocabulary")
         return columns
+
+
+def with_dense_loss(format: SequenceFormat, part: Any) -> SequenceFormat:
+    """The format with the loss of the part that its dense tokens are made by, if that has one.
+
+    Args:
+        format: format of the task's sequences.
+        part: may have ``dense_loss(logits, originals, format)``.
+    """
+    own = getattr(part, "dense_loss", None)
+    return format if own is None else replace(format, dense_loss=partial(own, format=format))
 
 
 @dataclass(frozen=True)
