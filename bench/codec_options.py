@@ -143,3 +143,28 @@ class CodecTrainOptions:
             sizes=self.sizes,
             image=ImageOptions(),
         )
+
+
+@dataclass(frozen=True)
+class CodecStudyOptions:
+    """Options of ``codecs``.
+
+    Args:
+        nyu: NYUv2 folder with a few pairs in its test list: train on them and give each back, instead of the table.
+        out: folder for the tables.
+        runs: folder of the trainings; those that lie there are continued.
+        depth_steps: steps of a codec of depth.
+        mask_steps: steps of a codec of masks.
+        pair_steps: steps on the pairs of ``nyu``.
+        seed: seed of every random choice.
+        threads: CPU threads; 0 leaves the choice to torch.
+    """
+
+    nyu: Path | None = None
+    out: Path = Path("results")
+    runs: Path = Path("results/runs/codecs")
+    depth_steps: int = 800
+    mask_steps: int = 2000
+    pair_steps: int = 600
+    seed: int = 0
+    threads: int = 1

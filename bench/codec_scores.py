@@ -10,6 +10,7 @@ from torch import Tensor
 
 from bench.data.annotations import KINDS
 from bench.data.dataset import Dataset
+from bench.errors import UserError
 from tasks.base import Metric, MetricParts
 from tasks.codes import fitted
 from tasks.metrics.coco import CocoMetric
@@ -77,9 +78,12 @@ def mask_scores(codec: Codec, dataset: Dataset) -> dict[str, float]:
     Args:
         codec: in evaluation mode.
         dataset: images with objects.
+
+    Raises:
+        UserError: if the data set has no objects.
     """
     if dataset.coco is None:
-        return {}
+        raise UserError("a codec of masks is scored on objects; give --coco DIR")
     parts = MetricParts(ground_truth=dataset.coco.ground_truth(KINDS[0]), category_ids=dataset.coco.category_ids)
     metric, usage = CocoMetric(kind="segm", parts=parts), Usage(codec.options.codes)
     records = {}

@@ -6,14 +6,14 @@ import argparse
 import dataclasses
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
 from jsonargparse import ArgumentError, ArgumentParser
 
-from bench.codec_options import CodecTrainOptions
+from bench.codec_options import CodecStudyOptions, CodecTrainOptions
 from bench.config import RunOptions, choose_preset, preset_file
 from bench.errors import UserError
 from bench.training_options import TrainOptions
@@ -37,10 +37,12 @@ class DescribeOptions:
     Args:
         name: a decoder, task or preset.
         preset: preset whose sizes a task is described with.
+        formats: task to format that it is described with, as in ``run``.
     """
 
     name: str
     preset: str = "paper"
+    formats: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -159,6 +161,7 @@ OPTIONS: dict[str, type] = {
     "scenes": ScenesOptions,
     "vocabulary": VocabularyOptions,
     "ceilings": CeilingsOptions,
+    "codecs": CodecStudyOptions,
     "schema": SchemaOptions,
 }
 # Commands with the options of ``run``, and what is fixed for them; what follows may change the preset.
