@@ -16,6 +16,8 @@ from bench.errors import UserError
 from bench.progress import progress
 from bench.training_options import TrainOptions
 
+STUDIES = Path("results") / "runs" / "ait-studies"  # trainings that two studies share
+
 
 def run(options: RunOptions) -> int:
     """Run decoders and print the table."""
@@ -178,6 +180,22 @@ def paper_time(options: RunOptions) -> int:
     from bench.paper_time import measure_paper_time
 
     print(measure_paper_time(options, out=options.out or Path("results")))
+    return 0
+
+
+def soft_tokens(options: TrainOptions) -> int:
+    """Train and run the rows of AiT's Table 9 and write the table into ``--out`` or ``results/``."""
+    from bench.soft_tokens import measure_soft_tokens
+
+    print(measure_soft_tokens(options, out=options.out or Path("results"), folder=STUDIES))
+    return 0
+
+
+def parallel_study(options: TrainOptions) -> int:
+    """Train and run ``ait`` and ``ait-parallel`` and write the table into ``--out`` or ``results/``."""
+    from bench.parallel_study import measure_parallel_study
+
+    print(measure_parallel_study(options, out=options.out or Path("results"), folder=STUDIES))
     return 0
 
 

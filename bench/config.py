@@ -57,6 +57,7 @@ class RunOptions:
         batch: images decoded together.
         reading: where in its bin a coordinate is read: ``centre``, or ``edge`` as MAD's release.
         score_unseen: whether a pose without a visible joint keeps its detection's score, as MAD's release does.
+        prompts: what prompts masks and poses: objects as the decoder ``detected`` them, or ``annotated`` ones.
         tokenizer: SentencePiece ``.model`` for captions; default: the preset's, else trained on the folder's captions.
         caption_tokenizer: tokeniser of the caption metrics; ``auto`` takes ``ptb`` if Java is there.
         threads: CPU threads of the network; 0 leaves the choice to torch.
@@ -85,6 +86,7 @@ class RunOptions:
     batch: int = 1
     reading: Literal["centre", "edge"] = "centre"
     score_unseen: bool = False
+    prompts: Literal["detected", "annotated"] = "detected"
     tokenizer: Path | None = None
     caption_tokenizer: Literal["auto", "ptb", "python"] = "auto"
     threads: int = 1

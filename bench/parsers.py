@@ -167,6 +167,8 @@ OPTIONS: dict[str, type] = {
 # Commands with the options of ``run``, and what is fixed for them; what follows may change the preset.
 MEASUREMENTS = {"table2": ("--decoder", "mad"), "paper-time": ("--decoder", "mad-released", "--preset", "mad-r50")}
 SECTIONS = {"codecs", "image", "network", "reading", "train"}  # of presets, that not every command reads
+# The same with the options of ``train``.
+STUDIES = dict.fromkeys(("soft-tokens", "parallel-study"), ("--decoder", "ait", "--train.decoder.steps", "1500"))
 POSITIONAL = {"list": ("what",), "describe": ("name",), "parity": ("file",), "import": ("kind", "checkpoint")}
 
 
@@ -189,9 +191,11 @@ def parse(command: str, words: list[str]) -> Any:
     """Typed options of a command from its words."""
     if command == "run":
         return parse_run(words)
-    if command in MEASUREMENTS:
+    if command in MEASUREMENTS or command in STUDIES:
         if any(word.split("=")[0] == "--decoder" for word in words):
             raise UserError(f"{command} chooses its decoders itself; leave --decoder out, or use run")
+        if command in STUDIES:
+            return parse_train([*STUDIES[command], *words])
         return parse_run([*MEASUREMENTS[command], *words])
     if command == "train":
         codec = any(word.split("=")[0] == "--codec" for word in words)

@@ -25,6 +25,7 @@ from bench.pipeline import Item, Outcome, Pipeline
 from bench.progress import progress
 from bench.suite import Suite, build_suite
 from decoders.network.network import Network
+from decoders.oracle import Oracle
 from results.record import SAMPLES_FOR, Cost, Latency, Record, Sample, Timing
 from results.store import RunFolder, open_run
 
@@ -51,7 +52,7 @@ def run(options: RunOptions) -> dict[Path, Record]:
         suite = build_suite(options, progress=report)
     suite.dataset.check_files()
     root = options.out or Path("results") / "runs" / _run_name(options)
-    built = {name: build_decoder(cls, options) for name, cls in decoders.items()}
+    built = {name: build_decoder(cls, options.strategy) for name, cls in decoders.items()}
     suites = {name: with_formats(suite, formats_to_run(options, decoder), options) for name, decoder in built.items()}
     networks = {name: _network(decoder, suites[name], options) for name, decoder in built.items()}
     return {
@@ -60,13 +61,13 @@ def run(options: RunOptions) -> dict[Path, Record]:
     }
 
 
-def build_decoder(cls: Any, options: RunOptions) -> Any:
-    """A strategy with its options from ``--strategy``.
+def build_decoder(cls: Any, strategy: Mapping[str, Mapping[str, Any]]) -> Any:
+    """A strategy with its own options from ``--strategy``.
 
     Raises:
         UserError: if it has no such option, or a value is of the wrong type.
     """
-    given = options.strategy.get(cls.name, {})
+    given = strategy.get(cls.name, {})
     if not hasattr(cls, "Options"):
         if given:
             raise UserError(f"--strategy: {cls.name} has no options, got {', '.join(given)}")
@@ -104,7 +105,7 @@ def _device(options: RunOptions) -> torch.device:
 def _run_decoder(decoder: Any, network: Network | None, suite: Suite, options: RunOptions, path: Path) -> Record:
     signature = {
         "decoder": decoder.name,
-        "options": _plain_options(options),
+        "options": plain_options(options),
         "data": suite.data["hash"],
         "tokenizer": suite.data.get("tokenizer"),
         "tasks": [task.name for task in suite.tasks],
@@ -129,6 +130,7 @@ def _predict(decoder: Any, network: Network | None, suite: Suite, options: RunOp
         fill=suite.vocabulary.id("mask"),
         seed=options.seed,
         network=network,
+        prompter=Oracle() if options.prompts == "annotated" else None,
         device=_device(options),
         precision=options.precision,
     )
@@ -193,7 +195,7 @@ def _record(name: str, suite: Suite, options: RunOptions, folder: RunFolder, sam
     return Record(
         decoder=name,
         preset=str(options.preset),
-        options=_plain_options(options),
+        options=plain_options(options),
         data=suite.data,
         tasks=list(suite.metrics),
         off=suite.off,
@@ -292,7 +294,7 @@ def image_transform(image: ImageOptions) -> Any:
             return Square(side=image.side)
 
 
-def _plain_options(options: RunOptions) -> dict[str, Any]:
+def plain_options(options: RunOptions) -> dict[str, Any]:
     """Options as JSON data; of paths only the last part, so that a record tells nothing of a machine's folders."""
     left_out = ("out", "fresh", "decoder")
     plain: Mapping[str, Any] = {k: v for k, v in dataclasses.asdict(options).items() if k not in left_out}

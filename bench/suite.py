@@ -66,6 +66,8 @@ def build_suite(options: RunOptions, *, progress: Progress | None = None) -> Sui
     classes = task_classes(options.tasks)
     dataset = open_dataset(options, progress=progress)
     off = _switched_off(classes, dataset)
+    if options.prompts == "annotated":
+        off |= {name: "annotated objects take its place" for cls in classes.values() for name in cls.after}
     scored = [cls for name, cls in classes.items() if name not in off]
     needed = {earlier for cls in scored for earlier in cls.after}
     running = [cls for name, cls in classes.items() if name not in off or name in needed]

@@ -21,7 +21,7 @@ from bench.formats import Formats, formats_to_train, with_formats
 from bench.mixed_objective import MixedObjective
 from bench.progress import progress
 from bench.publishing import finish
-from bench.run import image_transform
+from bench.run import build_decoder, image_transform
 from bench.sampling import Batches
 from bench.stage0 import DenseHeads, DenseObjective, dense_scores
 from bench.suite import Suite, build_suite
@@ -29,6 +29,7 @@ from bench.trainer import CURVE, STATE, Pace, Processes, Trainer, processes
 from bench.training_data import DenseBatches, ImageBatches, MemoryBatches, TokenTargets, cached_memory
 from bench.training_options import TrainOptions
 from decoders.network.network import Network, build_network
+from tasks.base import Task
 from tasks.targets import Targets
 
 __all__ = ["ENCODER", "train"]
@@ -102,7 +103,7 @@ def _encoder_work(options: TrainOptions, suite: Suite, folder: Path, team: Proce
 
 def _decoder_work(options: TrainOptions, suite: Suite, folder: Path, team: Processes) -> Work:
     """A decoder on the memory of a frozen encoder, or the whole network on images."""
-    decoder = registry.load(registry.DECODERS, options.decoder)()
+    decoder = _decoder(options)
     if not hasattr(decoder, "training_views"):
         raise UserError(f"decoder {options.decoder!r} learns nothing; choose one that does")
     names = [task.name for task in suite.tasks]
@@ -111,7 +112,8 @@ def _decoder_work(options: TrainOptions, suite: Suite, folder: Path, team: Proce
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.manual_seed(options.seed)
     network = build_network(options.network, suite.vocabulary)
-    targets = TokenTargets(suite.tasks, options.train.sequences)
+    tasks = _learned(suite, options)
+    targets = TokenTargets(tasks, options.train.sequences)
     card = _card(options, suite, "decoder")
     batches: Batches
     if options.train.frozen:
@@ -119,7 +121,7 @@ def _decoder_work(options: TrainOptions, suite: Suite, folder: Path, team: Proce
         card["encoder"] = encoder_hash
     else:
         batches = ImageBatches(suite.dataset, targets, _augment(options))
-    objective = MixedObjective(network=network, decoder=decoder, tasks=suite.tasks, weights=options.train.weights)
+    objective = MixedObjective(network=network, decoder=decoder, tasks=tasks, weights=options.train.weights)
     held_out = _held_out(options, formats)
     trainer = Trainer(
         objective=objective,
@@ -135,6 +137,22 @@ def _decoder_work(options: TrainOptions, suite: Suite, folder: Path, team: Proce
     )
     kept = checkpoint.decoder_tensors if options.train.frozen else Network.state_dict
     return trainer, lambda: dict(kept(network)), card
+
+
+def _decoder(options: TrainOptions) -> Any:
+    """The strategy with its options."""
+    for name in options.strategy:
+        if name != options.decoder:
+            raise UserError(f"--strategy: {registry.unknown('decoder of this training', name, [options.decoder])}")
+    return build_decoder(registry.load(registry.DECODERS, options.decoder), options.strategy)
+
+
+def _learned(suite: Suite, options: TrainOptions) -> list[Task]:
+    """The tasks that have weight."""
+    found = [task for task in suite.tasks if options.train.weights.get(task.name, 1.0) > 0]
+    if not found:
+        raise UserError("train.weights: no task has a weight above 0; nothing would be learned")
+    return found
 
 
 def _frozen_encoder(
@@ -206,6 +224,7 @@ def _signature(options: TrainOptions, suite: Suite, stage: str) -> dict[str, Any
         "tokenizer": _tokenizer(suite),
         "tasks": [task.name for task in suite.tasks],
         "schedule": dataclasses.asdict(getattr(options.train, stage)),
+        **({"strategy": options.strategy} if options.strategy else {}),
         "training": {n: v for n, v in dataclasses.asdict(options.train).items() if n not in pace},
         "sizes": dataclasses.asdict(options.sizes),
         "image": dataclasses.asdict(options.image),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from bench.config import ImageOptions, RunOptions
 from bench.errors import UserError
@@ -80,7 +80,7 @@ class TrainingOptions:
         encoder: schedule of stage 0, in which the encoder learns from dense labels; only where ``frozen`` is set.
         frozen: learn stage 0 first, keep its encoder as it is, and train decoders on its cached memory.
         places: whether stage 0 also learns coordinate bins, which makes absolute places readable from the memory.
-        weights: task name to weight of its loss; a task that is not named has weight 1.
+        weights: task name to weight of its loss; a task that is not named has weight 1, one of weight 0 is not learned.
         sequences: task name to the most sequences of an image; 0 or not named: all.
         flip: share of the images that are mirrored.
         short: shortest sides that images are scaled to at random, in pixels; none: as the preset's ``image`` says.
@@ -131,6 +131,7 @@ class TrainOptions:
         tokenizer: SentencePiece ``.model`` for captions; default: the preset's, else trained on the folder's captions.
         reading: where in its bin a coordinate is read, for evaluations.
         caption_tokenizer: tokeniser of the caption metrics, for evaluations; ``python`` needs no Java.
+        strategy: options of the decoder, e.g. ``{mad: {train_ratios: [0.5]}}``; ``describe DECODER`` lists them.
         encoder: encoder weights, where the preset freezes it; default: the published ones.
         checkpoints: folder with ``<preset>/codec-depth.safetensors`` and the like; default: the published ones.
         formats: task to format: segmentation as ``bits`` or ``codes``, depth as ``bins`` or ``codes``; default: what
@@ -158,6 +159,7 @@ class TrainOptions:
     tokenizer: Path | None = None
     reading: Literal["centre", "edge"] = "centre"
     caption_tokenizer: Literal["auto", "ptb", "python"] = "python"
+    strategy: dict[str, dict[str, Any]] = field(default_factory=dict)
     encoder: Path | None = None
     checkpoints: Path | None = None
     formats: dict[str, str] = field(default_factory=dict)
@@ -185,6 +187,7 @@ class TrainOptions:
             caption_tokenizer=self.caption_tokenizer,
             tokenizer=self.tokenizer,
             threads=self.threads,
+            strategy=self.strategy,
             sizes=self.sizes,
             image=self.image,
             network=self.network,

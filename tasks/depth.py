@@ -50,7 +50,11 @@ class DepthFormat(Protocol):
 
 
 class DepthBins:
-    """The plain format: the mean depth of every cell of a grid as one of a row of bins of equal ratio, row by row."""
+    """The plain format: the mean depth of every cell of a grid as one of a row of bins of equal ratio, row by row.
+
+    It reads tokens with every strategy, also where ``Decoded.soft`` offers mixtures, so that bins stay the plain
+    comparison: soft reading is a property of learned codes here (AiT section 3.3).
+    """
 
     def __init__(self, vocabulary: Vocabulary, sizes: Sizes, *, reading: str = "centre") -> None:
         rows, columns = sizes.depth_grid

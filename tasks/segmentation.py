@@ -59,7 +59,10 @@ class MaskFormat(Protocol):
 
 
 class MaskBits:
-    """The plain format: one foreground or background token per cell, row by row."""
+    """The plain format: one foreground or background token per cell, row by row.
+
+    It reads probabilities with every strategy, so that ``Decoded.soft`` changes nothing.
+    """
 
     def __init__(self, vocabulary: Vocabulary, side: int) -> None:
         self.side = side

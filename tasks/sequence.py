@@ -20,6 +20,11 @@ class Slot:
     ranges: tuple[IdRange, ...]
     dense: bool = False
 
+    @cached_property
+    def ids(self) -> Tensor:
+        """(K,) int64: the ids that may be decoded here, in ascending order."""
+        return torch.cat([torch.arange(r.start, r.stop) for r in sorted(self.ranges)])
+
 
 @dataclass(frozen=True)
 class SequenceFormat:
@@ -72,7 +77,7 @@ class SequenceFormat:
     @cached_property
     def legal(self) -> Tensor:
         """(L, V) bool: which columns may be decoded at which position."""
-        rows = [torch.isin(self.ids, torch.cat([torch.arange(r.start, r.stop) for r in s.ranges])) for s in self.slots]
+        rows = [torch.isin(self.ids, slot.ids) for slot in self.slots]
         return torch.stack(rows).repeat(self.groups, 1)  # (groups * slots, V)
 
     @cached_property
