@@ -18,7 +18,7 @@ from bench.codec_files import read_codec
 from bench.codec_options import CodecStudyOptions, CodecTrainOptions
 from bench.codec_scores import reconstructed
 from bench.codec_training import train_codec
-from bench.data.dataset import Dataset
+from bench.data.dataset import Dataset, Sample
 from bench.environment import describe_environment
 from bench.suite import open_dataset
 from results.store import write_atomically
@@ -88,6 +88,11 @@ def _rows(codec: Codec, dataset: Dataset, grid: tuple[int, int]) -> tuple[list[d
         image = np.asarray(dataset.image(sample))
         strips.append(np.concatenate([image, coloured(targets.depth), coloured(found)], axis=1)[::2, ::2])
     return rows, np.concatenate(strips, axis=0)
+
+
+def _name(sample: Sample) -> str:
+    """The image with its folder; names of images alone occur in several rooms."""
+    return sample.file_name if sample.path is None else f"{sample.path.parent.name}/{sample.path.name}"
 
 
 def coloured(depth: torch.Tensor) -> npt.NDArray[np.uint8]:
