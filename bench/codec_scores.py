@@ -73,7 +73,8 @@ def reconstructed(codec: Codec, depth: Tensor, grid: tuple[int, int]) -> tuple[T
 def mask_scores(codec: Codec, dataset: Dataset) -> dict[str, float]:
     """COCO's average precision of reconstructed masks, pasted into the annotated boxes, all with score 1.
 
-    As AiT's release does it: boxes are rounded to whole pixels, objects smaller than two pixels are left out.
+    As in AiT's release boxes are rounded to whole pixels and objects smaller than two pixels are left out. Masks are
+    cropped and pasted as the segmentation task does it.
 
     Args:
         codec: in evaluation mode.

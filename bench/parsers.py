@@ -166,7 +166,15 @@ OPTIONS: dict[str, type] = {
 }
 # Commands with the options of ``run``, and what is fixed for them; what follows may change the preset.
 MEASUREMENTS = {"table2": ("--decoder", "mad"), "paper-time": ("--decoder", "mad-released", "--preset", "mad-r50")}
-SECTIONS = {"codecs", "image", "network", "reading", "train"}  # of presets, that not every command reads
+SECTIONS = {
+    "codecs",
+    "formats",
+    "image",
+    "network",
+    "reading",
+    "tasks",
+    "train",
+}  # of presets, that not every command reads
 # The same with the options of ``train``.
 STUDIES = dict.fromkeys(("soft-tokens", "parallel-study"), ("--decoder", "ait", "--train.decoder.steps", "1500"))
 POSITIONAL = {"list": ("what",), "describe": ("name",), "parity": ("file",), "import": ("kind", "checkpoint")}
