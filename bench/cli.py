@@ -11,13 +11,14 @@ from bench.errors import UserError
 
 COMMANDS = {
     "run": "run decoders on a data set: accuracy, time and a record for each",
-    "train": "train a decoder, or the encoder that decoders share",
+    "train": "train a decoder, the encoder that decoders share, or a learned codec",
     "list": "decoders, tasks and presets",
     "describe": "one decoder, task or preset in detail",
     "verify-data": "check a COCO or NYUv2 folder before hours are spent",
     "scenes": "render the embedded data set to a folder",
     "vocabulary": "train a caption tokeniser, or abbreviate one to the pieces that captions use",
     "ceilings": "what perfect tokens score: the loss of every step of tokenisation",
+    "codecs": "what learned codes keep of masks and depth maps: codebooks, hidden patches, real pairs",
     "table2": "MAD's Table 2, measured: autoregressive, parallel, masked training, masked inference",
     "soft-tokens": "AiT's Table 9, measured: soft tokens in the solver, the detokeniser, both; trains first",
     "parallel-study": "AiT's Tables 10 and 12, measured: dense tokens one by one or at once; trains first",

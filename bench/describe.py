@@ -1,20 +1,26 @@
-"""What a task's sequences look like under a preset, in words."""
+"""What a task's sequences look like under a preset, and what a decoder's weights were trained with, in words."""
 
 from __future__ import annotations
 
+import json
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 from bench import registry
+from bench.checkpoint import checkpoint_path
 from bench.codec_files import CODECS, random_codec
+from bench.codec_options import CodecTrainOptions
+from bench.config import preset_names
 from bench.errors import UserError
-from bench.parsers import parse_codec, parse_run
+from bench.formats import CODES, PLAIN, checked, default_formats
+from bench.parsers import parse, parse_run
 from bench.suite import layouts, make_tasks
+from tasks.codec_options import CodecOptions
 from tasks.sequence import SequenceFormat
 from tasks.vocabulary import Vocabulary
-from tasks.vqvae import Codec
 
-OTHER = {"mad": "paper", "ait": "ait-swinv2b-insseg"}  # a preset of each layout
+PRESETS = {"mad": "paper", "ait": "ait-swinv2b-insseg"}  # one of each layout
 
 
 class Letters:
@@ -35,32 +41,48 @@ class Letters:
         raise NotImplementedError
 
 
-def _untrained(preset: str) -> dict[str, Codec]:
-    """Codecs of a preset's shapes, where only the number and the grid of codes matter."""
-    shapes = parse_codec(["--codec", "depth", "--preset", preset]).codecs
-    kinds = {"depth": shapes.depth.shape, "masks": shapes.masks.shape}
-    return {task: random_codec(kinds[kind]) for task, kind in CODECS.items()}
+def describe_weights(decoder: Any) -> list[str]:
+    """What every shipped checkpoint of a decoder was trained with, a line each."""
+    lines = []
+    for preset in preset_names():
+        path = checkpoint_path(preset, getattr(decoder, "weights", decoder.name)).with_suffix(".json")
+        if path.exists():
+            names = {**PLAIN, **json.loads(path.read_text()).get("formats", {})}
+            lines.append(f"{preset}: {', '.join(f'{task} as {name}' for task, name in names.items())}")
+    return lines
 
 
-def describe_task(name: str, preset: str | None) -> str:
+def describe_task(name: str, preset: str | None, formats: Mapping[str, str] | None = None) -> str:
     """Format of a task's sequences with the sizes of a preset.
 
+    Args:
+        name: of the task.
+        preset: whose sizes and shapes of codecs to use; None for one that has the task.
+        formats: task to format, as in a run; plain where none is given, codes where there is nothing else.
+
     Raises:
-        UserError: if the preset is unknown.
+        UserError: if the preset or a format is unknown.
     """
     cls: Any = registry.load(registry.TASKS, name)
-    fitting = OTHER[layouts(cls)[0]]
+    fitting = PRESETS[layouts(cls)[0]]
     preset = preset or fitting
     sizes = parse_run(["--decoder", "oracle", "--preset", preset]).sizes
     if sizes.layout not in layouts(cls):
         raise UserError(f"task {name} is not of preset {preset!r}'s layout {sizes.layout!r}; give --preset {fitting}")
+    chosen = default_formats(sizes.layout, [name], checked(formats or {})) | dict(formats or {})
     names = ["person", *(f"class {number}" for number in range(1, sizes.classes))]
-    codecs = _untrained(preset) if sizes.layout == "ait" else None
+    shapes = {task: _shape(task, preset) for task, own in chosen.items() if own == CODES}
     vocabulary, (task,) = make_tasks(
-        [cls], sizes=sizes, class_names=names, tokenizer=Letters(sizes.words), codecs=codecs
+        [cls],
+        sizes=sizes,
+        class_names=names,
+        tokenizer=Letters(sizes.words),
+        codecs={own: random_codec(shape) for own, shape in shapes.items()},
     )
     lines = [f"task {name}: {cls.summary}", "", (sys.modules[cls.__module__].__doc__ or "").strip(), ""]
     lines += _format_lines(task.format, preset)
+    if name in chosen:
+        lines.append(f"format:      {_told(name, shapes.get(name))}")
     lines += [
         f"needs:       {cls.kind} annotations" + (f", and runs after {', '.join(cls.after)}" if cls.after else ""),
         f"in tables:   {', '.join(cls.headline)}",
@@ -68,6 +90,17 @@ def describe_task(name: str, preset: str | None) -> str:
         *_vocabulary_lines(vocabulary, task.format),
     ]
     return "\n".join(lines)
+
+
+def _shape(task: str, preset: str) -> CodecOptions:
+    options: CodecTrainOptions = parse("train", ["--codec", CODECS[task], "--preset", preset])
+    return options.chosen.shape
+
+
+def _told(task: str, shape: CodecOptions | None) -> str:
+    if shape is None:
+        return f"{PLAIN[task]} (--formats.{task} codes shows learned codes)"
+    return f"codes, each one of {shape.codes} and of {shape.ratio}x{shape.ratio} pixels"
 
 
 def _format_lines(form: SequenceFormat, preset: str) -> list[str]:

@@ -74,7 +74,7 @@ def formats_to_train(
         preset: whose codecs to use.
         root: folder of the checkpoints; None for the shipped ones.
     """
-    names = _default(layout, tasks, checked(given))
+    names = default_formats(layout, tasks, checked(given))
     if layout == "mad":
         names |= {task: name for task, name in getattr(decoder, "formats", {}).items() if task in tasks}
     names |= given
@@ -90,7 +90,7 @@ def formats_to_run(options: RunOptions, decoder: Any, tasks: Collection[str]) ->
         UserError: if weights or a codec are missing, broken, or do not belong together.
     """
     given, preset = checked(options.formats), str(options.preset)
-    plain = _default(options.sizes.layout, tasks, given)
+    plain = default_formats(options.sizes.layout, tasks, given)
     if not decoder.needs_network:
         names = {**plain, **getattr(decoder, "formats", {}), **given}
         return Formats(names, _load(names, preset, options.checkpoints))
@@ -116,7 +116,7 @@ def formats_to_run(options: RunOptions, decoder: Any, tasks: Collection[str]) ->
     return Formats(names, codecs)
 
 
-def _default(layout: str, tasks: Collection[str], given: Mapping[str, str]) -> dict[str, str]:
+def default_formats(layout: str, tasks: Collection[str], given: Mapping[str, str]) -> dict[str, str]:
     """Task to format where nothing else is said: plain, or codes in layout ``ait``, which has nothing else.
 
     Raises:

@@ -6,14 +6,14 @@ import argparse
 import dataclasses
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
 from jsonargparse import ArgumentError, ArgumentParser
 
-from bench.codec_options import CodecTrainOptions
+from bench.codec_options import CodecStudyOptions, CodecTrainOptions
 from bench.config import RunOptions, choose_preset, preset_file
 from bench.errors import UserError
 from bench.training_options import TrainOptions
@@ -37,10 +37,12 @@ class DescribeOptions:
     Args:
         name: a decoder, task or preset.
         preset: preset whose sizes a task is described with; default: ``paper``, or one that has the task.
+        formats: task to format that it is described with, as in ``run``.
     """
 
     name: str
     preset: str | None = None
+    formats: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -161,12 +163,14 @@ OPTIONS: dict[str, type] = {
     "scenes": ScenesOptions,
     "vocabulary": VocabularyOptions,
     "ceilings": CeilingsOptions,
+    "codecs": CodecStudyOptions,
     "schema": SchemaOptions,
 }
 # Commands with the options of ``run``, and what is fixed for them; what follows may change the preset.
 MEASUREMENTS = {"table2": ("--decoder", "mad"), "paper-time": ("--decoder", "mad-released", "--preset", "mad-r50")}
 SECTIONS = {
     "codecs",
+    "formats",
     "image",
     "network",
     "reading",
@@ -174,7 +178,7 @@ SECTIONS = {
     "tasks",
     "temperatures",
     "train",
-}  # not for all commands
+}  # of presets, that not every command reads
 # The same with the options of ``train``.
 STUDIES = dict.fromkeys(("soft-tokens", "parallel-study"), ("--decoder", "ait", "--train.decoder.steps", "1500"))
 POSITIONAL = {"list": ("what",), "describe": ("name",), "parity": ("file",), "import": ("kind", "checkpoint")}

@@ -1,4 +1,4 @@
-"""All installed decoders and tasks, ours and third parties' alike, each task in every layout that has it."""
+"""All installed decoders and tasks, ours and third parties' alike, each task in every layout and format that has it."""
 
 from __future__ import annotations
 
@@ -19,16 +19,20 @@ from tasks.base import Task
 from tasks.codec_options import CodecOptions
 from tests.contract.samples import CAPTIONS, SIZES
 
-CASES = [(layout, name) for layout in ("mad", "ait") for name in task_classes(None, layout)]
+CASES = [
+    *(("plain", name) for name in task_classes(None, "mad")),
+    *(("codes", name) for name in CODECS if name in task_classes(None, "mad")),
+    *(("ait", name) for name in task_classes(None, "ait")),
+]
 SHAPES = {
-    "masks": CodecOptions(values="unit", side=8, ratio=4, width=2, blocks=1, codes=5, code_width=4),
-    "depth": CodecOptions(values="metres", side=8, ratio=4, width=2, blocks=1, codes=6, code_width=4),
+    "masks": CodecOptions(values="unit", side=16, ratio=4, width=4, blocks=1, codes=12, code_width=6),
+    "depth": CodecOptions(values="metres", side=48, ratio=16, width=2, blocks=1, codes=10, code_width=6),
 }
 
 
 @dataclass(frozen=True)
 class World:
-    """All tasks of a layout, dependencies first, and the network family of the same name."""
+    """All tasks of a layout, dependencies first, and a network for them."""
 
     tasks: dict[str, Task]
     network: Network
@@ -44,12 +48,14 @@ def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> text.Tokenizer:
 @pytest.fixture(scope="session")
 def worlds(tokenizer: text.Tokenizer) -> dict[str, World]:
     """What a decoder keeps, it keeps untrained: tiny networks and codecs with random weights."""
-    return {layout: world(layout, tokenizer) for layout in ("mad", "ait")}
+    return {kind: world(kind, tokenizer) for kind in ("plain", "codes", "ait")}
 
 
-def world(layout: Any, tokenizer: text.Tokenizer) -> World:
+def world(kind: str, tokenizer: text.Tokenizer) -> World:
+    """MAD's layout and network with plain tokens or with codes, or AiT's layout and network."""
+    layout: Any = "ait" if kind == "ait" else "mad"
     classes = task_classes(None, layout)
-    codecs = {name: random_codec(SHAPES[kind]) for name, kind in CODECS.items()} if layout == "ait" else None
+    codecs = {} if kind == "plain" else {name: random_codec(SHAPES[of]) for name, of in CODECS.items()}
     vocabulary, made = make_tasks(
         list(classes.values()),
         sizes=replace(SIZES, layout=layout),
@@ -75,7 +81,7 @@ def world(layout: Any, tokenizer: text.Tokenizer) -> World:
 
 @pytest.fixture(params=CASES, ids=lambda case: f"{case[1]}-in-{case[0]}")
 def case(request: pytest.FixtureRequest) -> tuple[str, str]:
-    """A layout and one of its tasks."""
+    """A world and one of its tasks."""
     found: tuple[str, str] = request.param
     return found
 
