@@ -178,8 +178,10 @@ def table2(options: RunOptions) -> int:
 def paper_time(options: RunOptions) -> int:
     """Time a paper-size network and write the table into ``--out`` or ``results/``."""
     from bench.paper_time import measure_paper_time
+    from bench.paper_time_ait import measure_ait_time
 
-    print(measure_paper_time(options, out=options.out or Path("results")))
+    measure = measure_ait_time if options.network.family == "ait" else measure_paper_time
+    print(measure(options, out=options.out or Path("results")))
     return 0
 
 

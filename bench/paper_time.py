@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -99,6 +99,13 @@ def _detections(instances: int, persons: int) -> Detections:
     boxes = torch.cat([corners, corners + sides], dim=1) * size  # (N, 4)
     classes = (torch.arange(instances) >= persons).long()
     return Detections(boxes, torch.linspace(1, 0.5, instances), classes, torch.arange(instances))
+
+
+def cpu_seconds(work: Callable[[], Any]) -> tuple[Any, float]:
+    """What some work gives, and the processor time that it took."""
+    start = time.process_time()
+    result = work()
+    return result, time.process_time() - start
 
 
 @contextmanager

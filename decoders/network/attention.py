@@ -28,8 +28,12 @@ class Attention(nn.Module):
 
     def project(self, inputs: Tensor, first: int, last: int) -> tuple[Tensor, ...]:
         """Projections ``first`` to ``last`` (0 queries, 1 keys, 2 values) of (B, T, D): each (B, H, T, D / H)."""
-        rows = slice(first * self.width, (last + 1) * self.width)
-        projected = functional.linear(inputs, self.projection.weight[rows], self.projection.bias[rows])
+        weight: Tensor = self.projection.weight
+        bias: Tensor = self.projection.bias
+        if (first, last) != (0, 2):
+            rows = slice(first * self.width, (last + 1) * self.width)
+            weight, bias = weight[rows], bias[rows]
+        projected = functional.linear(inputs, weight, bias)
         batch, length, _ = projected.shape
         projected = projected.view(batch, length, last + 1 - first, self.heads, self.width // self.heads)
         return projected.permute(2, 0, 3, 1, 4).unbind(0)  # (last - first + 1) x (B, H, T, D / H)
@@ -47,7 +51,8 @@ class Attention(nn.Module):
             (B, T, D).
         """
         attended = attend(queries, keys, values, mask, self.dropout if self.training else 0.0)
-        return torch.as_tensor(self.output(attended.transpose(1, 2).flatten(2)))  # (B, T, H, D / H) -> (B, T, D)
+        joined = attended.transpose(1, 2).flatten(2)  # (B, T, H, D / H) -> (B, T, D)
+        return functional.linear(joined, self.output.weight, self.output.bias)
 
 
 def attend(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None, dropout: float) -> Tensor:

@@ -37,8 +37,8 @@ OTHERS = {
     BIAS: OWN_BIAS,
 }
 BLOCKS = {
-    "encoder": {"norm1": "norms.0", "norm2": "norms.1", "attn": "attention"},
-    "decoder": {"norm1": "norms.0", "norm2": "norms.1", "norm3": "norms.2", "attn": "own", "crossattn": "cross"},
+    "encoder": {"norm1": "attention_norm", "norm2": "feed_norm", "attn": "attention"},
+    "decoder": {"norm1": "own_norm", "norm2": "cross_norm", "norm3": "feed_norm", "attn": "own", "crossattn": "cross"},
 }
 JOINED = re.compile(r"(.*attn)\.wq\.(weight|bias)")
 
