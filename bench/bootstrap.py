@@ -5,6 +5,7 @@ Efron and Tibshirani 1993, chapters 13 (percentile interval) and 15 (significanc
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,7 @@ Array = np.ndarray[Any, Any]
 
 RESAMPLES = 1000
 LEVEL = 0.95
+FEW = 5  # resamples in a tail, below which their share says little
 # Standard errors of the smallest difference that a two-sided test at 5 % finds four times out of five.
 DETECTABLE = 1.959964 + 0.841621
 
@@ -66,18 +68,29 @@ def estimate(values: Array) -> Estimate | None:
         return None
     low, high = np.quantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     error = float(np.std(draws, ddof=1)) if len(draws) > 1 else 0.0
-    return Estimate(float(values[0]), float(low), float(high), two_sided(draws), DETECTABLE * error, draws)
+    return Estimate(
+        float(values[0]), float(low), float(high), two_sided(draws, float(values[0])), DETECTABLE * error, draws
+    )
 
 
-def two_sided(draws: Array) -> float:
+def two_sided(draws: Array, value: float) -> float:
     """Two-sided p of a value whose resamples are ``draws`` (R,): below 0.05 where the 95 % interval leaves out 0."""
     below, above = int((draws <= 0).sum()), int((draws >= 0).sum())
-    return min(1.0, 2 * (1 + min(below, above)) / (1 + len(draws)))
+    return min(1.0, 2 * _tail(min(below, above), draws, abs(value)))
 
 
-def beyond(draws: Array, margin: float) -> float:
-    """One-sided p of a value above ``margin``: the share of ``draws`` (R,) that are not above it."""
-    return (1 + int((draws <= margin).sum())) / (1 + len(draws))
+def beyond(draws: Array, value: float, margin: float) -> float:
+    """One-sided p of a value above ``margin``: the share of its resamples ``draws`` (R,) that are not above it."""
+    return _tail(int((draws <= margin).sum()), draws, value - margin)
+
+
+def _tail(count: int, draws: Array, distance: float) -> float:
+    """The share of resamples in a tail; where almost none is there, the normal distribution's, which goes on."""
+    share = (1 + count) / (1 + len(draws))
+    error = float(np.std(draws))
+    if count >= FEW or not error:
+        return share
+    return min(share, 0.5 * math.erfc(distance / error / 2**0.5))
 
 
 def scores(table: Table, *, names: Sequence[str] | None = None, resamples: int, seed: int) -> dict[str, Array]:

@@ -32,7 +32,7 @@ class CaptionTable:
         images: ids of the images.
         counts: (I, 10) what BLEU adds up, from ``bleu_counts``.
         means: metric to (I,) values of which the metric is the mean.
-        meteor: (I, 23) what METEOR adds up, as its program prints it; None where METEOR did not run.
+        meteor: (I, 23) counts as METEOR's program prints them; None where METEOR did not run.
         order: names of the metrics in the order of reports.
     """
 
@@ -46,9 +46,7 @@ class CaptionTable:
     ) -> None:
         self.images = [int(image) for image in images]
         self.counts = np.asarray(counts, dtype=float).reshape(len(self.images), BLEU_COLUMNS)
-        self.meteor = None if meteor is None else np.asarray(meteor, dtype=float)
-        if self.meteor is not None and self.meteor.shape != (len(self.images), METEOR_COLUMNS):
-            raise ValueError(f"METEOR counts are {self.meteor.shape}, expected ({len(self.images)}, {METEOR_COLUMNS})")
+        self.meteor = None if meteor is None else meteor_counts(np.asarray(meteor, dtype=float), len(self.images))
         self._means = MeanTable(self.images, means)
         known = [*BLEUS, *(["METEOR"] if self.meteor is not None else []), *self._means.names]
         self.names = tuple(sorted(known, key=[*order, *known].index))
@@ -108,6 +106,20 @@ def bleu(sums: Array) -> list[Array]:
     return values
 
 
+def meteor_counts(printed: Array, images: int) -> Array:
+    """(I, 23) what METEOR adds up, from what it prints of each caption: a perfect caption adds no chunk.
+
+    Raises:
+        ValueError: if there are not 23 numbers for each of ``images``.
+    """
+    if printed.shape != (images, METEOR_COLUMNS):
+        raise ValueError(f"METEOR counts are {printed.shape}, expected ({images}, {METEOR_COLUMNS})")
+    counts = printed.copy()
+    perfect = (counts[:, 21] == counts[:, 0]) & (counts[:, 22] == counts[:, 1]) & (counts[:, 20] == 1)
+    counts[perfect, 20] = 0.0
+    return counts
+
+
 def meteor(sums: Array) -> Array:
     """METEOR (R,) of summed counts (R, 23), as its program computes it (Denkowski and Lavie 2014, section 2).
 
@@ -123,7 +135,5 @@ def meteor(sums: Array) -> Array:
         precision = hit / (DELTA * (length - function) + (1 - DELTA) * function)
         recall = reference_hit / (DELTA * (reference - reference_function) + (1 - DELTA) * reference_function)
         mean = 1 / ((1 - ALPHA) / precision + ALPHA / recall)
-        broken = chunks / ((matched + reference_matched) / 2)
-        same = (matched == length) & (reference_matched == reference) & (chunks == 1)
-        value = mean * (1 - GAMMA * np.where(same, 0.0, broken) ** BETA)
+        value = mean * (1 - GAMMA * (chunks / ((matched + reference_matched) / 2)) ** BETA)
     return np.where(matched > 0, value, 0.0)

@@ -172,7 +172,7 @@ REFERENCE_TEXTS = {
     3: ["a man rides a horse", "a person on a horse in a field"],
     5: ["a dog"],
 }
-CAPTIONS = {1: "a red ring on a box", 2: "two boxes", 3: "a man on a horse in the field", 5: ""}
+CAPTIONS = {1: "a red ring on a box", 2: "two blue boxes", 3: "a man on a horse in the field", 5: ""}
 
 
 def caption_metric(references: dict[int, list[str]]) -> CaptionMetric:
