@@ -49,7 +49,7 @@ def draw(images: int, *, resamples: int = RESAMPLES, seed: int = 0) -> Array:
     """(1 + resamples, images) weights: every image once, then how often each is drawn with replacement."""
     if images < 1 or resamples < 1:
         raise UserError(f"{resamples} resamples of {images} images: give at least 1 of both")
-    generator = np.random.default_rng([seed, images])
+    generator = np.random.default_rng(seed)
     drawn = generator.multinomial(images, np.full(images, 1 / images), size=resamples)
     return np.concatenate([np.ones((1, images), dtype=drawn.dtype), drawn])
 

@@ -16,7 +16,7 @@ from bench import bootstrap, registry
 from bench.errors import UserError
 from bench.fingerprint import hardware_differences
 from bench.permutation import holm
-from bench.statistics import time_ratio
+from bench.ratios import time_ratio
 from bench.tables import DataPlace, RunFiles, metrics_of, read_run, run_tables
 from reports.comparison import sentence
 from reports.tables import COLUMNS

@@ -1,86 +1,77 @@
-"""Ratio of two runs' times on the same images, with an interval: consecutive images share the machine's state.
+"""How sure a difference is: images are drawn anew, the same ones for both sides, and averaged over training seeds.
 
-A machine's speed drifts over seconds, so neighbouring images are not independent, and a test that takes them for it
-finds differences between two runs of the same thing. Log-ratios are averaged over blocks of consecutive images first.
-Accuracy is resampled by ``bench.bootstrap``.
+The parts: ``tasks.metrics.tables`` scores a resample, ``bench.bootstrap`` draws and judges, ``bench.permutation`` tests
+without a distribution, ``bench.ratios`` compares times.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from bench.bootstrap import DETECTABLE
+from bench.bootstrap import LEVEL, RESAMPLES, draw
 from bench.errors import UserError
-from bench.permutation import hodges_lehmann, sign_flips
+from tasks.metrics.tables import MeanTable, Table
 
-Array = np.ndarray[Any, Any]
-
-FEWEST_BLOCKS, BLOCK = 12, 25
-SHORTEST_MS = 1e-6  # a clock may answer 0
+__all__ = ["Interval", "MeanTable", "Table", "paired_difference", "table", "value"]
 
 
 @dataclass(frozen=True)
-class Ratio:
-    """How many times as long one thing takes as another.
-
-    Args:
-        value: Hodges-Lehmann estimate over blocks.
-        low: lower end of the 95 % interval.
-        high: upper end.
-        p: two-sided, of blocks whose sides could be swapped (paired permutation); 1 where nothing differs.
-        detectable: smallest change of the ratio that would be found with probability 0.8, 0.03 for 3 %.
-        images: pairs measured.
-        blocks: independent pieces they were averaged to.
-    """
+class Interval:
+    """A difference, and the ends of its interval."""
 
     value: float
     low: float
     high: float
-    p: float
-    detectable: float
-    images: int
-    blocks: int
+
+    @property
+    def sure(self) -> bool:
+        """Whether 0 lies outside."""
+        return not self.low <= 0 <= self.high
 
 
-def block_means(values: Array) -> Array:
-    """(b,) means of consecutive values (n,): blocks of 25 or, where these would be fewer than 12, as long as fits."""
-    count = min(len(values), max(FEWEST_BLOCKS, len(values) // BLOCK))
-    return np.array([part.mean() for part in np.array_split(values, count)]) if count else np.zeros(0)
-
-
-def log_ratios(first: Sequence[float], second: Sequence[float]) -> Array:
-    """(n,) log(second / first) of paired milliseconds.
+def table(metric: Any, records: Mapping[int, Any]) -> Table:
+    """The table of a metric over the images in ``records``, which ``Metric.observe`` gave.
 
     Raises:
-        UserError: if there is not one of each for every image.
+        UserError: if the metric keeps none, so that it cannot be resampled.
     """
-    if len(first) != len(second) or not len(first):
-        raise UserError(f"{len(first)} and {len(second)} times are no pairs; compare runs of the same images")
-    a, b = (np.log(np.maximum(np.asarray(times, dtype=float), SHORTEST_MS)) for times in (first, second))
-    ratios: Array = b - a
-    return ratios
+    if not hasattr(metric, "tables"):
+        raise UserError(f"{type(metric).__name__} keeps no per-image table; give it a method `tables`")
+    made: Table = metric.tables(records)
+    return made
 
 
-def ratio_of(logs: Array, *, seed: int = 0) -> Ratio:
-    """The ratio of which ``logs`` (n,) are the logarithms, one an image in the order of measurement."""
-    means = block_means(logs)
-    value, low, high = hodges_lehmann(means)
-    error = float(np.std(means, ddof=1) / len(means) ** 0.5) if len(means) > 1 else np.inf
-    return Ratio(
-        value=float(np.exp(value)),
-        low=float(np.exp(low)),
-        high=float(np.exp(high)),
-        p=sign_flips(means, seed=seed),
-        detectable=float(np.expm1(DETECTABLE * error)),
-        images=len(logs),
-        blocks=len(means),
-    )
+def value(tables: Sequence[Table], name: str) -> float:
+    """Mean of a metric over several tables (one a training seed), every image once."""
+    once = [np.ones((1, len(own.images)), dtype=int) for own in tables]
+    return float(np.mean([own.score(weights, [name])[name][0] for own, weights in zip(tables, once, strict=True)]))
 
 
-def time_ratio(first: Sequence[float], second: Sequence[float], *, seed: int = 0) -> Ratio:
-    """How many times as long ``second`` takes as ``first`` (milliseconds of the same images in order)."""
-    return ratio_of(log_ratios(first, second), seed=seed)
+def paired_difference(
+    one: Sequence[Table],
+    other: Sequence[Table],
+    name: str,
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    level: float = LEVEL,
+) -> Interval:
+    """``one`` minus ``other``, each the mean over its tables, with the percentile interval of resampled images.
+
+    The tables (one a training seed) are kept as they are: the interval is about the images, not about trainings.
+
+    Raises:
+        ValueError: if the tables are not of the same images.
+    """
+    images = list(one[0].images)
+    if any(list(own.images) != images for own in [*one, *other]):
+        raise ValueError("a paired difference needs the same images in the same order on both sides")
+    weights = draw(len(images), resamples=resamples, seed=seed)
+    means = [np.mean([own.score(weights, [name])[name] for own in side], axis=0) for side in (one, other)]
+    differences = means[0] - means[1]  # (1 + R,), the first with every image once
+    low, high = np.nanquantile(differences[1:], [(1 - level) / 2, (1 + level) / 2])
+    return Interval(float(differences[0]), float(low), float(high))

@@ -69,8 +69,8 @@ class CocoMetric:
         """
         if not records:
             return dict.fromkeys(self.names)
+        evaluation = self.evaluated(records)
         with contextlib.redirect_stdout(io.StringIO()):
-            evaluation = self._evaluated(records)
             evaluation.accumulate()
             evaluation.summarize()
         # pycocotools says -1 where there is nothing to find
@@ -78,29 +78,33 @@ class CocoMetric:
             name: None if value < 0 else float(value) for name, value in zip(self.names, evaluation.stats, strict=True)
         }
 
+    def evaluated(self, records: Mapping[int, list[Json]]) -> COCOeval:
+        """pycocotools' evaluation with each image matched, not yet accumulated.
+
+        Raises:
+            TaskError: as ``summarise``.
+        """
+        truth = self._restricted(records)
+        results = [dict(result) for image_id in sorted(records) for result in records[image_id]]
+        with contextlib.redirect_stdout(io.StringIO()):
+            truth.createIndex()
+            evaluation = COCOeval(truth, _loaded(truth, results), iouType=self.kind)
+            if self.kind == "keypoints":
+                evaluation.params.kpt_oks_sigmas = self._tolerances(evaluation.params.kpt_oks_sigmas)
+            evaluation.evaluate()
+        return evaluation
+
     def tables(self, records: Mapping[int, list[Json]]) -> MatchTable:
         """The matches of each image, from which every resample of the images can be scored.
 
         Raises:
             TaskError: as ``summarise``.
         """
-        with contextlib.redirect_stdout(io.StringIO()):
-            return MatchTable.of(self._evaluated(records))
+        return MatchTable.of(self.evaluated(records))
 
     def notes(self) -> dict[str, str]:
         """Nothing to explain: the numbers are pycocotools'."""
         return {}
-
-    def _evaluated(self, records: Mapping[int, list[Json]]) -> COCOeval:
-        """COCO's evaluation with each image matched, not yet accumulated."""
-        truth = self._restricted(records)
-        results = [dict(result) for image_id in sorted(records) for result in records[image_id]]
-        truth.createIndex()
-        evaluation = COCOeval(truth, _loaded(truth, results), iouType=self.kind)
-        if self.kind == "keypoints":
-            evaluation.params.kpt_oks_sigmas = self._tolerances(evaluation.params.kpt_oks_sigmas)
-        evaluation.evaluate()
-        return evaluation
 
     def _restricted(self, records: Mapping[int, Any]) -> COCO:
         """Ground truth of the images in ``records``; annotations are copied because COCOeval writes into them."""
