@@ -12,6 +12,8 @@ from bench.errors import UserError
 COMMANDS = {
     "run": "run decoders on a data set: accuracy, time and a record for each",
     "compare": "differences between runs with intervals, and a sentence for each pair",
+    "gate": "judge runs against their baselines: pass (0), fail (1) or cannot tell (3)",
+    "history": "a metric of past runs as a plot, with the runs at which it changed",
     "train": "train a decoder, or the encoder that decoders share",
     "list": "decoders, tasks and presets",
     "describe": "one decoder, task or preset in detail",
@@ -28,7 +30,10 @@ COMMANDS = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; gives its exit code: 0 done, 1 faults found (``verify-data``), 2 bad input, 130 interrupted."""
+    """Run one command; gives its exit code.
+
+    0 done, 1 faults found (``verify-data``, ``gate``), 2 bad input, 3 cannot tell (``gate``), 130 interrupted.
+    """
     # Spinning worker threads slow every other process on the machine down; OpenMP reads this when torch is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     words = list(sys.argv[1:] if arguments is None else arguments)

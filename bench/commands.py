@@ -13,7 +13,7 @@ from bench import parsers, registry
 from bench.config import RunOptions, preset_file, preset_names
 from bench.errors import UserError
 from bench.progress import progress
-from bench.statistics_options import CompareOptions
+from bench.statistics_options import CompareOptions, GateOptions, HistoryOptions
 from bench.training_options import TrainOptions
 
 
@@ -53,6 +53,42 @@ def compare(options: CompareOptions) -> int:
         write_atomically(options.out / "comparison.json", content)
         write_atomically(options.out / "comparison.md", markdown(found).encode())
         print(options.out / "comparison.md")
+    return 0
+
+
+def gate(options: GateOptions) -> int:
+    """Print the answers; their exit code, or 0 after new baselines were written."""
+    from rich.console import Console
+
+    from bench import gating
+    from reports.verdicts import print_report
+
+    found = gating.gate(options)
+    print_report(found.report, Console(width=None if sys.stdout.isatty() else 150))
+    print(f"report: {found.out / 'gate.md'}, {found.out / 'gate.xml'}")
+    if options.update_baseline:
+        for path in gating.update(found):
+            print(f"baseline: {path}")
+        return 0
+    return found.report.exit_code
+
+
+def history(options: HistoryOptions) -> int:
+    """Plot a metric of past runs."""
+    from shutil import get_terminal_size
+
+    from bench import history as past
+    from reports.history import plot
+
+    if options.add:
+        from bench.gating import entries
+        from results.history import append
+
+        append(options.file, entries(options.add))
+        if options.metric is None:
+            return 0
+    for number, series in enumerate(past.history(options)):
+        print(*([""] if number else []), *plot(series, width=get_terminal_size((110, 24)).columns), sep="\n")
     return 0
 
 

@@ -16,7 +16,7 @@ from jsonargparse import ArgumentError, ArgumentParser
 
 from bench.config import RunOptions, choose_preset, preset_file
 from bench.errors import UserError
-from bench.statistics_options import CompareOptions
+from bench.statistics_options import CompareOptions, GateOptions, HistoryOptions
 from bench.training_options import TrainOptions
 
 
@@ -162,11 +162,19 @@ OPTIONS: dict[str, type] = {
     "ceilings": CeilingsOptions,
     "schema": SchemaOptions,
     "compare": CompareOptions,
+    "gate": GateOptions,
+    "history": HistoryOptions,
 }
 # Commands with the options of ``run``, and what is fixed for them; what follows may change the preset.
 MEASUREMENTS = {"table2": ("--decoder", "mad"), "paper-time": ("--decoder", "mad-released", "--preset", "mad-r50")}
-MANY = {"compare": "runs"}  # commands whose leading words are one list
-POSITIONAL = {"list": ("what",), "describe": ("name",), "parity": ("file",), "import": ("kind", "checkpoint")}
+MANY = {"compare": "runs", "gate": "runs"}  # commands whose leading words are one list
+POSITIONAL = {
+    "list": ("what",),
+    "describe": ("name",),
+    "parity": ("file",),
+    "import": ("kind", "checkpoint"),
+    "history": ("metric",),
+}
 
 
 def top(commands: Mapping[str, str]) -> argparse.ArgumentParser:
