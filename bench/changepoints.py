@@ -59,7 +59,21 @@ def pieces(values: Sequence[float], *, least: int = 3) -> list[Piece]:
         start = int(last[stop])
         found.append(Piece(offset + start, offset + stop, float(np.median(series[start:stop]))))
         stop = start
-    return found[::-1] or [Piece(offset, offset + count, float(np.median(series)))]
+    found = found[::-1] or [Piece(offset, offset + count, float(np.median(series)))]
+    return _settled(found, series, offset, least)
+
+
+def _settled(found: list[Piece], series: Array, offset: int, least: int) -> list[Piece]:
+    """Without a last piece that has its least length only because values of the level before were taken into it."""
+    if len(found) < 2:
+        return found
+    before, last = found[-2:]
+    own = series[last.start - offset :]
+    new = int((np.abs(own - last.level) < np.abs(own - before.level)).sum())
+    if new >= least:
+        return found
+    level = float(np.median(series[before.start - offset :]))
+    return [*found[:-2], Piece(before.start, last.stop, level)]
 
 
 def _noise(series: Array) -> float:

@@ -181,12 +181,12 @@ def _logs(one: Measured | Baseline, against: str, part: str) -> bootstrap.Array:
 def _not_comparable(run: Measured, baseline: Baseline, against: str) -> str | None:
     if list(run.images) != list(baseline.images):
         return "the baseline is of other images"
-    chosen = settings(run.record)
-    differ = [
-        f"{n} {chosen[n]}, baseline {baseline.settings.get(n)}" for n in chosen if chosen[n] != baseline.settings.get(n)
-    ]
+    pairs = {name: (value, baseline.settings.get(name)) for name, value in settings(run.record).items()}
+    differ = [f"{name} {now}, baseline {before}" for name, (now, before) in pairs.items() if now != before]
     if differ:
         return f"measured with other settings ({'; '.join(differ)})"
+    if bool(run.record.environment.get("gpu")) != bool(baseline.environment.get("gpu")):
+        return "one of run and baseline had a GPU, the other had none"
     for one, words in ((run, "this run"), (baseline, "the baseline")):
         if against not in one.against:
             return f"{against} was not measured in {words}"

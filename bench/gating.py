@@ -52,7 +52,8 @@ def gate(options: GateOptions) -> Gated:
         StoreError: if a run or baseline cannot be read, or the report cannot be written.
     """
     folder = options.baselines or BASELINES
-    thresholds = read_thresholds(options.thresholds or folder / FILE)
+    own = folder / FILE
+    thresholds = read_thresholds(options.thresholds or (own if own.exists() else BASELINES / FILE))
     known = read_baselines(folder)
     out = options.out or RUNS
     folders = expand(options.runs) if options.runs else _run(options, known, out)

@@ -57,7 +57,7 @@ class GateOptions:
         threads: CPU threads of the network.
         kind: judge only accuracy or only speed.
         baselines: folder of the baselines; default: those that are shipped.
-        thresholds: what is tolerated; default: ``thresholds.yaml`` beside the baselines.
+        thresholds: what is tolerated; default: ``thresholds.yaml`` beside the baselines, else the one that is shipped.
         update_baseline: make the runs the new baselines, after showing what differs.
         history: file to append a line a decoder to; ``null`` appends nowhere.
         out: folder for the runs and for ``gate.json``, ``gate.md`` and ``gate.xml``; default: ``results/runs/gate``.
