@@ -74,8 +74,8 @@ class DenseHeads(nn.Module):
     """Linear layers that read everything of a cell; thrown away after stage 0.
 
     Where an object is, is read as distances from the cell and, with ``places``, also as the bins that coordinates are
-    quantised to. Positions enter the keys of the decoder's attention only, so it can find absolute places nowhere but
-    in the states; without ``places`` a linear reading of a cell is 14 pixels off there, and 3 in the distances.
+    quantised to. Positions enter the keys of attention only, so a decoder can find absolute places nowhere but in the
+    states; without ``places`` a linear reading of a cell is 14 pixels off there, and 3 in the distances.
 
     Args:
         width: D of the memory.

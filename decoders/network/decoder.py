@@ -99,13 +99,16 @@ class Decoder(nn.Module):
         self.positions = nn.Parameter(torch.randn(positions, width))
         self.norm = nn.LayerNorm(width)
 
-    def memorise(self, states: Tensor, positions: Tensor, pad: Tensor | None) -> Memory:
-        """Keys and values of every layer from memory states (B, S, D); positions (B, S, D) enter the keys only."""
+    def memorise(self, states: Tensor, positions: Tensor, pad: Tensor | None, *, placed: bool = False) -> Memory:
+        """Keys and values of every layer from memory states (B, S, D).
+
+        Positions (B, S, D) enter the keys, and the values too if they are ``placed``.
+        """
         keys, values = [], []
         located = states + positions
         for layer in self._stack():
             keys.append(layer.cross.project(located, 1, 1)[0].contiguous())
-            values.append(layer.cross.project(states, 2, 2)[0].contiguous())
+            values.append(layer.cross.project(located if placed else states, 2, 2)[0].contiguous())
         return Memory(tuple(keys), tuple(values), pad)
 
     def forward(

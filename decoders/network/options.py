@@ -27,9 +27,9 @@ class NetworkOptions:
         positions: learned sequence positions, prompt included; at least P + L of the longest task.
         sinusoid_bins: whether coordinate and depth tokens start as sinusoids of their value, so that near values start
             near each other; MAD starts all tokens at random.
-        placed_states: whether positions are added to what goes into the encoder, as in a ViT, besides the queries and
-            keys of its attention. MAD has them there only; a small encoder that is frozen before any decoder is trained
-            then never learns to write places into its states.
+        placed_values: whether positions enter what the decoder reads from the memory, and not only where it looks, as
+            in MAD. An encoder that is frozen before any decoder is trained never learns to write places into its
+            states.
     """
 
     backbone: str = "resnet50"
@@ -46,7 +46,7 @@ class NetworkOptions:
     dropout: float = 0.1
     positions: int = 506
     sinusoid_bins: bool = False
-    placed_states: bool = False
+    placed_values: bool = False
 
     def __post_init__(self) -> None:
         if self.stride not in {8, 16, 32}:
