@@ -14,6 +14,7 @@ COMMANDS = {
     "compare": "differences between runs with intervals, and a sentence for each pair",
     "gate": "judge runs against their baselines: pass (0), fail (1) or cannot tell (3)",
     "history": "a metric of past runs as a plot, with the runs at which it changed",
+    "planted-faults": "prove the gate: a slowed decoder, a garbled one, and twenty times the same",
     "train": "train a decoder, or the encoder that decoders share",
     "list": "decoders, tasks and presets",
     "describe": "one decoder, task or preset in detail",

@@ -14,7 +14,7 @@ from bench.codec_options import CodecTrainOptions
 from bench.config import RunOptions, preset_file, preset_names
 from bench.errors import UserError
 from bench.progress import progress
-from bench.statistics_options import CompareOptions, GateOptions, HistoryOptions
+from bench.statistics_options import CompareOptions, GateOptions, HistoryOptions, PlantedOptions
 from bench.training_options import TrainOptions
 
 STUDIES = Path("results") / "runs" / "ait-studies"  # trainings that two studies share
@@ -74,6 +74,17 @@ def gate(options: GateOptions) -> int:
             print(f"baseline: {path}")
         return 0
     return found.report.exit_code
+
+
+def planted_faults(options: PlantedOptions) -> int:
+    """Print the table of planted faults; 0 if the gate caught them and was quiet otherwise, else as ``gate``."""
+    from bench import planted
+    from results.verdict import EXIT_CODES
+
+    found = planted.planted_faults(options)
+    print(planted.markdown(found))
+    print(f"{found.verdict}: {options.out / planted.RESULT}")
+    return EXIT_CODES[found.verdict]
 
 
 def history(options: HistoryOptions) -> int:

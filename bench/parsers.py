@@ -18,7 +18,7 @@ from jsonargparse import ArgumentError, ArgumentParser
 from bench.codec_options import CodecTrainOptions
 from bench.config import RunOptions, choose_preset, preset_file
 from bench.errors import UserError
-from bench.statistics_options import CompareOptions, GateOptions, HistoryOptions
+from bench.statistics_options import CompareOptions, GateOptions, HistoryOptions, PlantedOptions
 from bench.training_options import TrainOptions
 
 
@@ -166,6 +166,7 @@ OPTIONS: dict[str, type] = {
     "compare": CompareOptions,
     "gate": GateOptions,
     "history": HistoryOptions,
+    "planted-faults": PlantedOptions,
 }
 # Commands with the options of ``run``, and what is fixed for them; what follows may change the preset.
 MEASUREMENTS = {"table2": ("--decoder", "mad"), "paper-time": ("--decoder", "mad-released", "--preset", "mad-r50")}

@@ -108,3 +108,34 @@ class HistoryOptions:
     def __post_init__(self) -> None:
         if self.segment < 2:
             raise UserError(f"--segment {self.segment}: give at least 2; a single run is no level")
+
+
+@dataclass(frozen=True)
+class PlantedOptions:
+    """Options of ``planted-faults``.
+
+    Args:
+        decoder: decoder whose ``decode`` is slowed and garbled.
+        preset: preset to run, on the embedded scenes.
+        images: first N images.
+        tasks: tasks to run; captions are left out because METEOR's Java program takes longer than the rest.
+        repeats: runs of the same (A/A).
+        threads: CPU threads of the network.
+        thresholds: what is tolerated; default: the file that is shipped.
+        fresh: start over instead of continuing.
+        out: folder for runs, baselines, ``planted.json`` and ``planted.md``.
+    """
+
+    decoder: str = "mad"
+    preset: str = "embedded"
+    images: int = 60
+    tasks: str = "detection,segmentation,keypoints,depth"
+    repeats: int = 20
+    threads: int = 1
+    thresholds: Path | None = None
+    fresh: bool = False
+    out: Path = Path("results/runs/planted")
+
+    def __post_init__(self) -> None:
+        if self.images < 12 or self.repeats < 1:
+            raise UserError(f"--images {self.images} --repeats {self.repeats}: give at least 12 images and 1 repeat")
