@@ -91,7 +91,13 @@ def _run(options: GateOptions, known: Mapping[tuple[str, str], Baseline], out: P
     if REFERENCE not in names:
         names = [*names, REFERENCE]
     words = ["--preset", options.preset, "--decoder", ",".join(names), "--out", str(out), "--fresh", "true"]
-    given = {"coco": options.coco, "nyu": options.nyu, "limit": options.limit, "tasks": options.tasks}
+    given = {
+        "config": options.settings,
+        "coco": options.coco,
+        "nyu": options.nyu,
+        "limit": options.limit,
+        "tasks": options.tasks,
+    }
     words += [word for name, value in given.items() if value is not None for word in (f"--{name}", str(value))]
     parsed = parse_run([*words, "--threads", str(options.threads)])
     before = measure()

@@ -176,6 +176,7 @@ def _gate(options: PlantedOptions, name: str) -> GateOptions:
         limit=options.images,
         tasks=options.tasks,
         threads=options.threads,
+        settings=options.settings,
         baselines=options.out / "baselines",
         thresholds=options.thresholds,
         history=None,
@@ -191,7 +192,8 @@ def _arm(name: str, report: GateReport) -> Arm:
 
 def _settings(options: PlantedOptions) -> dict[str, Any]:
     chosen = {name: getattr(options, name) for name in ("decoder", "preset", "images", "tasks", "threads")}
-    return {**chosen, "code": git_state(SOURCE)}
+    text = None if options.settings is None else options.settings.read_text()
+    return {**chosen, "settings": text, "code": git_state(SOURCE)}
 
 
 def _begun(path: Path, settings: dict[str, Any], *, fresh: bool) -> Planted:

@@ -55,6 +55,7 @@ class GateOptions:
         limit: first N images of each data set.
         tasks: tasks to run, separated by commas.
         threads: CPU threads of the network.
+        settings: YAML file with further options of the runs, as ``run --config`` takes it.
         kind: judge only accuracy or only speed.
         baselines: folder of the baselines; default: those that are shipped.
         thresholds: what is tolerated; default: ``thresholds.yaml`` beside the baselines, else the one that is shipped.
@@ -71,6 +72,7 @@ class GateOptions:
     limit: int | None = None
     tasks: str | None = None
     threads: int = 1
+    settings: Path | None = None
     kind: Literal["all", "accuracy", "speed"] = "all"
     baselines: Path | None = None
     thresholds: Path | None = None
@@ -121,6 +123,7 @@ class PlantedOptions:
         tasks: tasks to run; captions are left out because METEOR's Java program takes longer than the rest.
         repeats: runs of the same (A/A).
         threads: CPU threads of the network.
+        settings: YAML file with further options of the runs, as ``run --config`` takes it.
         thresholds: what is tolerated; default: the file that is shipped.
         fresh: start over instead of continuing.
         out: folder for runs, baselines, ``planted.json`` and ``planted.md``.
@@ -132,6 +135,7 @@ class PlantedOptions:
     tasks: str = "detection,segmentation,keypoints,depth"
     repeats: int = 20
     threads: int = 1
+    settings: Path | None = None
     thresholds: Path | None = None
     fresh: bool = False
     out: Path = Path("results/runs/planted")
