@@ -12,6 +12,10 @@ from bench.errors import UserError
 COMMANDS = {
     "run": "run decoders on a data set: accuracy, time and a record for each",
     "train": "train a decoder, the encoder that decoders share, or a learned codec",
+    "compare": "differences between runs with intervals, and a sentence for each pair",
+    "gate": "judge runs against their baselines: pass (0), fail (1) or cannot tell (3)",
+    "history": "a metric of past runs as a plot, with the runs at which it changed",
+    "planted-faults": "prove the gate: a slowed decoder, a garbled one, and twenty times the same",
     "list": "decoders, tasks and presets",
     "describe": "one decoder, task or preset in detail",
     "verify-data": "check a COCO or NYUv2 folder before hours are spent",
@@ -30,7 +34,10 @@ COMMANDS = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; gives its exit code: 0 done, 1 faults found (``verify-data``), 2 bad input, 130 interrupted."""
+    """Run one command; gives its exit code.
+
+    0 done, 1 faults found (``verify-data``, ``gate``), 2 bad input, 3 cannot tell (``gate``), 130 interrupted.
+    """
     # Spinning worker threads slow every other process on the machine down; OpenMP reads this when torch is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     words = list(sys.argv[1:] if arguments is None else arguments)
