@@ -1,4 +1,4 @@
-"""Sessions: `nox -s bench -- --decoder NAME`, `nox -s tests`, `nox -s lint`. Needs only `pip install 'nox[uv]'`."""
+"""Sessions: `nox -s bench -- --decoder NAME`, `nox -s gate`, `tests`, `lint`. Needs only `pip install 'nox[uv]'`."""
 
 import sys
 
