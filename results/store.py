@@ -11,7 +11,7 @@ from typing import IO, Any
 
 import msgspec
 
-from results.record import SCHEMA, Record, Sample
+from results.record import READABLE, SCHEMA, Record, Sample
 
 RECORD = "record.json"
 SAMPLES = "samples.jsonl"
@@ -156,11 +156,14 @@ def read_record(path: Path) -> Record:
     """
     file = path / RECORD if path.is_dir() else path
     try:
-        return msgspec.json.decode(file.read_bytes(), type=Record)
+        record = msgspec.json.decode(file.read_bytes(), type=Record)
     except OSError as error:
         raise StoreError(f"{file}: no record ({error.strerror}); `python -m bench run` writes one") from None
     except msgspec.MsgspecError as error:
         raise StoreError(f"{file}: not a {SCHEMA} record ({error})") from None
+    if record.schema not in READABLE:
+        raise StoreError(f"{file}: is a {record.schema} record, this version reads {' and '.join(READABLE)}")
+    return record
 
 
 def read_samples(path: Path) -> list[Sample]:
