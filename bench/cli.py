@@ -19,6 +19,8 @@ COMMANDS = {
     "vocabulary": "train a caption tokeniser, or abbreviate one to the pieces that captions use",
     "ceilings": "what perfect tokens score: the loss of every step of tokenisation",
     "table2": "MAD's Table 2, measured: autoregressive, parallel, masked training, masked inference",
+    "soft-tokens": "AiT's Table 9, measured: soft tokens in the solver, the detokeniser, both; trains first",
+    "parallel-study": "AiT's Tables 10 and 12, measured: dense tokens one by one or at once; trains first",
     "paper-time": "CPU seconds of a paper-size network with random weights, beside the released code's",
     "parity": "recompute every array of a golden file with our code and show the differences",
     "import": "turn a released checkpoint into ours, with a report of unused and missing names",

@@ -10,10 +10,13 @@ import sys
 from pathlib import Path
 
 from bench import parsers, registry
+from bench.codec_options import CodecTrainOptions
 from bench.config import RunOptions, preset_file, preset_names
 from bench.errors import UserError
 from bench.progress import progress
 from bench.training_options import TrainOptions
+
+STUDIES = Path("results") / "runs" / "ait-studies"  # trainings that two studies share
 
 
 def run(options: RunOptions) -> int:
@@ -32,8 +35,14 @@ def run(options: RunOptions) -> int:
     return 0
 
 
-def train(options: TrainOptions) -> int:
+def train(options: TrainOptions | CodecTrainOptions) -> int:
     """Train and print where the weights are."""
+    if isinstance(options, CodecTrainOptions):
+        from bench import codec_training
+
+        for path in codec_training.train_codec(options):
+            print(path)
+        return 0
     from bench import training
 
     if options.decoder != training.ENCODER:
@@ -154,6 +163,22 @@ def paper_time(options: RunOptions) -> int:
     from bench.paper_time import measure_paper_time
 
     print(measure_paper_time(options, out=options.out or Path("results")))
+    return 0
+
+
+def soft_tokens(options: TrainOptions) -> int:
+    """Train and run the rows of AiT's Table 9 and write the table into ``--out`` or ``results/``."""
+    from bench.soft_tokens import measure_soft_tokens
+
+    print(measure_soft_tokens(options, out=options.out or Path("results"), folder=STUDIES))
+    return 0
+
+
+def parallel_study(options: TrainOptions) -> int:
+    """Train and run ``ait`` and ``ait-parallel`` and write the table into ``--out`` or ``results/``."""
+    from bench.parallel_study import measure_parallel_study
+
+    print(measure_parallel_study(options, out=options.out or Path("results"), folder=STUDIES))
     return 0
 
 

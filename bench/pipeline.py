@@ -82,6 +82,7 @@ class Pipeline:
         network: the shared network, or None for a strategy that needs none.
         device: where the network computes.
         precision: of its matrix products: ``float32`` or ``bfloat16``.
+        prompter: strategy that decodes the tasks which others are prompted by; None: the decoder itself.
         fill: id that pads prompts of images with fewer sequences.
         seed: every image draws from its own stream of this seed, so batches and resumed runs change nothing.
         stand_ins: task to what later tasks get in place of its prediction, made from an image's size; it gives
@@ -97,11 +98,13 @@ class Pipeline:
         fill: int,
         seed: int,
         network: Network | None = None,
+        prompter: Decoder | None = None,
         device: torch.device | str = "cpu",
         precision: str = "float32",
         stand_ins: Mapping[str, Callable[[tuple[int, int]], Any]] | None = None,
     ) -> None:
         self.decoder = decoder
+        self.prompter = prompter or decoder
         self.tasks = tasks
         self.transform = transform
         self.fill = fill
@@ -110,6 +113,7 @@ class Pipeline:
         self.device = torch.device(device)
         self.precision = precision
         self.stand_ins = stand_ins or {}
+        self._prompting = {earlier for task in tasks for earlier in task.after}
         self._watch = stopwatch(self.device)
 
     @torch.inference_mode()
@@ -145,7 +149,8 @@ class Pipeline:
     def _decode(
         self, task: Task, network: Any, memory: Any, items: Sequence[Item], outcomes: list[Outcome], *, clock: Clock
     ) -> None:
-        truths = [task.encode(item.targets) for item in items] if self.decoder.needs_truth else None
+        decoder = self.prompter if task.name in self._prompting else self.decoder
+        truths = [task.encode(item.targets) for item in items] if decoder.needs_truth else None
         with clock.phase(f"decode.{task.name}"):
             contexts = [
                 Context(size=i.targets.size, earlier=o.predictions) for i, o in zip(items, outcomes, strict=True)
@@ -153,7 +158,7 @@ class Pipeline:
             prompts = [task.prompt(context) for context in contexts]
             request = self._request(task, prompts, contexts, truths)
             generators = [image_generator(self.seed, item.image_id, task.name) for item in items]
-            decoded = self.decoder.decode(network, memory, request, generators)
+            decoded = decoder.decode(network, memory, request, generators)
             decoded = replace(decoded, tokens=decoded.tokens.cpu(), probabilities=decoded.probabilities.float().cpu())
         own = [decoded.image(row, len(prompt)) for row, prompt in enumerate(prompts)]
         with clock.phase(f"interpret.{task.name}"):

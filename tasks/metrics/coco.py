@@ -68,6 +68,21 @@ class CocoMetric:
         """
         if not records:
             return dict.fromkeys(self.names)
+        evaluation = self.evaluated(records)
+        with contextlib.redirect_stdout(io.StringIO()):
+            evaluation.accumulate()
+            evaluation.summarize()
+        # pycocotools says -1 where there is nothing to find
+        return {
+            name: None if value < 0 else float(value) for name, value in zip(self.names, evaluation.stats, strict=True)
+        }
+
+    def evaluated(self, records: Mapping[int, list[Json]]) -> COCOeval:
+        """pycocotools' evaluation with each image matched, not yet accumulated.
+
+        Raises:
+            TaskError: as ``summarise``.
+        """
         truth = self._restricted(records)
         results = [dict(result) for image_id in sorted(records) for result in records[image_id]]
         with contextlib.redirect_stdout(io.StringIO()):
@@ -76,12 +91,7 @@ class CocoMetric:
             if self.kind == "keypoints":
                 evaluation.params.kpt_oks_sigmas = self._tolerances(evaluation.params.kpt_oks_sigmas)
             evaluation.evaluate()
-            evaluation.accumulate()
-            evaluation.summarize()
-        # pycocotools says -1 where there is nothing to find
-        return {
-            name: None if value < 0 else float(value) for name, value in zip(self.names, evaluation.stats, strict=True)
-        }
+        return evaluation
 
     def notes(self) -> dict[str, str]:
         """Nothing to explain: the numbers are pycocotools'."""
