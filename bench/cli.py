@@ -11,6 +11,7 @@ from bench.errors import UserError
 
 COMMANDS = {
     "run": "run decoders on a data set: accuracy, time and a record for each",
+    "sweep": "run every combination of options that a file names; what is finished is skipped",
     "train": "train a decoder, or the encoder that decoders share",
     "list": "decoders, tasks and presets",
     "describe": "one decoder, task or preset in detail",
@@ -27,6 +28,8 @@ COMMANDS = {
     "schema": "print the JSON Schema of record.json",
 }
 
+CONTINUED = (["run"], ["sweep"])
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; gives its exit code: 0 done, 1 faults found (``verify-data``), 2 bad input, 130 interrupted."""
@@ -38,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return _dispatch(words)
     except KeyboardInterrupt:
-        again = "; the same command, without --fresh, continues where it stopped" if words[:1] == ["run"] else ""
+        again = "; the same command, without --fresh, continues where it stopped" if words[:1] in CONTINUED else ""
         print(f"interrupted{again}", file=sys.stderr)
         return 130
     except BrokenPipeError:

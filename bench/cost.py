@@ -8,7 +8,7 @@ So two single positions are counted, and the thousands of passes of a run follow
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -17,7 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from bench.watched import Head, Pass
+from bench.pipeline import Calls
+from bench.watched import Counts
 
 Work = tuple[float, float]  # floating-point operations, bytes
 SPAN = 8  # keys between the two points of the line
@@ -49,31 +50,35 @@ class CostCounter:
         self._row = cache(self._count_row)
         state = self._network.cache(batch=1, sequences=1, length=1)
         self._key_bytes = _bytes([*state.keys, *state.values])  # of one position, all layers together
+        self._weights = _bytes(self._network.decoder.parameters())
 
     def image(self, height: int, width: int) -> ImageWork:
         """Work of one image of height x width pixels."""
         return self._encoded(height, width)[1]
 
-    def decode(self, size: tuple[int, int], passes: Mapping[Pass, int], heads: Mapping[Head, int]) -> Work:
-        """Work of a batch's passes and products.
-
-        Args:
-            size: height and width of the batch's images.
-            passes: how often each pass was made.
-            heads: how often each product was made.
-        """
-        operations = read = 0.0
-        memory, weights = self._encoded(*size)[0], _bytes(self._network.decoder.parameters())
-        base, slope = self._line(*size)
-        for one, times in passes.items():
-            operations += times * one.sequences * one.new * (base + slope * one.keys)
-            kept = one.images * _bytes([*memory.keys, *memory.values]) + one.sequences * one.keys * self._key_bytes
-            read += times * (weights + kept)
-        table = self._network.embedding.table.weight
-        for head, times in heads.items():
-            operations += times * head.rows * self._row(head.columns, head.logits)
-            read += times * head.columns * table.shape[1] * table.element_size()
+    def decode(self, height: int, width: int, counts: Counts) -> Work:
+        """Work of what a batch of images of height x width pixels asked of the decoder."""
+        memory, table = self._encoded(height, width)[0], self._network.embedding.table.weight
+        base, slope = self._line(height, width)
+        operations = base * counts.positions + slope * counts.pairs
+        read = float(counts.passes * self._weights + counts.cached * self._key_bytes)
+        read += counts.memories * _bytes([*memory.keys, *memory.values])
+        for (columns, logits), (calls, rows) in counts.heads.items():
+            operations += rows * self._row(columns, logits)
+            read += calls * columns * table.shape[1] * table.element_size()
         return operations, read
+
+    def per_image(self, calls: Calls) -> dict[str, Work]:
+        """``backbone``, ``encoder`` and ``decode.<task>`` to the work of a batch, shared equally among its images."""
+        encoding, scale = self.image(*calls.size), 1 / calls.images
+        found = {
+            "backbone": (encoding.backbone[0], encoding.backbone[1] * scale),
+            "encoder": (encoding.encoder[0], encoding.encoder[1] * scale),
+        }
+        for task, counts in calls.tasks.items():
+            operations, read = self.decode(*calls.size, counts)
+            found[f"decode.{task}"] = (operations * scale, read * scale)
+        return found
 
     @torch.no_grad()
     def _encode(self, height: int, width: int) -> tuple[Any, ImageWork]:

@@ -43,6 +43,12 @@ def prepared(network: Any) -> int:
     return network.prepared if isinstance(network, (Compiled, Graphed)) else 0
 
 
+def note_preparation(network: Any, milliseconds: float) -> None:
+    """Tell a compiled network how long a batch took during which it was compiled; recording graphs tells itself."""
+    if isinstance(network, Compiled):
+        network.prepare_ms += milliseconds
+
+
 @dataclass(frozen=True)
 class Agreement:
     """How far the tokens of two modes agree.

@@ -150,7 +150,27 @@ class ImportOptions:
     out: Path = Path("imported.safetensors")
 
 
+@dataclass(frozen=True)
+class SweepOptions:
+    """Options of ``sweep``.
+
+    Args:
+        file: YAML file with ``options`` and ``matrix``, or the name of a shipped one: ``gpu``.
+        out: folder of the runs, in place of the file's.
+        only: run those whose name contains this.
+        fresh: run finished ones again, and discard unfinished ones.
+        show: only print the names of the runs.
+    """
+
+    file: Path
+    out: Path | None = None
+    only: str | None = None
+    fresh: bool = False
+    show: bool = False
+
+
 OPTIONS: dict[str, type] = {
+    "sweep": SweepOptions,
     "parity": ParityOptions,
     "import": ImportOptions,
     "list": ListOptions,
@@ -166,7 +186,13 @@ MEASUREMENTS = {"table2": ("--decoder", "mad"), "paper-time": ("--decoder", "mad
 SECTIONS = {"codecs", "image", "network", "reading", "train"}  # of presets, that not every command reads
 # The same with the options of ``train``.
 STUDIES = dict.fromkeys(("soft-tokens", "parallel-study"), ("--decoder", "ait", "--train.decoder.steps", "1500"))
-POSITIONAL = {"list": ("what",), "describe": ("name",), "parity": ("file",), "import": ("kind", "checkpoint")}
+POSITIONAL = {
+    "sweep": ("file",),
+    "list": ("what",),
+    "describe": ("name",),
+    "parity": ("file",),
+    "import": ("kind", "checkpoint"),
+}
 
 
 def top(commands: Mapping[str, str]) -> argparse.ArgumentParser:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -13,7 +12,7 @@ from torch import Tensor
 
 from bench.clock import Clock, Times, stopwatch
 from bench.data.transforms import Prepared
-from bench.watched import Head, Pass, Watched
+from bench.watched import Counts, Watched
 from decoders.base import Decoder, Request
 from decoders.network.network import Network
 from tasks.base import Task
@@ -28,14 +27,12 @@ class Calls:
     Args:
         size: height and width of the images, padding included.
         images: B.
-        passes: task to passes, and how often each was made.
-        heads: task to products with the vocabulary, and how often each was made.
+        tasks: task to what its decoding asked for.
     """
 
     size: tuple[int, int]
     images: int
-    passes: dict[str, Counter[Pass]] = field(default_factory=dict)
-    heads: dict[str, Counter[Head]] = field(default_factory=dict)
+    tasks: dict[str, Counts] = field(default_factory=dict)
 
 
 @dataclass
@@ -132,7 +129,7 @@ class Pipeline:
                     watched = None if self.network is None else Watched(self.network, clock.mark)
                     self._decode(task, watched, memory, items, outcomes, clock=clock)
                     if watched is not None:
-                        calls.passes[task.name], calls.heads[task.name] = watched.passes, watched.heads
+                        calls.tasks[task.name] = watched.counts
         times = clock.times()
         for outcome in outcomes:
             outcome.times, outcome.calls = times, None if self.network is None else calls

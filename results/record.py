@@ -21,12 +21,14 @@ from results.measured import (
 )
 
 __all__ = [
-    "READABLE", "SAMPLES_FOR", "SCHEMA", "Cost", "Gpu", "Latency", "Machine", "Mode", "Passes", "Rates", "Record",
-    "Sample", "Timing", "WarmUp", "Work", "json_schema",
+    "READABLE", "SAMPLES_FOR", "SCHEMA", "Cost", "Gpu", "Key", "Latency", "Machine", "Mode", "Passes", "Rates",
+    "Record", "Sample", "Timing", "WarmUp", "Work", "json_schema",
 ]  # fmt: skip
 
 SCHEMA = "decoder-bench/record/2"
 READABLE = (SCHEMA, "decoder-bench/record/1")  # fields that came later have defaults
+
+Key = int | tuple[int, int]  # an image's id; with the number of the repetition, if it is one
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
@@ -109,6 +111,7 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
         allocated_mib: most memory on the GPU while it was decoded.
         reserved_mib: most memory that torch held there.
         rank: process that decoded it, where several share the images.
+        repeat: 0 for the first time that the image was decoded; only times are measured again.
     """
 
     image_id: int
@@ -127,6 +130,12 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     allocated_mib: float | None = None
     reserved_mib: float | None = None
     rank: int = 0
+    repeat: int = 0
+
+    @property
+    def key(self) -> Key:
+        """What names the line within its run."""
+        return (self.image_id, self.repeat) if self.repeat else self.image_id
 
 
 def json_schema() -> dict[str, Any]:

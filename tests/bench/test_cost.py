@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 from bench.cost import CostCounter
-from bench.watched import Head, Pass, Watched
+from bench.pipeline import Calls
+from bench.watched import Counts, Watched
 from decoders.autoregressive import Autoregressive
 from decoders.mad import Mad
 from decoders.network.network import Network, assemble
@@ -58,20 +59,29 @@ def test_encoding_an_image(counter: CostCounter) -> None:
 
 
 @pytest.mark.parametrize(("new", "keys"), [(1, 1), (1, 17), (5, 12), (40, 40)])
-def test_a_pass_costs_what_its_shape_says(counter: CostCounter, new: int, keys: int) -> None:
-    operations, _ = counter.decode((SIDE, SIDE), {Pass(3, new, keys, 1): 2}, {})
-    assert operations == 2 * 3 * new * position_flops(keys)
+def test_passes_cost_what_their_shapes_say(counter: CostCounter, new: int, keys: int) -> None:
+    twice = Counts(passes=2, positions=2 * 3 * new, pairs=2 * 3 * new * keys)
+    assert counter.decode(SIDE, SIDE, twice)[0] == 2 * 3 * new * position_flops(keys)
 
 
-def test_a_pass_reads_weights_memory_and_cache(network: Network, counter: CostCounter) -> None:
+def test_a_pass_reads_weights_memories_and_cache(network: Network, counter: CostCounter) -> None:
     weights = 4 * sum(p.numel() for p in network.decoder.parameters())
-    _, read = counter.decode((SIDE, SIDE), {Pass(6, 1, 10, 2): 1}, {})
+    _, read = counter.decode(SIDE, SIDE, Counts(passes=1, cached=6 * 10, memories=2))
     assert read == weights + 4 * 2 * LAYERS * WIDTH * (2 * MEMORY + 6 * 10)
 
 
 def test_products_with_the_vocabulary(counter: CostCounter) -> None:
-    assert counter.decode((SIDE, SIDE), {}, {Head(7, 11, True): 3})[0] == 3 * 7 * head_flops(11)
-    assert counter.decode((SIDE, SIDE), {}, {Head(7, 11, False): 1})[0] == 7 * 2 * 11 * WIDTH
+    logits = Counts(heads={(11, True): (3, 21)})
+    assert counter.decode(SIDE, SIDE, logits) == (21 * head_flops(11), 3 * 11 * WIDTH * 4)
+    assert counter.decode(SIDE, SIDE, Counts(heads={(11, False): (1, 7)}))[0] == 7 * 2 * 11 * WIDTH
+
+
+def test_images_of_a_batch_share_weights_but_not_operations(counter: CostCounter) -> None:
+    counts = Counts(passes=1, positions=8, pairs=80, cached=40, memories=4)
+    one, four = (counter.per_image(Calls((SIDE, SIDE), images, {"depth": counts})) for images in (1, 4))
+    assert one["encoder"][0] == four["encoder"][0]
+    assert one["encoder"][1] == 4 * four["encoder"][1]
+    assert one["decode.depth"] == tuple(4 * part for part in four["decode.depth"])
 
 
 @pytest.mark.parametrize("decoder", [Autoregressive(), Parallel(), Mad()], ids=lambda d: d.name)
@@ -84,7 +94,7 @@ def test_watching_changes_no_token_and_counts_every_position(decoder: Autoregres
     plain = decoder.decode(network, memory, request, tiny.generators([0, 1]))
     found = decoder.decode(watched, memory, request, tiny.generators([0, 1]))
     assert torch.equal(plain.tokens, found.tokens)
-    assert sum(one.sequences * one.new * times for one, times in watched.passes.items()) == plain.positions
-    assert sum(watched.passes.values()) == plain.evaluations == len(told)
+    assert watched.counts.positions == plain.positions
+    assert watched.counts.passes == plain.evaluations == len(told)
     expected = ["prefill"] + ["step"] * (len(told) - 1) if decoder.name == "autoregressive" else ["round"] * len(told)
     assert told == expected
