@@ -25,6 +25,14 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session
+def gpu(session: nox.Session) -> None:
+    """Time the paper's sizes on a GPU and keep the records in results/gpu; arguments go to `sweep gpu`."""
+    _install(session)
+    session.install("-q", "-c", "constraints.txt", "nvidia-ml-py")
+    session.run("python", "-m", "bench", "sweep", "gpu", *session.posargs)
+
+
+@nox.session
 def train(session: nox.Session) -> None:
     """Train a decoder, the encoder that decoders share, or a codec; everything behind `--` is passed on."""
     _install(session)

@@ -106,6 +106,33 @@ def history(options: HistoryOptions) -> int:
     return 0
 
 
+def sweep(options: parsers.SweepOptions) -> int:
+    """Run a file's combinations and print where the records are; 2 if one could not be run."""
+    from bench.sweep import read_sweep
+
+    found = read_sweep(options.file, out=options.out, only=options.only)
+    if options.show:
+        for point in found.points:
+            print(point.name)
+        return 0
+    from bench.run import run as runner
+    from bench.sweep import run_sweep
+    from bench.team import joined
+
+    with joined() as team:
+        tell = print if team.first else (lambda text: None)
+        result = run_sweep(
+            found,
+            lambda one: runner(one, tell, team),
+            tell,
+            fresh=options.fresh,
+            agree=lambda own: team.everyone(own)[0],
+        )
+    for folder in result.records:
+        tell(f"record: {folder / 'record.json'}")
+    return 2 if result.failed else 0
+
+
 def train(options: TrainOptions | CodecTrainOptions) -> int:
     """Train and print where the weights are."""
     if isinstance(options, CodecTrainOptions):

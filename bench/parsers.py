@@ -155,7 +155,27 @@ class ImportOptions:
     out: Path = Path("imported.safetensors")
 
 
+@dataclass(frozen=True)
+class SweepOptions:
+    """Options of ``sweep``.
+
+    Args:
+        file: YAML file with ``options`` and ``matrix``, or the name of a shipped one: ``gpu``.
+        out: folder of the runs, in place of the file's.
+        only: run those whose name contains this.
+        fresh: run finished ones again, and discard unfinished ones.
+        show: only print the names of the runs.
+    """
+
+    file: Path
+    out: Path | None = None
+    only: str | None = None
+    fresh: bool = False
+    show: bool = False
+
+
 OPTIONS: dict[str, type] = {
+    "sweep": SweepOptions,
     "parity": ParityOptions,
     "import": ImportOptions,
     "list": ListOptions,
@@ -186,6 +206,7 @@ SECTIONS = {
 STUDIES = dict.fromkeys(("soft-tokens", "parallel-study"), ("--decoder", "ait", "--train.decoder.steps", "1500"))
 MANY = {"compare": "runs", "gate": "runs"}  # commands whose leading words are one list
 POSITIONAL = {
+    "sweep": ("file",),
     "list": ("what",),
     "describe": ("name",),
     "parity": ("file",),
