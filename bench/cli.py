@@ -11,6 +11,7 @@ from bench.errors import UserError
 
 COMMANDS = {
     "run": "run decoders on a data set: accuracy, time and a record for each",
+    "compare": "differences between runs with intervals, and a sentence for each pair",
     "train": "train a decoder, or the encoder that decoders share",
     "list": "decoders, tasks and presets",
     "describe": "one decoder, task or preset in detail",

@@ -13,6 +13,7 @@ from bench import parsers, registry
 from bench.config import RunOptions, preset_file, preset_names
 from bench.errors import UserError
 from bench.progress import progress
+from bench.statistics_options import CompareOptions
 from bench.training_options import TrainOptions
 
 
@@ -29,6 +30,29 @@ def run(options: RunOptions) -> int:
     print_records(builtins.list(records.values()), Console(width=None if sys.stdout.isatty() else 110))
     for folder in records:
         print(f"record: {folder / 'record.json'}")
+    return 0
+
+
+def compare(options: CompareOptions) -> int:
+    """Print what differs between runs, and write it where ``--out`` says."""
+    import msgspec
+    from rich.console import Console
+
+    from bench import compare as comparing
+    from bench.tables import DataPlace
+    from reports.comparison import markdown, print_comparison
+    from results.store import write_atomically
+
+    place = DataPlace(options.coco, options.nyu, options.nyu_list, options.tokenizer)
+    found = comparing.compare(
+        options.runs, place=place, resamples=options.resamples, seed=options.seed, every=options.every
+    )
+    print_comparison(found, Console(width=None if sys.stdout.isatty() else 130))
+    if options.out is not None:
+        content = msgspec.json.format(msgspec.json.encode(found), indent=2) + b"\n"
+        write_atomically(options.out / "comparison.json", content)
+        write_atomically(options.out / "comparison.md", markdown(found).encode())
+        print(options.out / "comparison.md")
     return 0
 
 

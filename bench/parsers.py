@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import itertools
+import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,6 +16,7 @@ from jsonargparse import ArgumentError, ArgumentParser
 
 from bench.config import RunOptions, choose_preset, preset_file
 from bench.errors import UserError
+from bench.statistics_options import CompareOptions
 from bench.training_options import TrainOptions
 
 
@@ -158,9 +161,11 @@ OPTIONS: dict[str, type] = {
     "vocabulary": VocabularyOptions,
     "ceilings": CeilingsOptions,
     "schema": SchemaOptions,
+    "compare": CompareOptions,
 }
 # Commands with the options of ``run``, and what is fixed for them; what follows may change the preset.
 MEASUREMENTS = {"table2": ("--decoder", "mad"), "paper-time": ("--decoder", "mad-released", "--preset", "mad-r50")}
+MANY = {"compare": "runs"}  # commands whose leading words are one list
 POSITIONAL = {"list": ("what",), "describe": ("name",), "parity": ("file",), "import": ("kind", "checkpoint")}
 
 
@@ -193,6 +198,9 @@ def parse(command: str, words: list[str]) -> Any:
     for number, name in enumerate(POSITIONAL.get(command, ())):
         if number < len(words) and not words[number].startswith("-"):
             words = [*words[:number], f"--{name}={words[number]}", *words[number + 1 :]]
+    if command in MANY:
+        leading = list(itertools.takewhile(lambda word: not word.startswith("-"), words))
+        words = [*([f"--{MANY[command]}={json.dumps(leading)}"] if leading else []), *words[len(leading) :]]
     parser.add_class_arguments(OPTIONS[command], nested_key=None, as_group=False)
     return _typed(parser, words, OPTIONS[command])
 

@@ -13,6 +13,7 @@ from pycocotools.cocoeval import COCOeval
 
 from tasks.base import Json, MetricParts
 from tasks.errors import TaskError
+from tasks.metrics.matches import MatchTable
 from tasks.targets import Detections, Masks, Poses, Targets
 
 Kind = Literal["bbox", "segm", "keypoints"]
@@ -68,6 +69,21 @@ class CocoMetric:
         """
         if not records:
             return dict.fromkeys(self.names)
+        evaluation = self.evaluated(records)
+        with contextlib.redirect_stdout(io.StringIO()):
+            evaluation.accumulate()
+            evaluation.summarize()
+        # pycocotools says -1 where there is nothing to find
+        return {
+            name: None if value < 0 else float(value) for name, value in zip(self.names, evaluation.stats, strict=True)
+        }
+
+    def evaluated(self, records: Mapping[int, list[Json]]) -> COCOeval:
+        """pycocotools' evaluation with each image matched, not yet accumulated.
+
+        Raises:
+            TaskError: as ``summarise``.
+        """
         truth = self._restricted(records)
         results = [dict(result) for image_id in sorted(records) for result in records[image_id]]
         with contextlib.redirect_stdout(io.StringIO()):
@@ -76,12 +92,15 @@ class CocoMetric:
             if self.kind == "keypoints":
                 evaluation.params.kpt_oks_sigmas = self._tolerances(evaluation.params.kpt_oks_sigmas)
             evaluation.evaluate()
-            evaluation.accumulate()
-            evaluation.summarize()
-        # pycocotools says -1 where there is nothing to find
-        return {
-            name: None if value < 0 else float(value) for name, value in zip(self.names, evaluation.stats, strict=True)
-        }
+        return evaluation
+
+    def tables(self, records: Mapping[int, list[Json]]) -> MatchTable:
+        """The matches of each image, from which every resample of the images can be scored.
+
+        Raises:
+            TaskError: as ``summarise``.
+        """
+        return MatchTable.of(self.evaluated(records))
 
     def notes(self) -> dict[str, str]:
         """Nothing to explain: the numbers are pycocotools'."""

@@ -13,9 +13,11 @@ from torch import Tensor
 
 from tasks.base import Json, MetricParts
 from tasks.errors import TaskError
+from tasks.metrics.tables import MeanTable
 from tasks.targets import Targets
 
 NAMES = ("delta1", "delta2", "delta3", "abs_rel", "sq_rel", "rmse", "rmse_log", "log10", "silog")
+LOWER = frozenset(name for name in NAMES if not name.startswith("delta"))  # errors: less is better
 NEAREST, FARTHEST = 1e-3, 10.0  # metres, both outside the valid range
 CROPPED_SIZE = (480, 640)
 PICTURE_SIDE, PICTURE_NEAREST, PICTURE_FARTHEST = 64, 0.1, 20.0  # cells; metres
@@ -74,6 +76,12 @@ class DepthMetric:
         if not scored:
             return dict.fromkeys(NAMES)
         return {name: sum(record[name] for record in scored) / len(scored) for name in NAMES}
+
+    def tables(self, records: Mapping[int, dict[str, Any]]) -> MeanTable:
+        """The nine numbers of each image; not a number without valid pixel."""
+        images = sorted(records)
+        columns = {name: [records[i][name] if records[i]["pixels"] else float("nan") for i in images] for name in NAMES}
+        return MeanTable(images, columns, LOWER)
 
     def notes(self) -> dict[str, str]:
         """How many images of the last summary were not cropped, and how many had no valid pixel."""
