@@ -25,6 +25,13 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session
+def report(session: nox.Session) -> None:
+    """Write the report of finished runs, by default of the newest; everything behind `--` is passed on."""
+    _install(session)
+    session.run("python", "-m", "bench", "report", *session.posargs)
+
+
+@nox.session
 def train(session: nox.Session) -> None:
     """Train a decoder, or the encoder that decoders share; everything behind `--` is passed on."""
     _install(session)

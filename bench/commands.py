@@ -13,6 +13,7 @@ from bench import parsers, registry
 from bench.config import RunOptions, preset_file, preset_names
 from bench.errors import UserError
 from bench.progress import progress
+from bench.report_options import ReportOptions
 from bench.statistics_options import CompareOptions
 from bench.training_options import TrainOptions
 
@@ -53,6 +54,14 @@ def compare(options: CompareOptions) -> int:
         write_atomically(options.out / "comparison.json", content)
         write_atomically(options.out / "comparison.md", markdown(found).encode())
         print(options.out / "comparison.md")
+    return 0
+
+
+def report(options: ReportOptions) -> int:
+    """Write the page and print where it is."""
+    from bench import report as reporting
+
+    print(f"report: {reporting.write(options)}")
     return 0
 
 
