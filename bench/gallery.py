@@ -253,5 +253,5 @@ def _limbs(dataset: Dataset) -> list[tuple[int, int]]:
     if dataset.coco is None or "person_keypoints" not in dataset.coco.kinds:
         return []
     categories = dataset.coco.ground_truth("person_keypoints")["categories"]
-    skeleton = next((category["skeleton"] for category in categories if category.get("skeleton")), [])
+    skeleton: list[list[int]] = next((category["skeleton"] for category in categories if category.get("skeleton")), [])
     return [(int(start) - 1, int(end) - 1) for start, end in skeleton]

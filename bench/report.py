@@ -11,11 +11,14 @@ import numpy as np
 
 from bench.environment import SOURCE, git_state
 from bench.errors import UserError
+from bench.report_commands import commands
+from bench.report_curves import curves
 from bench.report_options import ReportOptions
 from bench.report_runs import find_runs, labelled, main_and_variants, shown
 from bench.tables import DataPlace, RunFiles, open_suite, run_tables
 from reports.checks import refuse_unlike
 from reports.material import Material, ReportError, Statistics
+from results.sweeps import read_sweeps
 
 REPORT = "report"
 
@@ -64,7 +67,10 @@ def gather(files: Sequence[RunFiles], options: ReportOptions) -> Material:
         statistics=statistics,
         variants=[drawn[label] for label in variants],
         pictures=_pictures({label: runs[label] for label in main}, tables, suite, options, missing),
+        curves=curves([runs[label].record for label in main], missing),
+        sweeps=read_sweeps(),
         missing=missing,
+        commands=commands([one.record for one in runs.values()]),
         about=git_state(SOURCE),
     )
 

@@ -81,8 +81,8 @@ def _told(record: Record, all_: Sequence[Record]) -> str:
     for name in ("seed", "preset"):
         if len({getattr(one, name) for one in all_}) > 1:
             parts.append(f"{name} {getattr(record, name)}")
-    plain = [_flat(one.options) for one in all_]
-    own = _flat(record.options)
+    plain = [flat(one.options) for one in all_]
+    own = flat(record.options)
     for name in own:
         differs = len({json.dumps(options.get(name), sort_keys=True) for options in plain}) > 1
         if differs and name.partition(".")[0] not in (*IDLE, "seed", "preset"):
@@ -90,11 +90,12 @@ def _told(record: Record, all_: Sequence[Record]) -> str:
     return ", ".join(parts)
 
 
-def _flat(options: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flat(options: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Options by their full names, ``sizes.bins`` and the like."""
     found: dict[str, Any] = {}
     for name, value in options.items():
         if isinstance(value, Mapping):
-            found |= _flat(value, f"{prefix}{name}.")
+            found |= flat(value, f"{prefix}{name}.")
         else:
             found[prefix + name] = value
     return found

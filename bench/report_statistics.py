@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from itertools import combinations
 from typing import Any
 
@@ -44,7 +44,7 @@ def report_statistics(
     comparisons = [one for a, b in pairs for one in _pair(a, b, runs, scores, tables, seed=seed)]
     known = any(intervals.values())
     images = next(iter(runs.values())).record.images
-    told = f"95 % intervals by bootstrap over {images} images, {resamples} resamples, seed {seed}, pairs resampled together"
+    told = f"95 % intervals by paired bootstrap over {images} images, {resamples} resamples, seed {seed}"
     return Statistics(told if known else "", intervals, comparisons)
 
 
@@ -66,7 +66,7 @@ def _add_average(runs: Mapping[str, RunFiles], scores: dict[str, Scores]) -> Non
 
 
 def _time(run: RunFiles, *, resamples: int, seed: int) -> Interval | None:
-    """Interval of the mean time: blocks of consecutive images are drawn anew, as neighbours share the machine's state."""
+    """Interval of the mean time: blocks of consecutive images are drawn anew, for neighbours are not independent."""
     blocks = block_means(np.array(_totals(run)))
     if len(blocks) < 2:
         return None
@@ -113,8 +113,3 @@ def _faster(first: RunFiles, second: RunFiles, *, seed: int) -> tuple[float, Int
         return None
     ratio = time_ratio(b, a, seed=seed)
     return (ratio.value, Interval(ratio.low, ratio.high)) if np.isfinite(ratio.high) and ratio.low > 0 else None
-
-
-def points(labels: Sequence[str], statistics: Statistics) -> list[Comparison]:
-    """The comparisons among some of the runs."""
-    return [one for one in statistics.comparisons if one.first in labels and one.second in labels]

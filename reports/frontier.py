@@ -128,7 +128,7 @@ def _beside(axes: Axes, systems: Sequence[System], metrics: Sequence[Metric]) ->
     axes.patch.set(facecolor=FAINT, alpha=0.16)
     axes.set_title("published: other\nhardware and data", fontsize=6, fontweight="normal", loc="center")
     for system in systems:
-        value = _published(system, metrics)
+        value = _published(system, metrics) or 0.0
         axes.plot(system.seconds or 0.0, value, "o", markersize=4.5, markerfacecolor="none", markeredgecolor=PUBLISHED)
     axes.margins(y=0.15)
 

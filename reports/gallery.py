@@ -20,6 +20,7 @@ Pixels = NDArray[np.uint8]  # (height, width, 3)
 
 TILE = 200  # pixels of a panel's longer side
 GAP = 4
+DEPTH, ERROR = "cividis_r", "magma"  # colour maps of even brightness
 QUALITY = 72
 # Okabe and Ito's colours: told apart by readers with any kind of cones.
 CLASSES = ((0, 114, 178), (230, 159, 0), (0, 158, 115), (213, 94, 0), (204, 121, 167), (86, 180, 233), (240, 228, 66))
@@ -75,9 +76,20 @@ class Picture:
     limbs: Sequence[tuple[int, int]] = field(default_factory=tuple)
 
 
+def columns(picture: Picture) -> list[str]:
+    """What the panels of a row show."""
+    everyone = (picture.truth, *picture.shown)
+    found = ["boxes and joints"] if any(shown.boxes is not None for shown in everyone) else []
+    found += ["masks"] if any(shown.masks is not None for shown in everyone) else []
+    if any(shown.depth is not None for shown in everyone):
+        found += ["depth", *(["depth error"] if picture.truth.depth is not None and picture.shown else [])]
+    return found or ["image"]
+
+
 def rows(picture: Picture) -> list[dict[str, Any]]:
     """Label, image, alternative text and caption markup of the truth and of every strategy, for the page."""
     farthest, worst = _scales(picture)
+    width = len(columns(picture))
     found = []
     for shown in (picture.truth, *picture.shown):
         truth = shown is picture.truth
@@ -85,7 +97,7 @@ def rows(picture: Picture) -> list[dict[str, Any]]:
         found.append(
             {
                 "label": shown.label,
-                "src": _data_url(_side_by_side(panels)),
+                "src": _data_url(_side_by_side(panels, width)),
                 "alt": _alt(shown),
                 "said": html.escape(shown.caption or "") if truth else marked(shown.caption or "", picture.references),
                 "scores": shown.scores,
@@ -116,10 +128,10 @@ def _panels(picture: Picture, shown: Shown, farthest: float, worst: float) -> li
     if shown.masks is not None:
         panels.append(_with_masks(picture, shown))
     if shown.depth is not None:
-        panels.append(_map(_scaled(shown.depth, farthest), "depth", _size(picture)))
+        panels.append(_map(np.where(shown.depth > 0, shown.depth, np.nan), farthest, DEPTH, _size(picture)))
         truth = picture.truth.depth
         if truth is not None and shown is not picture.truth:
-            panels.append(_map(_scaled(_error(shown.depth, truth), worst), "error", _size(picture)))
+            panels.append(_map(_error(shown.depth, truth), worst, ERROR, _size(picture)))
     return panels or [_enlarged(picture)]
 
 
@@ -192,41 +204,37 @@ def _scales(picture: Picture) -> tuple[float, float]:
     farthest = max((float(depth.max()) for depth in maps), default=1.0)
     truth = picture.truth.depth
     errors = [] if truth is None else [_error(s.depth, truth) for s in picture.shown if s.depth is not None]
-    worst = max((float(np.quantile(error, 0.98)) for error in errors), default=1.0)
+    worst = max((float(np.nanquantile(error, 0.98)) for error in errors), default=1.0)
     return farthest or 1.0, worst or 1.0
 
 
 def _error(depth: NDArray[np.float64], truth: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(rows, columns) metres between two maps of one size, 0 where the truth is unknown."""
+    """(rows, columns) metres between two maps of one size, not a number where the truth is unknown."""
     if depth.shape != truth.shape:
         raise ValueError(f"depth map of {depth.shape} against a truth of {truth.shape}; give both at one size")
-    found: NDArray[np.float64] = np.where(truth > 0, np.abs(depth - truth), 0.0)
+    found: NDArray[np.float64] = np.where(truth > 0, np.abs(depth - truth), np.nan)
     return found
 
 
-def _scaled(values: NDArray[np.float64], top: float) -> NDArray[np.float64]:
-    found: NDArray[np.float64] = (values / top).clip(0, 1)
-    return found
-
-
-def _map(share: NDArray[np.float64], kind: str, size: tuple[int, int]) -> Any:
+def _map(values: NDArray[np.float64], top: float, colours: str, size: tuple[int, int]) -> Any:
+    """A map from 0 to ``top``, grey where it is not known."""
     import matplotlib as mpl
     from PIL import Image
 
-    name = "cividis_r" if kind == "depth" else "magma"
-    pixels = (mpl.colormaps[name](share)[..., :3] * 255).astype(np.uint8)
+    pixels = (mpl.colormaps[colours]((values / top).clip(0, 1))[..., :3] * 255).astype(np.uint8)
+    pixels[~np.isfinite(values)] = 150
     return Image.fromarray(pixels).resize(size, Image.Resampling.NEAREST)
 
 
-def _side_by_side(panels: Sequence[Any]) -> Any:
+def _side_by_side(panels: Sequence[Any], columns: int) -> Any:
+    """Panels in a row of ``columns`` places; what is left over stays transparent."""
     from PIL import Image
 
-    columns = 4
     width, height = panels[0].width, max(panel.height for panel in panels)
-    whole = Image.new("RGB", (columns * width + (columns - 1) * GAP, height), (128, 128, 128))
-    for place, panel in enumerate(panels[:columns]):
+    whole = Image.new("RGBA", (columns * (width + GAP) - GAP, height), (0, 0, 0, 0))
+    for place, panel in enumerate(panels):
         whole.paste(panel, (place * (width + GAP), 0))
-    return whole.crop((0, 0, len(panels) * (width + GAP) - GAP, height))
+    return whole
 
 
 def _data_url(image: Any) -> str:

@@ -32,6 +32,7 @@ class Part:
         figures: figures.
         tables: tables.
         html: markup of its own, below the rest.
+        files: further tables that are written as files and not drawn, because ``html`` shows them its own way.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Part:
     figures: Sequence[Drawn] = ()
     tables: Sequence[Table] = ()
     html: str = ""
+    files: Sequence[Table] = ()
 
 
 @dataclass(frozen=True)
@@ -72,10 +74,10 @@ def write_page(page: Page, folder: Path) -> Path:
         for figure in part.figures:
             for suffix, content in figure.files.items():
                 write_atomically(folder / "figures" / f"{figure.name}.{suffix}", content)
-        for table in part.tables:
+        for table in (*part.tables, *part.files):
             for suffix, make in _SUFFIXES.items():
                 write_atomically(folder / "tables" / f"{table.name}.{suffix}", make(table).encode())
-    tables = [table for part in page.parts for table in part.tables]
+    tables = [table for part in page.parts for table in (*part.tables, *part.files)]
     write_atomically(folder / "tables" / "all.tex", twins.latex_document(tables).encode())
     write_atomically(folder / PAGE, render(page).encode())
     return folder / PAGE

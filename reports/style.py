@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from reports.material import Run
 
 
 @dataclass(frozen=True)
@@ -22,8 +25,8 @@ class Look:
 STRATEGIES = {
     "autoregressive": Look("#DA4F1D", "s"),
     "parallel": Look("#0B6FAF", "o"),
-    "mad": Look("#12A56C", "D"),
     "mad-one-pass": Look("#3C82F6", "v"),
+    "mad": Look("#12A56C", "D"),
     "mad-released": Look("#6E6A12", "^"),
     "ait": Look("#B93BB0", "P"),
     "ait-parallel": Look("#C4870E", "X"),
@@ -109,3 +112,13 @@ def looks(decoders: list[str]) -> dict[str, Look]:
     for name in sorted(set(decoders) - found.keys()):
         found[name] = free.pop(zlib.crc32(name.encode()) % len(free)) if free else Look(PUBLISHED, "*")
     return found
+
+
+def in_order(runs: Sequence[Run]) -> list[Run]:
+    """Runs in the order in which the papers tell their story, other strategies behind, the ceiling last."""
+    known = list(STRATEGIES)
+
+    def place(run: Run) -> tuple[bool, int, str]:
+        return not run.encodes, known.index(run.decoder) if run.decoder in known else len(known), run.label
+
+    return sorted(runs, key=place)
