@@ -13,6 +13,7 @@ COMMANDS = {
     "run": "run decoders on a data set: accuracy, time and a record for each",
     "compare": "differences between runs with intervals, and a sentence for each pair",
     "report": "one offline page of runs: figures, tables, gallery, claims; the same as files for papers",
+    "sweep": "train and run the settings of a sweep, as far as that is not done, and compare them",
     "train": "train a decoder, or the encoder that decoders share",
     "list": "decoders, tasks and presets",
     "describe": "one decoder, task or preset in detail",

@@ -6,6 +6,7 @@ import builtins
 import dataclasses
 import inspect
 import json
+import shlex
 import sys
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from bench import parsers, registry
 from bench.config import RunOptions, preset_file, preset_names
 from bench.errors import UserError
 from bench.progress import progress
-from bench.report_options import ReportOptions
+from bench.report_options import ReportOptions, SweepOptions
 from bench.statistics_options import CompareOptions
 from bench.training_options import TrainOptions
 
@@ -31,6 +32,17 @@ def run(options: RunOptions) -> int:
     print_records(builtins.list(records.values()), Console(width=None if sys.stdout.isatty() else 110))
     for folder in records:
         print(f"record: {folder / 'record.json'}")
+    if options.report:
+        from bench import report as reporting
+
+        own = ReportOptions(
+            runs=[*records],
+            coco=options.coco,
+            nyu=options.nyu,
+            nyu_list=options.nyu_list,
+            tokenizer=options.tokenizer,
+        )
+        print(f"report: {reporting.write(own)}")
     return 0
 
 
@@ -58,10 +70,29 @@ def compare(options: CompareOptions) -> int:
 
 
 def report(options: ReportOptions) -> int:
-    """Write the page and print where it is."""
+    """Write the page, print a summary and where the page is."""
+    from rich.console import Console
+
     from bench import report as reporting
 
-    print(f"report: {reporting.write(options)}")
+    path = reporting.write(options, console=Console(width=None if sys.stdout.isatty() else 130))
+    print(f"report: {path}")
+    return 0
+
+
+def sweep(options: SweepOptions) -> int:
+    """Do what is missing of a sweep and write its outcome, or show what it would do."""
+    from bench import sweep as sweeping
+
+    if options.name is None:
+        for name in sweeping.names():
+            print(f"{name}: {sweeping.read_definition(name)[1].title}")
+    elif options.show:
+        name, definition = sweeping.read_definition(options.name)
+        for words in sweeping.commands(name, definition, options.work):
+            print("python -m bench " + shlex.join(words))
+    else:
+        print(sweeping.run_sweep(options.name, work=options.work, out=options.out))
     return 0
 
 

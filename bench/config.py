@@ -65,6 +65,7 @@ class RunOptions:
         checkpoints: folder with trained weights, ``<preset>/<decoder>.safetensors``; default: those that are shipped.
         strategy: options of the decoders, e.g. ``{mad: {remask: lowest}}``; ``describe DECODER`` lists them.
         fresh: discard an unfinished run instead of continuing it.
+        report: end by writing the report of these runs.
         sizes: sizes of the token sequences.
         image: how an image becomes the network's input.
         network: the shared network; its weights must fit.
@@ -91,6 +92,7 @@ class RunOptions:
     checkpoints: Path | None = None
     strategy: dict[str, dict[str, Any]] = field(default_factory=dict)
     fresh: bool = False
+    report: bool = False
     sizes: Sizes = field(default_factory=Sizes)
     image: ImageOptions = field(default_factory=ImageOptions)
     network: NetworkOptions = field(default_factory=NetworkOptions)

@@ -16,7 +16,7 @@ from jsonargparse import ArgumentError, ArgumentParser
 
 from bench.config import RunOptions, choose_preset, preset_file
 from bench.errors import UserError
-from bench.report_options import ReportOptions
+from bench.report_options import ReportOptions, SweepOptions
 from bench.statistics_options import CompareOptions
 from bench.training_options import TrainOptions
 
@@ -164,11 +164,18 @@ OPTIONS: dict[str, type] = {
     "schema": SchemaOptions,
     "compare": CompareOptions,
     "report": ReportOptions,
+    "sweep": SweepOptions,
 }
 # Commands with the options of ``run``, and what is fixed for them; what follows may change the preset.
 MEASUREMENTS = {"table2": ("--decoder", "mad"), "paper-time": ("--decoder", "mad-released", "--preset", "mad-r50")}
 MANY = {"compare": "runs", "report": "runs"}  # commands whose leading words are one list
-POSITIONAL = {"list": ("what",), "describe": ("name",), "parity": ("file",), "import": ("kind", "checkpoint")}
+POSITIONAL = {
+    "list": ("what",),
+    "describe": ("name",),
+    "parity": ("file",),
+    "import": ("kind", "checkpoint"),
+    "sweep": ("name",),
+}
 
 
 def top(commands: Mapping[str, str]) -> argparse.ArgumentParser:

@@ -23,8 +23,12 @@ from results.sweeps import read_sweeps
 REPORT = "report"
 
 
-def write(options: ReportOptions) -> Path:
+def write(options: ReportOptions, *, console: Any = None) -> Path:
     """Write a report; the same as the command ``report``.
+
+    Args:
+        options: what to report on.
+        console: prints the summary on it, if given.
 
     Returns:
         Path of the page.
@@ -33,11 +37,22 @@ def write(options: ReportOptions) -> Path:
         UserError: if there are no runs, or they cannot be shown together.
         StoreError: if runs cannot be read or the report cannot be written.
     """
+    from reports.readme import write_readme
     from reports.report import write_report
+    from reports.terminal import print_summary
 
     files = find_runs(options.runs)
     material = gather(files, options)
-    return write_report(material, options.out or files[0].path.resolve().parent / REPORT)
+    path = write_report(material, options.out or files[0].path.resolve().parent / REPORT)
+    if options.readme is not None:
+        root = options.readme.resolve().parent
+        try:
+            write_readme(material, options.readme.resolve(), figures=root / "docs", tables=root / "results" / REPORT)
+        except ReportError as error:
+            raise UserError(str(error)) from None
+    if console is not None:
+        print_summary(material, console)
+    return path
 
 
 def gather(files: Sequence[RunFiles], options: ReportOptions) -> Material:

@@ -1,4 +1,4 @@
-"""Options of ``report``."""
+"""Options of ``report`` and ``sweep``."""
 
 from __future__ import annotations
 
@@ -41,3 +41,20 @@ class ReportOptions:
             raise UserError(f"--resamples {self.resamples}: give at least 100, below that an interval means nothing")
         if self.seed < 0 or self.gallery < 0:
             raise UserError(f"--seed {self.seed}, --gallery {self.gallery}: give 0 or more")
+
+
+@dataclass(frozen=True)
+class SweepOptions:
+    """Options of ``sweep``.
+
+    Args:
+        name: a sweep that ships with the program, or a YAML file; without it they are listed.
+        work: folder for trainings and runs, which are continued there.
+        out: folder for the outcome; default: ``results/sweeps``.
+        show: print the commands that the sweep stands for, and do nothing.
+    """
+
+    name: str | None = None
+    work: Path = Path("results") / "runs" / "sweeps"
+    out: Path | None = None
+    show: bool = False

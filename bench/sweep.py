@@ -107,13 +107,13 @@ def commands(name: str, sweep: SweepFile, work: Path) -> list[list[str]]:
     return found
 
 
-def run_sweep(given: str, *, work: Path, out: Path = FOLDER, resamples: int = 1000) -> Path:
+def run_sweep(given: str, *, work: Path, out: Path | None = None, resamples: int = 1000) -> Path:
     """Do what is missing of a sweep, compare its settings, and write its outcome.
 
     Args:
         given: name of a sweep or its YAML file.
         work: folder for trainings and runs.
-        out: folder for the outcome.
+        out: folder for the outcome; default: ``results/sweeps``.
         resamples: of the bootstrap.
 
     Returns:
@@ -131,7 +131,7 @@ def run_sweep(given: str, *, work: Path, out: Path = FOLDER, resamples: int = 10
 
                 runner.run(parse_run(_run_words(sweep, point, seed, place)))
     made = _codec_outcome(name, sweep, work) if sweep.codec else _outcome(name, sweep, work, resamples)
-    path = out / f"{name}.json"
+    path = (out or FOLDER) / f"{name}.json"
     write_atomically(path, msgspec.json.format(msgspec.json.encode(made), indent=1) + b"\n")
     return path
 

@@ -16,11 +16,12 @@ from reports.frontier import frontier_figure
 from reports.gallery import columns, rows
 from reports.material import Material
 from reports.metrics import averaged
-from reports.overview import comparison_table, cost_table, detail_tables, phase_table, published_table
+from reports.overview import comparison_table, cost_table, detail_tables, phase_table
 from reports.page import Page, Part, fragment, write_page
 from reports.phases import phases_figure
 from reports.provenance import facts, provenance_table
 from reports.style import in_order
+from reports.systems import published_table
 from reports.table import Table
 from results import published
 
@@ -107,8 +108,8 @@ def _claims(material: Material) -> Part:
     lines = [
         f"{summary(judged)}.",
         "A part agrees or disagrees when the 95 % interval of the difference lies on one side; a claim does when half "
-        "of its parts that were run are decided, all the same way. Intervals cover the choice of images; strategies and "
-        "settings that were trained once are compared as trained.",
+        "of its parts that were run are decided, all the same way. Intervals cover the choice of images; strategies "
+        "and settings that were trained once are compared as trained.",
     ]
     html = fragment("claims.html.j2", judged=judged, marks=MARKS)
     return Part(name="claims", heading="Claims", lines=lines, html=html, files=[claims_table(judged)])
@@ -122,8 +123,8 @@ def _gallery(material: Material) -> Part:
     ]
     lines = [
         "The same images, strategy under strategy. Boxes with a score below 0.3 are not drawn; boxes and masks have "
-        "the colours of their classes. The depth maps of an image share one scale, light for near, and so do the errors, "
-        "dark for small; grey is not known. In captions, words that no reference uses are underlined."
+        "the colours of their classes. The depth maps of an image share one scale, light for near, and so do the "
+        "errors, dark for small; grey is not known. In captions, words that no reference uses are underlined."
     ]
     return Part(name="gallery", heading="Gallery", lines=lines, html=fragment("gallery.html.j2", pictures=pictures))
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reports import findings
-from reports.drawing import Drawn, finished
+from reports.drawing import Drawn, finished, label_points
 from reports.material import Material, Run
 from reports.style import COLUMN, drawing, looks
 
@@ -113,10 +113,6 @@ def positions_figure(material: Material) -> Drawn | None:
             x, y, _ = zip(*sorted(_lengths(run)), strict=True)
             mark = look[run.decoder]
             axes.plot(x, y, mark.marker, linestyle=":", linewidth=0.6, color=mark.colour, label=run.label)
-        for place, height, task in _lengths(max(runs, key=lambda run: run.milliseconds)):
-            axes.annotate(
-                task, (place, height), (0, 5), textcoords="offset points", fontsize=6, ha="center", va="bottom"
-            )
         axes.set_xscale("log")
         axes.set_yscale("log")
         axes.margins(0.14)
@@ -124,6 +120,8 @@ def positions_figure(material: Material) -> Drawn | None:
         axes.set_xlabel("positions computed in an image")
         axes.set_ylabel("ms of decoding")
         figure.legend(loc="outside lower left", ncols=3, handlelength=1.4, columnspacing=1)
+        figure.draw_without_rendering()
+        label_points(axes, _lengths(max(runs, key=lambda run: run.milliseconds)), size=6)
         each = "; ".join(
             f"{run.label}: " + ", ".join(f"{task} {x:.0f} positions {y:.1f} ms" for x, y, task in _lengths(run))
             for run in runs
