@@ -44,6 +44,13 @@ def train(session: nox.Session) -> None:
 
 
 @nox.session
+def gate(session: nox.Session) -> None:
+    """Judge the decoders against their baselines; everything behind `--` is passed on. "Cannot tell" is no failure."""
+    _install(session)
+    session.run("python", "-m", "bench", "gate", *session.posargs, env={"OMP_NUM_THREADS": "1"}, success_codes=[0, 3])
+
+
+@nox.session
 def tests(session: nox.Session) -> None:
     """Run the test suite; arguments behind `--` go to pytest."""
     _install(session, "tests")

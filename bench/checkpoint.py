@@ -1,7 +1,8 @@
 """Weights on disk: safetensors with a card beside them that says what they are, how they came about and what they fit.
 
 A preset's checkpoints are ``<decoder>.safetensors`` and, where the decoders share a frozen encoder,
-``encoder.safetensors``. Matrices are kept as float16, vectors (norms, biases, running statistics) as float32.
+``encoder.safetensors``; learned codecs are ``codec-<kind>.safetensors``. Matrices are kept as float16, vectors (norms,
+biases, running statistics) and codebooks as float32.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from tasks.vocabulary import Sizes, Vocabulary
 
 ENCODER = "encoder"
 ENCODER_PARTS = ("backbone", "projection", "positions", "encoder")
+EXACT = "quantiser."  # a dead code's vector can be larger than float16 holds
 CHECKPOINTS = Path(__file__).resolve().parent.parent / "results" / "checkpoints"
 SHAPING = (
     "width",
@@ -55,7 +57,7 @@ def is_encoder(name: str) -> bool:
 
 def write_checkpoint(path: Path, tensors: Mapping[str, Tensor], card: Mapping[str, Any]) -> Path:
     """Write weights and, beside them, their card with the hash of the file; each appears whole."""
-    kept = {name: _compact(value) for name, value in tensors.items()}
+    kept = {name: _compact(name, value) for name, value in tensors.items()}
     content = save(kept, metadata={"format": "pt"})
     repository = Path(__file__).resolve().parent.parent
     full = {
@@ -181,9 +183,10 @@ def _check_fit(path: Path, card: Mapping[str, Any], wanted: Mapping[str, Any]) -
         )
 
 
-def _compact(value: Tensor) -> Tensor:
+def _compact(name: str, value: Tensor) -> Tensor:
     value = value.detach().cpu().contiguous()
-    return value.half() if value.is_floating_point() and value.dim() > 1 else value
+    exact = value.dim() < 2 or name.startswith(EXACT)
+    return value.half() if value.is_floating_point() and not exact else value
 
 
 def _hash(content: bytes) -> str:

@@ -14,6 +14,9 @@ COMMANDS = {
     "compare": "differences between runs with intervals, and a sentence for each pair",
     "report": "one offline page of runs: figures, tables, gallery, claims; the same as files for papers",
     "sweep": "train and run the settings of a sweep, as far as that is not done, and compare them",
+    "gate": "judge runs against their baselines: pass (0), fail (1) or cannot tell (3)",
+    "history": "a metric of past runs as a plot, with the runs at which it changed",
+    "planted-faults": "prove the gate: a slowed decoder, a garbled one, and twenty times the same",
     "train": "train a decoder, or the encoder that decoders share",
     "list": "decoders, tasks and presets",
     "describe": "one decoder, task or preset in detail",
@@ -22,6 +25,8 @@ COMMANDS = {
     "vocabulary": "train a caption tokeniser, or abbreviate one to the pieces that captions use",
     "ceilings": "what perfect tokens score: the loss of every step of tokenisation",
     "table2": "MAD's Table 2, measured: autoregressive, parallel, masked training, masked inference",
+    "soft-tokens": "AiT's Table 9, measured: soft tokens in the solver, the detokeniser, both; trains first",
+    "parallel-study": "AiT's Tables 10 and 12, measured: dense tokens one by one or at once; trains first",
     "paper-time": "CPU seconds of a paper-size network with random weights, beside the released code's",
     "parity": "recompute every array of a golden file with our code and show the differences",
     "import": "turn a released checkpoint into ours, with a report of unused and missing names",
@@ -30,7 +35,10 @@ COMMANDS = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; gives its exit code: 0 done, 1 faults found (``verify-data``), 2 bad input, 130 interrupted."""
+    """Run one command; gives its exit code.
+
+    0 done, 1 faults found (``verify-data``, ``gate``), 2 bad input, 3 cannot tell (``gate``), 130 interrupted.
+    """
     # Spinning worker threads slow every other process on the machine down; OpenMP reads this when torch is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     words = list(sys.argv[1:] if arguments is None else arguments)

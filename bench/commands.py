@@ -11,12 +11,15 @@ import sys
 from pathlib import Path
 
 from bench import parsers, registry
+from bench.codec_options import CodecTrainOptions
 from bench.config import RunOptions, preset_file, preset_names
 from bench.errors import UserError
 from bench.progress import progress
 from bench.report_options import ReportOptions, SweepOptions
-from bench.statistics_options import CompareOptions
+from bench.statistics_options import CompareOptions, GateOptions, HistoryOptions, PlantedOptions
 from bench.training_options import TrainOptions
+
+STUDIES = Path("results") / "runs" / "ait-studies"  # trainings that two studies share
 
 
 def run(options: RunOptions) -> int:
@@ -96,8 +99,61 @@ def sweep(options: SweepOptions) -> int:
     return 0
 
 
-def train(options: TrainOptions) -> int:
+def gate(options: GateOptions) -> int:
+    """Print the answers; their exit code, or 0 after new baselines were written."""
+    from rich.console import Console
+
+    from bench import gating
+    from reports.verdicts import print_report
+
+    found = gating.gate(options)
+    print_report(found.report, Console(width=None if sys.stdout.isatty() else 150))
+    print(f"report: {found.out / 'gate.md'}, {found.out / 'gate.xml'}")
+    if options.update_baseline:
+        for path in gating.update(found):
+            print(f"baseline: {path}")
+        return 0
+    return found.report.exit_code
+
+
+def planted_faults(options: PlantedOptions) -> int:
+    """Print the table of planted faults; 0 if the gate caught them and was quiet otherwise, else as ``gate``."""
+    from bench import planted
+    from results.verdict import EXIT_CODES
+
+    found = planted.planted_faults(options)
+    print(planted.markdown(found))
+    print(f"{found.verdict}: {options.out / planted.RESULT}")
+    return EXIT_CODES[found.verdict]
+
+
+def history(options: HistoryOptions) -> int:
+    """Plot a metric of past runs."""
+    from shutil import get_terminal_size
+
+    from bench import history as past
+    from reports.history import plot
+
+    if options.add:
+        from bench.gating import entries
+        from results.history import append
+
+        append(options.file, entries(options.add))
+        if options.metric is None:
+            return 0
+    for number, series in enumerate(past.history(options)):
+        print(*([""] if number else []), *plot(series, width=get_terminal_size((110, 24)).columns), sep="\n")
+    return 0
+
+
+def train(options: TrainOptions | CodecTrainOptions) -> int:
     """Train and print where the weights are."""
+    if isinstance(options, CodecTrainOptions):
+        from bench import codec_training
+
+        for path in codec_training.train_codec(options):
+            print(path)
+        return 0
     from bench import training
 
     if options.decoder != training.ENCODER:
@@ -218,6 +274,22 @@ def paper_time(options: RunOptions) -> int:
     from bench.paper_time import measure_paper_time
 
     print(measure_paper_time(options, out=options.out or Path("results")))
+    return 0
+
+
+def soft_tokens(options: TrainOptions) -> int:
+    """Train and run the rows of AiT's Table 9 and write the table into ``--out`` or ``results/``."""
+    from bench.soft_tokens import measure_soft_tokens
+
+    print(measure_soft_tokens(options, out=options.out or Path("results"), folder=STUDIES))
+    return 0
+
+
+def parallel_study(options: TrainOptions) -> int:
+    """Train and run ``ait`` and ``ait-parallel`` and write the table into ``--out`` or ``results/``."""
+    from bench.parallel_study import measure_parallel_study
+
+    print(measure_parallel_study(options, out=options.out or Path("results"), folder=STUDIES))
     return 0
 
 

@@ -13,8 +13,8 @@ import msgspec
 import numpy as np
 
 from bench import bootstrap, registry
+from bench.conditions import SETTINGS, hardware_differences, settings, took_turns
 from bench.errors import UserError
-from bench.fingerprint import hardware_differences
 from bench.permutation import holm
 from bench.ratios import time_ratio
 from bench.tables import DataPlace, RunFiles, metrics_of, read_run, run_tables
@@ -24,8 +24,6 @@ from results.comparison import Change, Comparison, Pair, Speed
 from results.record import Record
 from results.store import RECORD
 from tasks.metrics.tables import Table
-
-SETTINGS = ("batch", "threads", "device", "precision")
 
 
 @dataclass
@@ -217,25 +215,16 @@ def _about_time(first: Run, second: Run) -> tuple[list[str], list[str]]:
     if {s.image_id for s in first.files.samples} != {s.image_id for s in second.files.samples}:
         blocking.append("time is not compared: the runs are of different images")
     remarks = []
-    told = [f"{name} {_setting(a, name)} and {_setting(b, name)}" for name in SETTINGS]
-    differ = [text for text, name in zip(told, SETTINGS, strict=True) if _setting(a, name) != _setting(b, name)]
+    chosen = settings(a), settings(b)
+    differ = [f"{n} {chosen[0][n]} and {chosen[1][n]}" for n in SETTINGS if chosen[0][n] != chosen[1][n]]
     if differ:
         remarks.append(f"the runs differ in {', '.join(differ)}")
     for run in (first, second):
         if run.record.latency.sittings > 1:
             remarks.append(f"{run.label} was measured in {run.record.latency.sittings} sittings")
-    if not blocking and not _together(a, b):
+    if not blocking and not took_turns(a, b):
         remarks.append("measured one after the other: a change of the machine's speed between the runs is in the ratio")
     return blocking, remarks
-
-
-def _setting(record: Record, name: str) -> Any:
-    return record.environment.get(name) if name == "threads" else record.options.get(name)
-
-
-def _together(first: Record, second: Record) -> bool:
-    """Whether two runs were at work at the same time, image by image in turn."""
-    return first.started < second.finished and second.started < first.finished
 
 
 def _times(first: Run, second: Run, *, seed: int, every: bool) -> list[Speed]:

@@ -57,12 +57,15 @@ class RunOptions:
         batch: images decoded together.
         reading: where in its bin a coordinate is read: ``centre``, or ``edge`` as MAD's release.
         score_unseen: whether a pose without a visible joint keeps its detection's score, as MAD's release does.
+        prompts: what prompts masks and poses: objects as the decoder ``detected`` them, or ``annotated`` ones.
         tokenizer: SentencePiece ``.model`` for captions; default: the preset's, else trained on the folder's captions.
         caption_tokenizer: tokeniser of the caption metrics; ``auto`` takes ``ptb`` if Java is there.
         threads: CPU threads of the network; 0 leaves the choice to torch.
         device: where the network computes; ``auto`` takes a GPU if there is one.
         precision: of the network's matrix products while decoding.
         checkpoints: folder with trained weights, ``<preset>/<decoder>.safetensors``; default: those that are shipped.
+        formats: task to format: segmentation as ``bits`` or ``codes``, depth as ``bins`` or ``codes``; default: what a
+            decoder was trained with.
         strategy: options of the decoders, e.g. ``{mad: {remask: lowest}}``; ``describe DECODER`` lists them.
         fresh: discard an unfinished run instead of continuing it.
         report: end by writing the report of these runs.
@@ -84,12 +87,14 @@ class RunOptions:
     batch: int = 1
     reading: Literal["centre", "edge"] = "centre"
     score_unseen: bool = False
+    prompts: Literal["detected", "annotated"] = "detected"
     tokenizer: Path | None = None
     caption_tokenizer: Literal["auto", "ptb", "python"] = "auto"
     threads: int = 1
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["float32", "bfloat16"] = "float32"
     checkpoints: Path | None = None
+    formats: dict[str, str] = field(default_factory=dict)
     strategy: dict[str, dict[str, Any]] = field(default_factory=dict)
     fresh: bool = False
     report: bool = False

@@ -8,11 +8,12 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import Tensor, nn
 
-from bench.training_options import Schedule
+from bench.training_options import CodecSchedule, Schedule
 
 START_DIVISOR = 25.0  # OneCycle: peak over first learning rate
 END_DIVISOR = 1e4  # OneCycle: first over last learning rate
 DROP = 0.1
+COSINE_START = 1e-3  # cosine: first over peak learning rate
 
 
 def parameter_groups(model: nn.Module, schedule: Schedule) -> list[dict[str, object]]:
@@ -50,7 +51,10 @@ def factor(step: int, schedule: Schedule) -> float:
 
     ``one_cycle`` climbs on a cosine for the first ``warm_up`` of the steps and falls on one to nearly nothing.
     ``drops`` climbs linearly over ``warm_up`` and is cut to a tenth behind each of the shares in ``drops``.
+    ``exponential`` and ``cosine`` are those of ``CodecSchedule``.
     """
+    if isinstance(schedule, CodecSchedule) and schedule.kind in ("exponential", "cosine"):
+        return _exponential(step, schedule) if schedule.kind == "exponential" else _warm_cosine(step, schedule)
     warm = schedule.warm_up * schedule.steps
     if schedule.kind == "drops":
         climbing = min(1.0, (step + 1) / warm) if warm else 1.0
@@ -59,6 +63,18 @@ def factor(step: int, schedule: Schedule) -> float:
         return _cosine(1 / START_DIVISOR, 1.0, step / warm)
     last = 1 / (START_DIVISOR * END_DIVISOR)
     return _cosine(1.0, last, (step - warm) / max(1.0, schedule.steps - 1 - warm))
+
+
+def _exponential(step: int, schedule: CodecSchedule) -> float:
+    epochs, within = divmod(step, schedule.epoch)
+    return schedule.gamma ** (epochs * math.ceil(schedule.epoch / schedule.every) + within // schedule.every + 1)
+
+
+def _warm_cosine(step: int, schedule: CodecSchedule) -> float:
+    warm = schedule.warm_up * schedule.steps
+    if step < warm:
+        return COSINE_START + (1 - COSINE_START) * step / warm
+    return _cosine(1.0, schedule.lowest / schedule.rate, (step - warm) / max(1.0, schedule.steps - 1 - warm))
 
 
 def _cosine(start: float, stop: float, share: float) -> float:

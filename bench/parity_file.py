@@ -15,16 +15,21 @@ from torch import Tensor
 
 from bench.errors import UserError
 
-TOLERANCE = 1e-4  # absolute, for floats; integers and truth values must be equal
+TOLERANCE = 1e-4  # for floats; integers and truth values must be equal
+META, AIT = "meta_json", "tr/cfg"  # what describes the model in a file of MAD's and of AiT's arrays
 INPUTS = ("param/", "gt/", "given/", "in/")  # what numbers are computed from
 SKIPPED = ("_chain/min_top2_gap",)  # over all object slots; we prompt with those that hold a box
 
 
 class GoldenFile:
-    """Arrays of a model's released classes, with everything that is needed to build the model in ``meta``.
+    """Arrays of a model's released classes, with everything that is needed to build the model.
+
+    Attributes:
+        meta: what a file of MAD's arrays says of the model; empty for AiT's, which has several ``config`` arrays.
+        unread: names of arrays that nothing asked for yet.
 
     Raises:
-        UserError: if the file is missing, no ``.npz``, or has no ``meta_json``.
+        UserError: if the file is missing, no ``.npz``, or does not describe a model.
     """
 
     def __init__(self, path: Path) -> None:
@@ -35,17 +40,35 @@ class GoldenFile:
             raise UserError(f"{path}: no such file; give an .npz of golden arrays") from None
         except (ValueError, OSError, EOFError, zipfile.BadZipFile, AttributeError) as error:
             raise UserError(f"{path}: not an .npz of plain arrays ({' '.join(str(error).split())[:100]})") from None
-        if "meta_json" not in arrays:
-            raise UserError(f"{path}: has no meta_json array that describes the model; is it a golden file?")
-        try:
-            self.meta: dict[str, Any] = json.loads(str(arrays.pop("meta_json")))
-        except ValueError:
-            raise UserError(f"{path}: its meta_json is no JSON; is it a golden file?") from None
-        self._arrays = arrays
+        if META not in arrays and AIT not in arrays:
+            raise UserError(f"{path}: has no {META} or {AIT} array that describes a model; is it a golden file?")
+        self._path, self._arrays = path, arrays
         self.unread = set(arrays)
+        self.meta = self.config(META) if META in arrays else {}
 
     def __contains__(self, name: str) -> bool:
         return name in self._arrays
+
+    @property
+    def names(self) -> list[str]:
+        """Names of all arrays."""
+        return list(self._arrays)
+
+    def config(self, name: str) -> dict[str, Any]:
+        """A JSON array by name.
+
+        Raises:
+            KeyError: if the file has none of it.
+            UserError: if it is no JSON object.
+        """
+        self.unread.discard(name)
+        try:
+            found = json.loads(str(self._arrays[name]))
+        except ValueError:
+            found = None
+        if not isinstance(found, dict):
+            raise UserError(f"{self._path}: its {name} is no JSON object; is it a golden file?")
+        return found
 
     def tensor(self, name: str) -> Tensor:
         """An array by name. Raises KeyError if the file has none of it."""
@@ -64,7 +87,7 @@ class Family:
     Args:
         compared: arrays compared.
         absent: arrays that the file does not have.
-        difference: largest absolute difference of floats.
+        difference: largest difference of floats.
         unequal: integers and truth values that differ.
         problems: arrays that are off or could not be computed, and why.
     """
@@ -84,10 +107,17 @@ class Family:
 
 
 class Comparison:
-    """Our numbers beside those of a golden file, family by family."""
+    """Our numbers beside those of a golden file, family by family.
 
-    def __init__(self, golden: GoldenFile) -> None:
+    Args:
+        golden: the file.
+        relative: whether floats are held against their own size, or the array's usual one where that is larger, instead
+            of against 1.
+    """
+
+    def __init__(self, golden: GoldenFile, *, relative: bool = False) -> None:
         self._golden = golden
+        self.relative = relative
         self.families: dict[str, Family] = {}
 
     def compare(self, family: str, name: str, actual: Tensor, *, pick: Any = None) -> None:
@@ -139,11 +169,20 @@ class Comparison:
     def _floats(self, row: Family, name: str, actual: Tensor, wanted: Tensor) -> None:
         wanted = wanted.double()
         off = (actual.double() - wanted).abs()
+        if self.relative:
+            off = off / _size(wanted)
         off[actual == wanted] = 0.0  # equal infinities
         difference = float(off.max()) if off.numel() else 0.0
         row.difference = max(row.difference or 0.0, math.inf if math.isnan(difference) else difference)
         if not difference <= TOLERANCE:
             row.problems.append(f"{name}: off by {difference:.2g}")
+
+
+def _size(wanted: Tensor) -> Tensor:
+    """Of every number, but no less than the median of those that are not 0; 1 where all are."""
+    sizes = wanted.abs()
+    known = sizes[(sizes > 0) & sizes.isfinite()]
+    return sizes.clamp(min=float(known.median()) if known.numel() else 1.0)
 
 
 def as_table(comparison: Comparison) -> str:
@@ -156,5 +195,6 @@ def as_table(comparison: Comparison) -> str:
         lines.append(f"{name:<30}{arrays:>8}{difference:>20}{unequal:>9}  {row.verdict}")
         lines += [f"    {problem}" for problem in row.problems[:3]]
     verdict = "all families agree" if comparison.good else "PARITY FAILED"
-    lines.append(f"{verdict} (floats to {TOLERANCE:g} absolute, integers exactly)")
+    kind = "relative" if comparison.relative else "absolute"
+    lines.append(f"{verdict} (floats to {TOLERANCE:g} {kind}, integers exactly)")
     return "\n".join(lines)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import itertools
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -14,10 +15,11 @@ from typing import Any, Literal
 
 from jsonargparse import ArgumentError, ArgumentParser
 
+from bench.codec_options import CodecTrainOptions
 from bench.config import RunOptions, choose_preset, preset_file
 from bench.errors import UserError
 from bench.report_options import ReportOptions, SweepOptions
-from bench.statistics_options import CompareOptions
+from bench.statistics_options import CompareOptions, GateOptions, HistoryOptions, PlantedOptions
 from bench.training_options import TrainOptions
 
 
@@ -163,18 +165,25 @@ OPTIONS: dict[str, type] = {
     "ceilings": CeilingsOptions,
     "schema": SchemaOptions,
     "compare": CompareOptions,
+    "gate": GateOptions,
+    "history": HistoryOptions,
+    "planted-faults": PlantedOptions,
     "report": ReportOptions,
     "sweep": SweepOptions,
 }
 # Commands with the options of ``run``, and what is fixed for them; what follows may change the preset.
 MEASUREMENTS = {"table2": ("--decoder", "mad"), "paper-time": ("--decoder", "mad-released", "--preset", "mad-r50")}
-MANY = {"compare": "runs", "report": "runs"}  # commands whose leading words are one list
+SECTIONS = {"codecs", "image", "network", "reading", "train"}  # of presets, that not every command reads
+# The same with the options of ``train``.
+STUDIES = dict.fromkeys(("soft-tokens", "parallel-study"), ("--decoder", "ait", "--train.decoder.steps", "1500"))
+MANY = {"compare": "runs", "gate": "runs", "report": "runs"}  # commands whose leading words are one list
 POSITIONAL = {
     "list": ("what",),
     "describe": ("name",),
     "parity": ("file",),
     "import": ("kind", "checkpoint"),
     "sweep": ("name",),
+    "history": ("metric",),
 }
 
 
@@ -197,12 +206,15 @@ def parse(command: str, words: list[str]) -> Any:
     """Typed options of a command from its words."""
     if command == "run":
         return parse_run(words)
-    if command in MEASUREMENTS:
+    if command in MEASUREMENTS or command in STUDIES:
         if any(word.split("=")[0] == "--decoder" for word in words):
             raise UserError(f"{command} chooses its decoders itself; leave --decoder out, or use run")
+        if command in STUDIES:
+            return parse_train([*STUDIES[command], *words])
         return parse_run([*MEASUREMENTS[command], *words])
     if command == "train":
-        return parse_train(words)
+        codec = any(word.split("=")[0] == "--codec" for word in words)
+        return parse_codec(words) if codec else parse_train(words)
     parser = ArgumentParser(prog=f"decoder-bench {command}", exit_on_error=False, allow_abbrev=False)
     for number, name in enumerate(POSITIONAL.get(command, ())):
         if number < len(words) and not words[number].startswith("-"):
@@ -218,16 +230,25 @@ def parse_run(words: list[str]) -> RunOptions:
     """Options of ``run``: command line over YAML file (``--config``) over preset (``--preset``)."""
     about = "Run decoders on a data set: a table, and a record for each."
     parser = _preset_parser("run", about, choose_preset(words), RunOptions)
-    parser.add_argument("--train", type=dict, help=argparse.SUPPRESS)  # the section of the preset that `train` reads
     options: RunOptions = _typed(parser, words, RunOptions)
     return options
 
 
 def parse_train(words: list[str]) -> TrainOptions:
     """Options of ``train``, with the same precedence."""
-    about = "Train a decoder, or the encoder that decoders share."
+    about = "Train a decoder, or the encoder that decoders share; `train --codec depth --help` tells of codecs."
     parser = _preset_parser("train", about, choose_preset(words, with_data="mad-r50"), TrainOptions)
     options: TrainOptions = _typed(parser, words, TrainOptions)
+    return options
+
+
+def parse_codec(words: list[str]) -> CodecTrainOptions:
+    """Options of ``train --codec``, with the same precedence."""
+    if any(word.split("=")[0] == "--decoder" for word in words):
+        raise UserError("train: --codec and --decoder are two trainings; give one of them")
+    about = "Train a learned codec: depth maps or masks as a few codes."
+    parser = _preset_parser("train", about, choose_preset(words, with_data="paper"), CodecTrainOptions)
+    options: CodecTrainOptions = _typed(parser, words, CodecTrainOptions)
     return options
 
 
@@ -241,17 +262,21 @@ def _preset_parser(command: str, description: str, preset: str, options: type) -
     )
     parser.add_argument("--config", action="config", help="YAML file with options")
     parser.add_class_arguments(options, nested_key=None, as_group=False)
+    for name in sorted(SECTIONS - _names(options)):  # what a preset says to other commands
+        parser.add_argument(f"--{name}", type=Any, help=argparse.SUPPRESS)
     parser.set_defaults(preset=preset)
     return parser
 
 
-def _typed(parser: ArgumentParser, words: list[str], options: Callable[..., Any]) -> Any:
+def _names(options: type) -> set[str]:
+    return {field.name for field in dataclasses.fields(options)}
+
+
+def _typed(parser: ArgumentParser, words: list[str], options: type) -> Any:
     try:
         parsed = parser.parse_args(_normalised(words, parser))
         made = parser.instantiate(parsed)
-        left_out = {"config", "__default_config__"} | ({"train"} if options is RunOptions else set())
-        values = {key: value for key, value in vars(made).items() if key not in left_out}
-        return options(**values)
+        return options(**{name: value for name, value in vars(made).items() if name in _names(options)})
     except (ArgumentError, ValueError) as error:
         raise UserError(f"{_one_line(str(error))}; see `{parser.prog} --help`") from None
 

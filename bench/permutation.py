@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,19 +20,27 @@ def sign_flips(values: Array, *, flips: int = FLIPS, seed: int = 0) -> float:
 
     If both sides of each pair could be swapped, every pattern of signs is as likely as the one observed.
     """
-    values = np.asarray(values, dtype=float)
+    return _share(np.asarray(values, dtype=float), np.abs, flips=flips, seed=seed)
+
+
+def sign_flips_above(values: Array, margin: float, *, flips: int = FLIPS, seed: int = 0) -> float:
+    """One-sided p of paired differences (n,) that lie above ``margin``."""
+    return _share(np.asarray(values, dtype=float) - margin, lambda sums: sums, flips=flips, seed=seed)
+
+
+def _share(values: Array, side: Callable[[Array], Array], *, flips: int, seed: int) -> float:
+    """Share of sign patterns whose sum is at least the observed one, as ``side`` looks at sums."""
     count = len(values)
     if not count:
         return 1.0
-    if count <= EXACT:
+    exact = count <= EXACT
+    if exact:  # the observed pattern is among them
         signs = 1.0 - 2.0 * ((np.arange(2**count)[:, None] >> np.arange(count)) & 1)
-        extra = 0  # the observed pattern is among them
     else:
         signs = np.random.default_rng([seed, count]).choice([-1.0, 1.0], size=(flips, count))
-        extra = 1
-    sums = np.abs(signs @ values)
-    reached = int((sums >= abs(values.sum()) * (1 - 1e-12)).sum())
-    return (reached + extra) / (len(signs) + extra)
+    observed = float(side(values.sum()))
+    reached = int((side(signs @ values) >= observed - 1e-12 * np.abs(values).sum()).sum())
+    return (reached + (not exact)) / (len(signs) + (not exact))
 
 
 def hodges_lehmann(values: Array) -> tuple[float, float, float]:

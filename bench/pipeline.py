@@ -60,6 +60,7 @@ class Pipeline:
         network: the shared network, or None for a strategy that needs none.
         device: where the network computes.
         precision: of its matrix products: ``float32`` or ``bfloat16``.
+        prompter: strategy that decodes the tasks which others are prompted by; None: the decoder itself.
         fill: id that pads prompts of images with fewer sequences.
         seed: every image draws from its own stream of this seed, so batches and resumed runs change nothing.
     """
@@ -73,10 +74,12 @@ class Pipeline:
         fill: int,
         seed: int,
         network: Network | None = None,
+        prompter: Decoder | None = None,
         device: torch.device | str = "cpu",
         precision: str = "float32",
     ) -> None:
         self.decoder = decoder
+        self.prompter = prompter or decoder
         self.tasks = tasks
         self.transform = transform
         self.fill = fill
@@ -84,6 +87,7 @@ class Pipeline:
         self.network = network
         self.device = torch.device(device)
         self.precision = precision
+        self._prompting = {earlier for task in tasks for earlier in task.after}
 
     @torch.inference_mode()
     def predict(self, items: Sequence[Item]) -> list[Outcome]:
@@ -112,7 +116,8 @@ class Pipeline:
             return self.network.memorise(self.network.encode(features))
 
     def _decode(self, task: Task, memory: Any, items: Sequence[Item], outcomes: list[Outcome], clock: Clock) -> None:
-        truths = [task.encode(item.targets) for item in items] if self.decoder.needs_truth else None
+        decoder = self.prompter if task.name in self._prompting else self.decoder
+        truths = [task.encode(item.targets) for item in items] if decoder.needs_truth else None
         with clock.phase(f"decode.{task.name}"):
             contexts = [
                 Context(size=i.targets.size, earlier=o.predictions) for i, o in zip(items, outcomes, strict=True)
@@ -120,7 +125,7 @@ class Pipeline:
             prompts = [task.prompt(context) for context in contexts]
             request = self._request(task, prompts, contexts, truths)
             generators = [image_generator(self.seed, item.image_id, task.name) for item in items]
-            decoded = self.decoder.decode(self.network, memory, request, generators)
+            decoded = decoder.decode(self.network, memory, request, generators)
             decoded = replace(decoded, tokens=decoded.tokens.cpu(), probabilities=decoded.probabilities.float().cpu())
         with clock.phase(f"interpret.{task.name}"):
             for row, (context, outcome) in enumerate(zip(contexts, outcomes, strict=True)):

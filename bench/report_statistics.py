@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 
 from bench import bootstrap
-from bench.fingerprint import hardware_differences
+from bench.conditions import hardware_differences
 from bench.ratios import block_means, time_ratio
 from bench.tables import RunFiles
 from reports.material import AVERAGE, TIME, Comparison, Interval, Statistics

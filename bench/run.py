@@ -20,10 +20,12 @@ from bench.data import dataset
 from bench.data.transforms import Letterbox, ShortestSide, Square
 from bench.environment import SOURCE, describe_environment, git_state
 from bench.errors import UserError
+from bench.formats import CODECS, CODES, formats_to_run, with_formats
 from bench.pipeline import Item, Outcome, Pipeline
 from bench.progress import progress
 from bench.suite import Suite, build_suite
 from decoders.network.network import Network
+from decoders.oracle import Oracle
 from results.record import SAMPLES_FOR, Cost, Latency, Record, Sample, Timing
 from results.store import RunFolder, open_run
 
@@ -50,21 +52,22 @@ def run(options: RunOptions) -> dict[Path, Record]:
         suite = build_suite(options, progress=report)
     suite.dataset.check_files()
     root = options.out or Path("results") / "runs" / _run_name(options)
-    built = {name: build_decoder(cls, options) for name, cls in decoders.items()}
-    networks = {name: _network(decoder, suite, options) for name, decoder in built.items()}
+    built = {name: build_decoder(cls, options.strategy) for name, cls in decoders.items()}
+    suites = {name: with_formats(suite, formats_to_run(options, decoder), options) for name, decoder in built.items()}
+    networks = {name: _network(decoder, suites[name], options) for name, decoder in built.items()}
     return {
-        root / name: _run_decoder(decoder, networks[name], suite, options, root / name)
+        root / name: _run_decoder(decoder, networks[name], suites[name], options, root / name)
         for name, decoder in built.items()
     }
 
 
-def build_decoder(cls: Any, options: RunOptions) -> Any:
-    """A strategy with its options from ``--strategy``.
+def build_decoder(cls: Any, strategy: Mapping[str, Mapping[str, Any]]) -> Any:
+    """A strategy with its own options from ``--strategy``.
 
     Raises:
         UserError: if it has no such option, or a value is of the wrong type.
     """
-    given = options.strategy.get(cls.name, {})
+    given = strategy.get(cls.name, {})
     if not hasattr(cls, "Options"):
         if given:
             raise UserError(f"--strategy: {cls.name} has no options, got {', '.join(given)}")
@@ -102,12 +105,13 @@ def _device(options: RunOptions) -> torch.device:
 def _run_decoder(decoder: Any, network: Network | None, suite: Suite, options: RunOptions, path: Path) -> Record:
     signature = {
         "decoder": decoder.name,
-        "options": _plain_options(options),
+        "options": plain_options(options),
         "data": suite.data["hash"],
         "tokenizer": suite.data.get("tokenizer"),
         "tasks": [task.name for task in suite.tasks],
         "seed": options.seed,
         "code": {**git_state(SOURCE), "torch": str(torch.__version__)},  # predictions of two versions are not one run
+        **suite.formats,
     }
     started = datetime.now(UTC).isoformat(timespec="seconds")
     with open_run(path, signature=signature, started=started, fresh=options.fresh) as folder:
@@ -126,6 +130,7 @@ def _predict(decoder: Any, network: Network | None, suite: Suite, options: RunOp
         fill=suite.vocabulary.id("mask"),
         seed=options.seed,
         network=network,
+        prompter=Oracle() if options.prompts == "annotated" else None,
         device=_device(options),
         precision=options.precision,
     )
@@ -190,7 +195,7 @@ def _record(name: str, suite: Suite, options: RunOptions, folder: RunFolder, sam
     return Record(
         decoder=name,
         preset=str(options.preset),
-        options=_plain_options(options),
+        options=plain_options(options),
         data=suite.data,
         tasks=list(suite.metrics),
         off=suite.off,
@@ -214,9 +219,17 @@ def _notes(suite: Suite, samples: Sequence[Sample]) -> dict[str, dict[str, str]]
         found = metric.notes() | (
             {"cut": f"{cut} annotations do not fit its sequences, for any decoder"} if cut else {}
         )
+        if codes := _codes_note(name, suite):
+            found |= {"format": codes}
         if found:
             notes[name] = found
     return notes
+
+
+def _codes_note(task: str, suite: Suite) -> str | None:
+    if suite.formats.get("formats", {}).get(task) != CODES:
+        return None
+    return f"codes of codec {suite.formats['codecs'][CODECS[task]]['hash']}"
 
 
 def checksum(samples: Sequence[Sample]) -> str:
@@ -281,7 +294,7 @@ def image_transform(image: ImageOptions) -> Any:
             return Square(side=image.side)
 
 
-def _plain_options(options: RunOptions) -> dict[str, Any]:
+def plain_options(options: RunOptions) -> dict[str, Any]:
     """Options as JSON data; of paths only the last part, so that a record tells nothing of a machine's folders."""
     left_out = ("out", "fresh", "report", "decoder")
     plain: Mapping[str, Any] = {k: v for k, v in dataclasses.asdict(options).items() if k not in left_out}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,15 @@ from bench.data.nyuv2 import Nyu
 from bench.errors import UserError
 from tasks import text
 from tasks.base import Metric, MetricParts, Task, TaskParts
+from tasks.codes import DepthCodes, MaskCodes
 from tasks.text import Tokenizer
 from tasks.vocabulary import Sizes, Vocabulary
+from tasks.vqvae import Codec
 
 Progress = Callable[[int, int], None]
+
+CODE_RANGES = {"segmentation": "mask_code", "depth": "depth_code"}
+"""Task to the range of its learned codes, in the order in which they are appended to the vocabulary."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,9 @@ class Suite:
         off: tasks that do not run, each with the reason.
         vocabulary: ids of all tokens.
         data: what the record says of the data, the tokeniser included.
+        classes: classes of ``tasks``.
+        tokenizer: of captions, if there are any.
+        formats: what the record says of formats that are not plain.
     """
 
     dataset: Dataset
@@ -44,6 +52,9 @@ class Suite:
     off: dict[str, str]
     vocabulary: Vocabulary
     data: dict[str, Any]
+    classes: Sequence[Any]
+    tokenizer: Tokenizer | None
+    formats: Mapping[str, Any] = field(default_factory=dict)
 
 
 def build_suite(options: RunOptions, *, progress: Progress | None = None) -> Suite:
@@ -55,6 +66,8 @@ def build_suite(options: RunOptions, *, progress: Progress | None = None) -> Sui
     classes = task_classes(options.tasks)
     dataset = open_dataset(options, progress=progress)
     off = _switched_off(classes, dataset)
+    if options.prompts == "annotated":
+        off |= {name: "annotated objects take its place" for cls in classes.values() for name in cls.after}
     scored = [cls for name, cls in classes.items() if name not in off]
     needed = {earlier for cls in scored for earlier in cls.after}
     running = [cls for name, cls in classes.items() if name not in off or name in needed]
@@ -77,6 +90,8 @@ def build_suite(options: RunOptions, *, progress: Progress | None = None) -> Sui
         off=off,
         vocabulary=vocabulary,
         data=dataset.summary() | ({"tokenizer": told} if told else {}),
+        classes=running,
+        tokenizer=tokenizer,
     )
 
 
@@ -86,23 +101,37 @@ def make_tasks(
     sizes: Sizes,
     class_names: Sequence[str],
     tokenizer: Tokenizer | None,
+    codecs: Mapping[str, Codec] | None = None,
     **choices: Any,
 ) -> tuple[Vocabulary, list[Task]]:
     """Tasks and the vocabulary they share.
 
     Tasks of other packages may bring id ranges (``ranges(sizes)``). Those of all installed tasks are appended in order
-    of task name, whichever of them run, so that ids do not depend on the choice of tasks. ``choices`` are the further
+    of task name, whichever of them run, so that ids do not depend on the choice of tasks. Behind them come the ranges
+    of learned codes: ``codecs`` is task name to codec, for tasks whose sequences are codes. ``choices`` are the further
     members of ``TaskParts``.
     """
+    codecs = codecs or {}
     extra: dict[str, int] = {}
     for name in sorted(registry.names(registry.TASKS)):
         own: Mapping[str, int] = getattr(registry.load(registry.TASKS, name), "ranges", lambda sizes: {})(sizes)
         if taken := own.keys() & extra.keys():
             raise UserError(f"task {name!r} adds the id range {min(taken)!r}, which another task adds too; rename one")
         extra |= own
+    extra |= {CODE_RANGES[name]: codecs[name].options.codes for name in CODE_RANGES if name in codecs}
     vocabulary = Vocabulary(sizes, words=None if tokenizer is None else len(tokenizer), extra=extra)
     parts = TaskParts(vocabulary=vocabulary, sizes=sizes, class_names=class_names, tokenizer=tokenizer, **choices)
-    return vocabulary, [cls(parts) for cls in classes]
+    return vocabulary, [cls(parts, **_code_format(cls.name, parts, codecs)) for cls in classes]
+
+
+def _code_format(task: str, parts: TaskParts, codecs: Mapping[str, Codec]) -> dict[str, Any]:
+    """What a task is given beside its parts where its sequences are learned codes."""
+    if task not in codecs:
+        return {}
+    ids = parts.vocabulary[CODE_RANGES[task]]
+    if task == "segmentation":
+        return {"masks": MaskCodes(ids, codecs[task])}
+    return {"depths": DepthCodes(ids, codecs[task], grid=parts.sizes.depth_grid)}
 
 
 def open_dataset(options: RunOptions, *, progress: Progress | None = None) -> Dataset:

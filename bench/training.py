@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,9 +17,11 @@ from bench.data.augment import Augment
 from bench.data.packed import Packed, as_tensors, packed
 from bench.errors import UserError
 from bench.evaluation import pipeline_scores
+from bench.formats import Formats, formats_to_train, with_formats
 from bench.mixed_objective import MixedObjective
 from bench.progress import progress
-from bench.run import image_transform
+from bench.publishing import finish
+from bench.run import build_decoder, image_transform
 from bench.sampling import Batches
 from bench.stage0 import DenseHeads, DenseObjective, dense_scores
 from bench.suite import Suite, build_suite
@@ -28,6 +29,7 @@ from bench.trainer import CURVE, STATE, Pace, Processes, Trainer, processes
 from bench.training_data import DenseBatches, ImageBatches, MemoryBatches, TokenTargets, cached_memory
 from bench.training_options import TrainOptions
 from decoders.network.network import Network, build_network
+from tasks.base import Task
 from tasks.targets import Targets
 
 __all__ = ["ENCODER", "train"]
@@ -58,25 +60,8 @@ def train(options: TrainOptions) -> list[Path]:
         if not team.first:
             return []
         with trainer.averaged():
-            return _finish(trainer, tensors(), card, options)
-
-
-def _finish(
-    trainer: Trainer, tensors: dict[str, torch.Tensor], card: dict[str, Any], options: TrainOptions
-) -> list[Path]:
-    """Write weights and card, and publish them where that is asked for."""
-    card |= {"steps": trainer.step, "seconds": round(trainer.seconds), "cpu_seconds": round(trainer.cpu_seconds)}
-    card |= {"precision": trainer.precision}
-    card["metrics"] = trainer.last_evaluation()
-    path = checkpoint.write_checkpoint(trainer.folder / f"{options.decoder}.safetensors", tensors, card)
-    written = [path, trainer.folder / CURVE]
-    if options.publish:
-        target = checkpoint.checkpoint_path(options.preset, options.decoder)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        for source, suffix in ((path, ".safetensors"), (path.with_suffix(".json"), ".json"), (written[1], ".jsonl")):
-            shutil.copyfile(source, target.with_suffix(suffix))
-        written.append(target)
-    return written
+            preset = options.preset if options.publish else None
+            return finish(trainer, options.decoder, tensors(), card, publish=preset)
 
 
 Work = tuple[Trainer, Callable[[], dict[str, torch.Tensor]], dict[str, Any]]
@@ -118,13 +103,17 @@ def _encoder_work(options: TrainOptions, suite: Suite, folder: Path, team: Proce
 
 def _decoder_work(options: TrainOptions, suite: Suite, folder: Path, team: Processes) -> Work:
     """A decoder on the memory of a frozen encoder, or the whole network on images."""
-    decoder = registry.load(registry.DECODERS, options.decoder)()
+    decoder = _decoder(options)
     if not hasattr(decoder, "training_views"):
         raise UserError(f"decoder {options.decoder!r} learns nothing; choose one that does")
+    names = [task.name for task in suite.tasks]
+    formats = formats_to_train(options.formats, decoder, names, preset=options.preset, root=options.checkpoints)
+    suite = with_formats(suite, formats, options.run_options(options.split))
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.manual_seed(options.seed)
     network = build_network(options.network, suite.vocabulary)
-    targets = TokenTargets(suite.tasks, options.train.sequences)
+    tasks = _learned(suite, options)
+    targets = TokenTargets(tasks, options.train.sequences)
     card = _card(options, suite, "decoder")
     batches: Batches
     if options.train.frozen:
@@ -132,8 +121,8 @@ def _decoder_work(options: TrainOptions, suite: Suite, folder: Path, team: Proce
         card["encoder"] = encoder_hash
     else:
         batches = ImageBatches(suite.dataset, targets, _augment(options))
-    objective = MixedObjective(network=network, decoder=decoder, tasks=suite.tasks, weights=options.train.weights)
-    held_out = _held_out(options)
+    objective = MixedObjective(network=network, decoder=decoder, tasks=tasks, weights=options.train.weights)
+    held_out = _held_out(options, formats)
     trainer = Trainer(
         objective=objective,
         batches=batches,
@@ -150,11 +139,28 @@ def _decoder_work(options: TrainOptions, suite: Suite, folder: Path, team: Proce
     return trainer, lambda: dict(kept(network)), card
 
 
+def _decoder(options: TrainOptions) -> Any:
+    """The strategy with its options."""
+    for name in options.strategy:
+        if name != options.decoder:
+            raise UserError(f"--strategy: {registry.unknown('decoder of this training', name, [options.decoder])}")
+    return build_decoder(registry.load(registry.DECODERS, options.decoder), options.strategy)
+
+
+def _learned(suite: Suite, options: TrainOptions) -> list[Task]:
+    """The tasks that have weight."""
+    found = [task for task in suite.tasks if options.train.weights.get(task.name, 1.0) > 0]
+    if not found:
+        raise UserError("train.weights: no task has a weight above 0; nothing would be learned")
+    return found
+
+
 def _frozen_encoder(
     options: TrainOptions, suite: Suite, network: Network, targets: TokenTargets
 ) -> tuple[str, MemoryBatches]:
     """Load and freeze the encoder, and give its hash and its memory of the training images."""
-    path = options.encoder or checkpoint.checkpoint_path(options.preset, ENCODER)
+    root = options.checkpoints or checkpoint.CHECKPOINTS
+    path = options.encoder or checkpoint.checkpoint_path(options.preset, ENCODER, root)
     tensors, card = checkpoint.read_checkpoint(path, train=checkpoint.train_command(ENCODER, options.preset))
     checkpoint.load_into(network, tensors, path.name)
     for name, parameter in network.named_parameters():
@@ -186,11 +192,13 @@ def _dense(suite: Suite, options: TrainOptions) -> list[Mapping[str, torch.Tenso
     return [as_tensors(arrays, part) for part in np.array_split(indices, -(-len(indices) // EVALUATION_BATCH))]
 
 
-def _held_out(options: TrainOptions) -> Suite | None:
+def _held_out(options: TrainOptions, formats: Formats | None = None) -> Suite | None:
     if not options.train.evaluate_images:
         return None
     limits = [limit for limit in (options.limit, options.train.evaluate_images) if limit]
-    return build_suite(options.run_options(options.evaluate_on, limit=min(limits)))
+    chosen = options.run_options(options.evaluate_on, limit=min(limits))
+    suite = build_suite(chosen)
+    return suite if formats is None else with_formats(suite, formats, chosen)
 
 
 def _pace(options: TrainOptions) -> Pace:
@@ -216,10 +224,12 @@ def _signature(options: TrainOptions, suite: Suite, stage: str) -> dict[str, Any
         "tokenizer": _tokenizer(suite),
         "tasks": [task.name for task in suite.tasks],
         "schedule": dataclasses.asdict(getattr(options.train, stage)),
+        **({"strategy": options.strategy} if options.strategy else {}),
         "training": {n: v for n, v in dataclasses.asdict(options.train).items() if n not in pace},
         "sizes": dataclasses.asdict(options.sizes),
         "image": dataclasses.asdict(options.image),
         "network": {n: v if v is None else str(v) for n, v in dataclasses.asdict(options.network).items()},
+        **suite.formats,
     }
 
 

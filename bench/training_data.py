@@ -110,7 +110,8 @@ def _cut(example: TrainingExample, limit: int) -> TrainingExample:
     if len(example.tokens) <= limit:
         return example
     real = None if example.real is None else example.real[:limit]
-    return TrainingExample(example.prompts[:limit], example.tokens[:limit], example.weights[:limit], real)
+    originals = None if example.originals is None else example.originals[:limit]
+    return TrainingExample(example.prompts[:limit], example.tokens[:limit], example.weights[:limit], real, originals)
 
 
 class MemoryBatches:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from bench.config import ImageOptions, RunOptions
 from bench.errors import UserError
@@ -20,7 +20,7 @@ class Schedule:
         steps: optimiser steps.
         batch: images of a step, over all processes.
         rate: peak learning rate.
-        kind: ``drops`` (a tenth behind each of ``drops``) or ``one_cycle`` (cosine up and down).
+        kind: ``drops`` (a tenth behind each of ``drops``) or ``one_cycle`` (cosine up and down); codecs know two more.
         drops: shares of the steps behind which the rate is cut to a tenth.
         warm_up: share of the steps in which the rate climbs.
         backbone_scale: factor of the backbone's rate.
@@ -34,7 +34,7 @@ class Schedule:
     steps: int = 375_000
     batch: int = 16
     rate: float = 1e-4
-    kind: Literal["drops", "one_cycle"] = "drops"
+    kind: Literal["drops", "one_cycle", "exponential", "cosine"] = "drops"
     drops: tuple[float, ...] = (0.8,)
     warm_up: float = 0.0
     backbone_scale: float = 0.1
@@ -48,6 +48,27 @@ class Schedule:
         for name in ("steps", "batch", "rate", "clip"):
             if getattr(self, name) <= 0:
                 raise UserError(f"schedule: {name} is {getattr(self, name)}; give more than 0")
+        if self.kind in ("exponential", "cosine") and not isinstance(self, CodecSchedule):
+            raise UserError(f"schedule: only codecs learn by kind {self.kind!r}; give drops or one_cycle")
+
+
+@dataclass(frozen=True)
+class CodecSchedule(Schedule):
+    """How the weights of a codec are learned (AiT section 4.1; numbers from the release).
+
+    Args:
+        kind: also ``exponential`` (``gamma`` at the start of every epoch and every ``every`` steps within it) and
+            ``cosine`` (linear from a thousandth during ``warm_up``, then on a cosine to ``lowest``).
+        gamma: factor of one fall, for ``exponential``.
+        every: steps between two falls.
+        epoch: steps of an epoch, in which falls are counted anew.
+        lowest: last learning rate, for ``cosine``.
+    """
+
+    gamma: float = 0.98
+    every: int = 500
+    epoch: int = 3028
+    lowest: float = 1e-6
 
 
 @dataclass(frozen=True)
@@ -59,7 +80,7 @@ class TrainingOptions:
         encoder: schedule of stage 0, in which the encoder learns from dense labels; only where ``frozen`` is set.
         frozen: learn stage 0 first, keep its encoder as it is, and train decoders on its cached memory.
         places: whether stage 0 also learns coordinate bins, which makes absolute places readable from the memory.
-        weights: task name to weight of its loss; a task that is not named has weight 1.
+        weights: task name to weight of its loss; a task that is not named has weight 1, one of weight 0 is not learned.
         sequences: task name to the most sequences of an image; 0 or not named: all.
         flip: share of the images that are mirrored.
         short: shortest sides that images are scaled to at random, in pixels; none: as the preset's ``image`` says.
@@ -110,7 +131,11 @@ class TrainOptions:
         tokenizer: SentencePiece ``.model`` for captions; default: the preset's, else trained on the folder's captions.
         reading: where in its bin a coordinate is read, for evaluations.
         caption_tokenizer: tokeniser of the caption metrics, for evaluations; ``python`` needs no Java.
+        strategy: options of the decoder, e.g. ``{mad: {train_ratios: [0.5]}}``; ``describe DECODER`` lists them.
         encoder: encoder weights, where the preset freezes it; default: the published ones.
+        checkpoints: folder with ``<preset>/codec-depth.safetensors`` and the like; default: the published ones.
+        formats: task to format: segmentation as ``bits`` or ``codes``, depth as ``bins`` or ``codes``; default: what
+            the strategy asks for.
         threads: CPU threads of a process; 0 leaves the choice to torch.
         fresh: discard an unfinished training instead of continuing it.
         publish: copy the finished weights to the checkpoints that ``run`` uses.
@@ -134,7 +159,10 @@ class TrainOptions:
     tokenizer: Path | None = None
     reading: Literal["centre", "edge"] = "centre"
     caption_tokenizer: Literal["auto", "ptb", "python"] = "python"
+    strategy: dict[str, dict[str, Any]] = field(default_factory=dict)
     encoder: Path | None = None
+    checkpoints: Path | None = None
+    formats: dict[str, str] = field(default_factory=dict)
     threads: int = 1
     fresh: bool = False
     publish: bool = False
@@ -159,6 +187,7 @@ class TrainOptions:
             caption_tokenizer=self.caption_tokenizer,
             tokenizer=self.tokenizer,
             threads=self.threads,
+            strategy=self.strategy,
             sizes=self.sizes,
             image=self.image,
             network=self.network,

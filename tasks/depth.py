@@ -6,6 +6,7 @@ as in DORN, Fu et al. 2018, section 3.2); learned codes (AiT section 3.2) implem
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import ClassVar, Protocol
 
 import torch
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from tasks.base import Metric, MetricParts, TaskError, TaskParts
 from tasks.quantise import LogBins, overlaps
-from tasks.sequence import Decoded, Encoded, SequenceFormat, Slot, TrainingExample
+from tasks.sequence import Decoded, Encoded, SequenceFormat, Slot, TrainingExample, with_dense_loss
 from tasks.targets import Context, Targets
 from tasks.vocabulary import Sizes, Vocabulary
 
@@ -22,6 +23,9 @@ DEPTH_PROMPT = 1
 
 class DepthFormat(Protocol):
     """How a depth map is written as tokens.
+
+    A format may also have ``dense_loss(logits, originals, format)``, the loss of soft predictions (R, L, V) read as
+    maps, and then ``original(depth)``, the map at the format's own size that it is held against.
 
     Attributes:
         slots: positions of one group.
@@ -46,7 +50,11 @@ class DepthFormat(Protocol):
 
 
 class DepthBins:
-    """The plain format: the mean depth of every cell of a grid as one of a row of bins of equal ratio, row by row."""
+    """The plain format: the mean depth of every cell of a grid as one of a row of bins of equal ratio, row by row.
+
+    It reads tokens with every strategy, also where ``Decoded.soft`` offers mixtures, so that bins stay the plain
+    comparison: soft reading is a property of learned codes here (AiT section 3.3).
+    """
 
     def __init__(self, vocabulary: Vocabulary, sizes: Sizes, *, reading: str = "centre") -> None:
         rows, columns = sizes.depth_grid
@@ -110,9 +118,10 @@ class Depth:
         self._prompt = torch.tensor([[parts.vocabulary.id("depth_prompt")]])  # (1, P)
         plain = DepthBins(parts.vocabulary, parts.sizes, reading=parts.reading)
         self._depths: DepthFormat = plain if depths is None else depths
-        self.format = SequenceFormat(
+        bare = SequenceFormat(
             task=self.name, prompt_length=DEPTH_PROMPT, slots=self._depths.slots, groups=self._depths.groups
         )
+        self.format = with_dense_loss(bare, self._depths)
 
     def annotated(self, targets: Targets) -> bool:
         """Whether there is a depth map."""
@@ -135,7 +144,11 @@ class Depth:
 
     def sample(self, targets: Targets, generator: torch.Generator, *, limit: int) -> TrainingExample:
         """The only sequence; nothing is drawn."""
-        return TrainingExample.of(self.encode(targets, generator))
+        example = TrainingExample.of(self.encode(targets, generator))
+        original = getattr(self._depths, "original", None)
+        if self.format.dense_loss is None or original is None:
+            return example
+        return replace(example, originals=original(targets.depth)[None])
 
     def prompt(self, context: Context) -> Tensor:
         """(1, P) int64: the depth prompt."""

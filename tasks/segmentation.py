@@ -5,6 +5,7 @@ How the mask is written as tokens is a ``MaskFormat``: here one bit per cell, le
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import ClassVar, Protocol
 
 import torch
@@ -20,7 +21,7 @@ from tasks.detection import (
     slotted,
 )
 from tasks.pasting import crop, paste_codes
-from tasks.sequence import Decoded, Encoded, SequenceFormat, Slot, TrainingExample
+from tasks.sequence import Decoded, Encoded, SequenceFormat, Slot, TrainingExample, with_dense_loss
 from tasks.targets import Context, Instances, Masks, Targets
 from tasks.vocabulary import Vocabulary
 
@@ -29,6 +30,9 @@ TINY = torch.finfo(torch.float32).tiny
 
 class MaskFormat(Protocol):
     """How masks are written as tokens.
+
+    A format may also have ``dense_loss(logits, originals, format)``, the loss of soft predictions (R, L, V) read as
+    masks against the masks (R, M, M) themselves; ``SequenceFormat.dense_loss`` is made of it.
 
     Attributes:
         side: M, side of the mask crops that are encoded and decoded.
@@ -55,7 +59,10 @@ class MaskFormat(Protocol):
 
 
 class MaskBits:
-    """The plain format: one foreground or background token per cell, row by row."""
+    """The plain format: one foreground or background token per cell, row by row.
+
+    It reads probabilities with every strategy, so that ``Decoded.soft`` changes nothing.
+    """
 
     def __init__(self, vocabulary: Vocabulary, side: int) -> None:
         self.side = side
@@ -100,9 +107,10 @@ class Segmentation:
         self._coordinates = coordinates(parts)
         self._slots = parts.sizes.slots
         self._masks: MaskFormat = MaskBits(vocabulary, parts.sizes.mask_size) if masks is None else masks
-        self.format = SequenceFormat(
+        bare = SequenceFormat(
             task=self.name, prompt_length=OBJECT_PROMPT, slots=self._masks.slots, groups=self._masks.groups
         )
+        self.format = with_dense_loss(bare, self._masks)
 
     def annotated(self, targets: Targets) -> bool:
         """Whether objects, and with them their outlines, are annotated."""
@@ -120,21 +128,29 @@ class Segmentation:
         Raises:
             TaskError: if no objects are annotated, or a run-length code has another size than the image.
         """
-        return self._encode(targets, slotted(annotated_instances(targets, self.name), self._slots))
+        rows = slotted(annotated_instances(targets, self.name), self._slots)
+        return self._encode(targets, rows, self._crops(targets, rows))
 
     def sample(self, targets: Targets, generator: torch.Generator, *, limit: int) -> TrainingExample:
         """One sequence per object, at most ``limit`` objects drawn at random (MAD's release)."""
         count = len(annotated_instances(targets, self.name))
         rows = torch.randperm(count, generator=generator)[:limit]
-        return TrainingExample.of(self._encode(targets, rows))
+        masks = self._crops(targets, rows)
+        example = TrainingExample.of(self._encode(targets, rows, masks))
+        return example if self.format.dense_loss is None else replace(example, originals=masks)
 
-    def _encode(self, targets: Targets, rows: Tensor) -> Encoded:
-        """Target sequences of the objects in ``rows``."""
+    def _crops(self, targets: Targets, rows: Tensor) -> Tensor:
+        """(N, M, M) bool masks of the objects in ``rows``."""
         instances = annotated_instances(targets, self.name)
         masks = torch.zeros(len(rows), self._masks.side, self._masks.side, dtype=torch.bool)
         for slot, row in enumerate(rows.tolist()):
             _check_size(instances, row, targets.size)
             masks[slot] = crop(instances.segmentations[row], instances.boxes[row], self._masks.side)
+        return masks
+
+    def _encode(self, targets: Targets, rows: Tensor, masks: Tensor) -> Encoded:
+        """Target sequences of the objects in ``rows``, whose masks are given."""
+        instances = annotated_instances(targets, self.name)
         tokens = self._masks.encode(masks)
         boxes = self._coordinates.tokens(instances.boxes[rows], targets.size)
         prompts = object_prompts(self._token, boxes, self._classes.start + instances.classes[rows])

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,6 +19,11 @@ class Slot:
 
     ranges: tuple[IdRange, ...]
     dense: bool = False
+
+    @cached_property
+    def ids(self) -> Tensor:
+        """(K,) int64: the ids that may be decoded here, in ascending order."""
+        return torch.cat([torch.arange(r.start, r.stop) for r in sorted(self.ranges)])
 
 
 @dataclass(frozen=True)
@@ -71,7 +77,7 @@ class SequenceFormat:
     @cached_property
     def legal(self) -> Tensor:
         """(L, V) bool: which columns may be decoded at which position."""
-        rows = [torch.isin(self.ids, torch.cat([torch.arange(r.start, r.stop) for r in s.ranges])) for s in self.slots]
+        rows = [torch.isin(self.ids, slot.ids) for slot in self.slots]
         return torch.stack(rows).repeat(self.groups, 1)  # (groups * slots, V)
 
     @cached_property
@@ -95,6 +101,17 @@ class SequenceFormat:
         if bool(wrong.any()):
             raise ValueError(f"{self.task}: token {int(tokens[wrong][0])} is not in the task's vocabulary")
         return columns
+
+
+def with_dense_loss(format: SequenceFormat, part: Any) -> SequenceFormat:
+    """The format with the loss of the part that its dense tokens are made by, if that has one.
+
+    Args:
+        format: format of the task's sequences.
+        part: may have ``dense_loss(logits, originals, format)``.
+    """
+    own = getattr(part, "dense_loss", None)
+    return format if own is None else replace(format, dense_loss=partial(own, format=format))
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from decoders.network.attention import Attention, FeedForward
 from decoders.network.backbone import build_backbone
 from decoders.network.cache import Cache
 from decoders.network.decoder import Decoder, Memory, layer_stack
-from decoders.network.embedding import Embedding, sinusoids
+from decoders.network.embedding import Embedding, as_slice, sinusoids
 from decoders.network.encoder import Encoder, EncoderLayer
 from decoders.network.options import NetworkOptions
 from decoders.network.positions import SinePositions
@@ -148,6 +148,16 @@ class Network(nn.Module):
     def logits(self, hidden: Tensor, ids: Tensor | slice) -> Tensor:
         """Float32 logits (..., V) of hidden states (..., D) over some ids only, e.g. ``SequenceFormat.ids``."""
         return self.embedding.logits(hidden, ids)
+
+    def embed(self, tokens: Tensor) -> Tensor:
+        """(...) int64 to (..., D), as ``decode`` does it."""
+        found: Tensor = self.embedding(tokens)
+        return found
+
+    def mixture(self, probabilities: Tensor, ids: Tensor | slice) -> Tensor:
+        """Mean embedding (..., D) of the K given ids, weighted by probabilities (..., K): AiT's soft token."""
+        rows = self.embedding.table.weight[as_slice(ids)]
+        return (probabilities @ rows).to(rows.dtype)  # as a token's own embedding, also where products are rounded
 
     def cache(self, *, batch: int, sequences: int, length: int, static: bool = False) -> Cache:
         """An empty cache for B images of N sequences of up to ``length`` tokens, prompt included.

@@ -69,6 +69,17 @@ def test_batches_change_no_prediction(scenes_folder: Path, tmp_path: Path) -> No
     assert records[0].metrics == records[1].metrics
 
 
+def test_annotated_objects_prompt_if_asked(scenes_folder: Path, tmp_path: Path) -> None:
+    found = {}
+    for prompts in ("detected", "annotated"):
+        more = ["--tasks", "segmentation,keypoints", "--prompts", prompts]
+        found[prompts] = next(iter(run(parse_run(words(scenes_folder, tmp_path / prompts, *more))).values()))
+    own, given = found["detected"], found["annotated"]
+    assert given.metrics == {name: own.metrics[name] for name in ("segmentation", "keypoints")}
+    assert given.off == {"detection": "annotated objects take its place"}
+    assert "detection" in own.metrics
+
+
 def test_missing_files_switch_tasks_off(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = tiny_coco(tmp_path / "coco")
     (root / "annotations/captions_val2017.json").unlink()

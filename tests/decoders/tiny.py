@@ -12,7 +12,7 @@ from decoders.base import Request
 from decoders.network.network import Features, Network, assemble
 from decoders.network.options import NetworkOptions
 from tasks.base import TaskParts
-from tasks.sequence import SequenceFormat
+from tasks.sequence import SequenceFormat, Slot
 from tests.decoders.golden import Words
 from tests.tasks.builders import parts
 
@@ -23,6 +23,14 @@ def small_parts() -> TaskParts:
     """Sizes at which every sequence is short."""
     made = parts(slots=4, mask_size=3, keypoints=3, caption_length=7, words=12, depth_bins=5, depth_grid=(2, 3))
     return TaskParts(made.vocabulary, made.sizes, made.class_names, Words(12))
+
+
+def joint(own: TaskParts) -> SequenceFormat:
+    """Two objects of a point, a class and three codes: sparse positions, then dense ones, then sparse ones again."""
+    words = own.vocabulary
+    point, kind, code = (Slot((words[n],), dense=n == "depth_bin") for n in ("coordinate", "class", "depth_bin"))
+    slots = (point, point, kind, code, code, code)
+    return SequenceFormat(task="joint", prompt_length=2, slots=slots, groups=2, target_only=(words["no_object"],))
 
 
 def network(own: TaskParts) -> Network:

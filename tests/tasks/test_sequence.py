@@ -16,6 +16,7 @@ def test_positions_ids_and_legality():
     assert FORMAT.length == 6
     assert FORMAT.ids.tolist() == [10, 11, 12, 20, 21, 30]
     assert FORMAT.legal.int().tolist() == [[0, 0, 0, 1, 1, 0], [1, 1, 1, 1, 1, 0]] * 3
+    assert [slot.ids.tolist() for slot in FORMAT.slots] == [[20, 21], [10, 11, 12, 20, 21]]
     assert FORMAT.dense.tolist() == [False, True] * 3
     assert FORMAT.column(HIGH) == slice(3, 5)
     assert FORMAT.column(NONE) == slice(5, 6)

@@ -1,0 +1,151 @@
+"""Training of learned codecs: reconstruction and commitment loss on maps, scored by what is lost on held-out images."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bench.codec_data import DepthMaps, MapBatch, MaskCrops
+from bench.codec_files import codec_name, codec_tensors
+from bench.codec_options import CodecTrainOptions
+from bench.codec_scores import depth_scores, mask_scores
+from bench.config import cache_folder
+from bench.data.dataset import Dataset
+from bench.progress import progress
+from bench.publishing import finish
+from bench.sampling import Batches
+from bench.suite import open_dataset
+from bench.trainer import CURVE, STATE, Pace, Trainer, processes
+from tasks.vqvae import COMMITMENT, Codec
+
+UNSEEN = ("log_every", "evaluate_every", "evaluate_images", "save_every", "readers")  # what decides no weight
+
+
+class CodecObjective(nn.Module):
+    """Squared error of the reconstruction plus the commitment loss (AiT Eq. 1).
+
+    Args:
+        codec: what learns.
+        commitment: weight of the commitment loss, lambda of Eq. 1.
+    """
+
+    def __init__(self, codec: Codec, *, commitment: float = COMMITMENT) -> None:
+        super().__init__()
+        self.codec = codec
+        self.commitment = commitment
+
+    def forward(self, batch: MapBatch) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss and its parts; unknown depths count nothing, hidden ones do."""
+        device = self.codec.quantiser.embedding.device
+        targets = batch.targets.to(device)
+        found, commitment = self.codec(batch.inputs.to(device))
+        reconstruction = self.reconstruction(found, targets)
+        parts = {"reconstruction": reconstruction, "commitment": commitment}
+        if self.codec.quantiser.revive:
+            parts["revived"] = self.codec.quantiser.revived.float()
+        return reconstruction + self.commitment * commitment, parts
+
+    def reconstruction(self, found: Tensor, targets: Tensor) -> Tensor:
+        """Squared error of (B, H, W) in the network's own values for masks, in metres for depths."""
+        if self.codec.options.values == "unit":
+            return (found.float() - self.codec.inwards(targets)).square().mean()
+        known = targets > 0
+        errors = torch.where(known, self.codec.outwards(found) - targets, 0.0).square()
+        return errors.sum() / known.sum().clamp(min=1)
+
+
+def train_codec(options: CodecTrainOptions) -> list[Path]:
+    """Train ``options.codec``.
+
+    Returns:
+        The files that were written: codec and learning curve, and the published copy.
+
+    Raises:
+        UserError: if data, options or their combination cannot be used.
+    """
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    name = codec_name(options.codec)
+    folder = options.out or Path("results/runs") / f"train-{options.preset}" / f"{name}-{options.seed}"
+    if options.fresh:
+        for old in (STATE, CURVE):
+            (folder / old).unlink(missing_ok=True)
+    with processes() as team:
+        dataset = open_dataset(options.run_options(options.split))
+        chosen, card = options.chosen, _card(options, dataset)
+        torch.manual_seed(options.seed)
+        codec = Codec(chosen.shape, revive=chosen.revive)
+        objective = CodecObjective(codec)
+        objective.to(memory_format=torch.channels_last)  # convolutions on a CPU are faster so
+        trainer = Trainer(
+            objective=objective,
+            batches=_batches(options, dataset),
+            schedule=chosen.schedule,
+            pace=Pace(chosen.log_every, chosen.evaluate_every, chosen.save_every, readers=chosen.readers),
+            folder=folder,
+            signature=card,
+            seed=options.seed,
+            evaluate=_evaluation(options, codec),
+            team=team,
+            device=torch.device("cuda" if torch.cuda.is_available() else "cpu"),
+        )
+        trainer.run()
+        if not team.first:
+            return []
+        if chosen.revive:
+            card["revived"] = int(codec.quantiser.revived)
+        with trainer.averaged():
+            return finish(
+                trainer, name, codec_tensors(codec), card, publish=options.preset if options.publish else None
+            )
+
+
+def _batches(options: CodecTrainOptions, dataset: Dataset) -> Batches:
+    chosen = options.chosen
+    side = chosen.shape.side
+    if options.codec == "depth":
+        return DepthMaps(dataset, side=side, flip=chosen.flip, hidden=chosen.hidden, patch=chosen.patch)
+    with progress("packing masks") as report:
+        folder = cache_folder() / "training"
+        return MaskCrops(dataset, side=side, flip=chosen.flip, folder=folder, progress=report)
+
+
+def _evaluation(options: CodecTrainOptions, codec: Codec) -> Callable[[], dict[str, float]] | None:
+    """Scores of the codec on held-out images."""
+    if not options.chosen.evaluate_images:
+        return None
+    limits = [limit for limit in (options.limit, options.chosen.evaluate_images) if limit]
+    dataset = open_dataset(options.run_options(options.evaluate_on, limit=min(limits)))
+
+    def evaluate() -> dict[str, float]:
+        device = codec.quantiser.embedding.device
+        codec.cpu()
+        try:
+            if options.codec == "depth":
+                return depth_scores(codec, dataset, grid=options.sizes.depth_grid)
+            return mask_scores(codec, dataset)
+        finally:
+            codec.to(device)
+
+    return evaluate
+
+
+def _card(options: CodecTrainOptions, dataset: Dataset) -> dict[str, Any]:
+    """Everything that decides the weights, as plain JSON data."""
+    chosen = dataclasses.asdict(options.chosen)
+    shape, schedule = chosen.pop("shape"), chosen.pop("schedule")
+    return {
+        "preset": options.preset,
+        "stage": "codec",
+        "codec": options.codec,
+        "seed": options.seed,
+        "data": dataset.content_hash,
+        "schedule": schedule,
+        "training": {name: value for name, value in chosen.items() if name not in UNSEEN},
+        "shape": shape,
+    }
