@@ -38,7 +38,7 @@ def report(session: nox.Session) -> None:
 
 @nox.session
 def train(session: nox.Session) -> None:
-    """Train a decoder, or the encoder that decoders share; everything behind `--` is passed on."""
+    """Train a decoder, the encoder that decoders share, or a codec; everything behind `--` is passed on."""
     _install(session)
     session.run("python", "-m", "bench", "train", *session.posargs)
 

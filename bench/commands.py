@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from bench import parsers, registry
-from bench.codec_options import CodecTrainOptions
+from bench.codec_options import CodecStudyOptions, CodecTrainOptions
 from bench.config import RunOptions, preset_file, preset_names
 from bench.errors import UserError
 from bench.progress import progress
@@ -190,10 +190,14 @@ def describe(options: parsers.DescribeOptions) -> int:
             print(f"options (--strategy '{{{options.name}: {{name: value}}}}'):\n")
             print(inspect.cleandoc(cls.Options.__doc__ or ""))
             print(f"\ndefaults: {cls.Options()}")
+        if cls.needs_network:
+            from bench.describe import describe_weights
+
+            print("\nweights:\n" + "\n".join(describe_weights(cls) or ["none are shipped"]))
     elif options.name in tasks:
         from bench.describe import describe_task
 
-        print(describe_task(options.name, options.preset))
+        print(describe_task(options.name, options.preset, options.formats))
     elif options.name in presets:
         print(preset_file(options.name).read_text(), end="")
     else:
@@ -257,6 +261,19 @@ def ceilings(options: parsers.CeilingsOptions) -> int:
     from bench.ceilings import measure_ceilings
 
     print(measure_ceilings(coco=options.coco, nyu=options.nyu, split=options.split, out=options.out))
+    return 0
+
+
+def codecs(options: CodecStudyOptions) -> int:
+    """Train small codecs one after another and write the table, or one on real pairs."""
+    from bench.codec_pairs import measure_pairs, pairs_options
+    from bench.codec_table import measure_codecs
+
+    if options.nyu is not None:
+        print(measure_pairs(options, pairs_options(options, options.nyu)))
+        return 0
+    base: CodecTrainOptions = parsers.parse("train", ["--codec", "depth", "--preset", "embedded"])
+    print(measure_codecs(options, dataclasses.replace(base, threads=options.threads)))
     return 0
 
 

@@ -8,14 +8,14 @@ import itertools
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
 from jsonargparse import ArgumentError, ArgumentParser
 
-from bench.codec_options import CodecTrainOptions
+from bench.codec_options import CodecStudyOptions, CodecTrainOptions
 from bench.config import RunOptions, choose_preset, preset_file
 from bench.errors import UserError
 from bench.report_options import ReportOptions, SweepOptions
@@ -41,10 +41,12 @@ class DescribeOptions:
     Args:
         name: a decoder, task or preset.
         preset: preset whose sizes a task is described with.
+        formats: task to format that it is described with, as in ``run``.
     """
 
     name: str
     preset: str = "paper"
+    formats: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -163,6 +165,7 @@ OPTIONS: dict[str, type] = {
     "scenes": ScenesOptions,
     "vocabulary": VocabularyOptions,
     "ceilings": CeilingsOptions,
+    "codecs": CodecStudyOptions,
     "schema": SchemaOptions,
     "compare": CompareOptions,
     "gate": GateOptions,
@@ -173,7 +176,15 @@ OPTIONS: dict[str, type] = {
 }
 # Commands with the options of ``run``, and what is fixed for them; what follows may change the preset.
 MEASUREMENTS = {"table2": ("--decoder", "mad"), "paper-time": ("--decoder", "mad-released", "--preset", "mad-r50")}
-SECTIONS = {"codecs", "image", "network", "reading", "train"}  # of presets, that not every command reads
+SECTIONS = {
+    "codecs",
+    "formats",
+    "image",
+    "network",
+    "reading",
+    "tasks",
+    "train",
+}  # of presets, that not every command reads
 # The same with the options of ``train``.
 STUDIES = dict.fromkeys(("soft-tokens", "parallel-study"), ("--decoder", "ait", "--train.decoder.steps", "1500"))
 MANY = {"compare": "runs", "gate": "runs", "report": "runs"}  # commands whose leading words are one list
