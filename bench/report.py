@@ -15,9 +15,11 @@ from bench.report_commands import commands
 from bench.report_curves import curves
 from bench.report_options import ReportOptions
 from bench.report_runs import find_runs, labelled, main_and_variants, shown
+from bench.report_studies import studies
 from bench.tables import DataPlace, RunFiles, open_suite, run_tables
 from reports.checks import refuse_unlike
 from reports.material import Material, ReportError, Statistics
+from reports.style import in_order
 from results.sweeps import read_sweeps
 
 REPORT = "report"
@@ -78,12 +80,12 @@ def gather(files: Sequence[RunFiles], options: ReportOptions) -> Material:
     if any(tables.values()):
         statistics = report_statistics(runs, tables, resamples=options.resamples, seed=options.seed)
     return Material(
-        runs=[drawn[label] for label in main],
+        runs=in_order([drawn[label] for label in main]),
         statistics=statistics,
         variants=[drawn[label] for label in variants],
         pictures=_pictures({label: runs[label] for label in main}, tables, suite, options, missing),
         curves=curves([runs[label].record for label in main], missing),
-        sweeps=read_sweeps(),
+        sweeps=studies() | read_sweeps(),
         missing=missing,
         commands=commands([one.record for one in runs.values()]),
         about=git_state(SOURCE),

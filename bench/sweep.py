@@ -63,7 +63,7 @@ class SweepFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     trained: bool = False
     budget: bool = False
     preset: str = "embedded"
-    seeds: list[int] = [0]
+    seeds: list[int] = msgspec.field(default_factory=lambda: [0])
     options: Options = {}
     train: Options = {}
     run: Options = {}
@@ -203,7 +203,9 @@ def _outcome(name: str, sweep: SweepFile, work: Path, resamples: int) -> Sweep:
     for label, seeds in runs.items():
         if any(one.record.data["hash"] != first.data["hash"] for one in seeds):
             raise UserError(f"sweep {name}: {label} is of other data than the rest; remove its folder and run it again")
-    suite = cache(lambda: open_suite(first, DataPlace()))
+    given = _merged(sweep.options, sweep.run, sweep.points[next(iter(runs))].options)
+    place = DataPlace(**{name: Path(given[name]) for name in ("coco", "nyu", "nyu_list", "tokenizer") if name in given})
+    suite = cache(lambda: open_suite(first, place))
     tables = {label: [run_tables(one, lambda: suite().metrics) for one in seeds] for label, seeds in runs.items()}
     made = {label: point(runs[label], tables[label], resamples=resamples) for label in runs}
     for label, one in list(made.items()):

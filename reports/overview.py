@@ -32,12 +32,18 @@ def comparison_table(material: Material) -> Table:
         rows.append([*row, _time(run, material), *(_score(run, column, material) for column in columns)])
     return Table(
         name="comparison",
-        title=findings.leaders(runs, columns, lambda run, column: is_best(run, column, material)),
+        title=_title(material, columns),
         headings=[*headings, *(column.heading for column in columns)],
         rows=rows,
         notes=_comparison_notes(material, columns),
         words=(1,) if backbones else (),
     )
+
+
+def _title(material: Material, columns: Sequence[Metric]) -> str:
+    if not material.statistics.comparisons:
+        return f"Accuracy and time of {joined([run.label for run in material.runs])}"
+    return findings.leaders(material.runs, columns, lambda run, column: is_best(run, column, material))
 
 
 def _score(run: Run, column: Metric, material: Material) -> Cell:
@@ -173,10 +179,10 @@ def phase_table(material: Material) -> Table:
     slowest = max(runs, key=lambda run: run.milliseconds)
     phase = max(slowest.record["latency"]["phases"].items(), key=lambda item: float(item[1]["mean_ms"]))
     share = phase[1]["mean_ms"] / slowest.milliseconds
-    name = phase_name(phase[0])
+    name = phase_name(phase[0]).capitalize()
     return Table(
         name="phases",
-        title=f"{name[0].upper()}{name[1:]} takes {share:.0%} of {slowest.label}'s {milliseconds(slowest.milliseconds)}",
+        title=f"{name} takes {share:.0%} of {slowest.label}'s {milliseconds(slowest.milliseconds)}",
         headings=["phase", *(run.label for run in runs)],
         rows=rows,
         notes=[

@@ -27,7 +27,7 @@ STRATEGIES = {
     "parallel": Look("#0B6FAF", "o"),
     "mad-one-pass": Look("#3C82F6", "v"),
     "mad": Look("#12A56C", "D"),
-    "mad-released": Look("#6E6A12", "^"),
+    "mad-released": Look("#845E39", "^"),
     "ait": Look("#B93BB0", "P"),
     "ait-parallel": Look("#C4870E", "X"),
     "oracle": Look("#7F8489", "_"),
@@ -36,12 +36,12 @@ STRATEGIES = {
 FURTHER = (
     Look("#8F5BD6", "h"),
     Look("#0A8F93", "<"),
-    Look("#A8603A", ">"),
+    Look("#6E6A12", ">"),
     Look("#5F7D1E", "p"),
     Look("#C2447A", "d"),
     Look("#56708F", "8"),
 )
-PHASES = ("#8A9099", "#5C6B7A", "#3E7CB1", "#12A56C", "#C4870E", "#B93BB0", "#DA4F1D", "#0A8F93", "#6E6A12", "#8F5BD6")
+PHASES = ("#8A9099", "#5C6B7A", "#3E7CB1", "#12A56C", "#C4870E", "#B93BB0", "#DA4F1D", "#0A8F93", "#845E39", "#8F5BD6")
 PUBLISHED = "#7F8489"
 
 # Stand-ins that the page turns into its own colours, so that one figure serves light and dark; files keep them dark
