@@ -19,9 +19,21 @@ def _install(session: nox.Session, *groups: str) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Run the benchmark; everything behind `--` is passed on."""
+    """Run the benchmark, which ends with a report; everything behind `--` is passed on."""
     _install(session)
-    session.run("python", "-m", "bench", *session.posargs)
+    words = list(session.posargs)
+    if words and words[0].startswith("-") and words[0] not in ("-h", "--help", "--version"):
+        words.insert(0, "run")  # options alone are those of `run`
+    if words[:1] == ["run"]:
+        words.insert(1, "--report=true")
+    session.run("python", "-m", "bench", *words)
+
+
+@nox.session
+def report(session: nox.Session) -> None:
+    """Write the report of finished runs, by default of the newest; everything behind `--` is passed on."""
+    _install(session)
+    session.run("python", "-m", "bench", "report", *session.posargs)
 
 
 @nox.session

@@ -13,6 +13,8 @@ COMMANDS = {
     "run": "run decoders on a data set: accuracy, time and a record for each",
     "train": "train a decoder, the encoder that decoders share, or a learned codec",
     "compare": "differences between runs with intervals, and a sentence for each pair",
+    "report": "one offline page of runs: figures, tables, gallery, claims; the same as files for papers",
+    "ablate": "train and run the settings of an ablation, as far as that is not done, and compare them",
     "gate": "judge runs against their baselines: pass (0), fail (1) or cannot tell (3)",
     "history": "a metric of past runs as a plot, with the runs at which it changed",
     "planted-faults": "prove the gate: a slowed decoder, a garbled one, and twenty times the same",

@@ -6,6 +6,7 @@ import builtins
 import dataclasses
 import inspect
 import json
+import shlex
 import sys
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from bench.codec_options import CodecStudyOptions, CodecTrainOptions
 from bench.config import RunOptions, preset_file, preset_names
 from bench.errors import UserError
 from bench.progress import progress
+from bench.report_options import AblateOptions, ReportOptions
 from bench.statistics_options import CompareOptions, GateOptions, HistoryOptions, PlantedOptions
 from bench.training_options import TrainOptions
 
@@ -33,6 +35,17 @@ def run(options: RunOptions) -> int:
     print_records(builtins.list(records.values()), Console(width=None if sys.stdout.isatty() else 110))
     for folder in records:
         print(f"record: {folder / 'record.json'}")
+    if options.report:
+        from bench import report as reporting
+
+        own = ReportOptions(
+            runs=[*records],
+            coco=options.coco,
+            nyu=options.nyu,
+            nyu_list=options.nyu_list,
+            tokenizer=options.tokenizer,
+        )
+        print(f"report: {reporting.write(own)}")
     return 0
 
 
@@ -56,6 +69,33 @@ def compare(options: CompareOptions) -> int:
         write_atomically(options.out / "comparison.json", content)
         write_atomically(options.out / "comparison.md", markdown(found).encode())
         print(options.out / "comparison.md")
+    return 0
+
+
+def report(options: ReportOptions) -> int:
+    """Write the page, print a summary and where the page is."""
+    from rich.console import Console
+
+    from bench import report as reporting
+
+    path = reporting.write(options, console=Console(width=None if sys.stdout.isatty() else 130))
+    print(f"report: {path}")
+    return 0
+
+
+def ablate(options: AblateOptions) -> int:
+    """Do what is missing of an ablation and write its outcome, or show what it would do."""
+    from bench import ablation
+
+    if options.name is None:
+        for name in ablation.names():
+            print(f"{name}: {ablation.read_definition(name)[1].title}")
+    elif options.show:
+        name, definition = ablation.read_definition(options.name)
+        for words in ablation.commands(name, definition, options.work):
+            print("python -m bench " + shlex.join(words))
+    else:
+        print(ablation.run_ablation(options.name, work=options.work, out=options.out))
     return 0
 
 

@@ -18,6 +18,7 @@ from jsonargparse import ArgumentError, ArgumentParser
 from bench.codec_options import CodecStudyOptions, CodecTrainOptions
 from bench.config import RunOptions, choose_preset, preset_file
 from bench.errors import UserError
+from bench.report_options import AblateOptions, ReportOptions
 from bench.statistics_options import CompareOptions, GateOptions, HistoryOptions, PlantedOptions
 from bench.training_options import TrainOptions
 
@@ -190,6 +191,8 @@ OPTIONS: dict[str, type] = {
     "gate": GateOptions,
     "history": HistoryOptions,
     "planted-faults": PlantedOptions,
+    "report": ReportOptions,
+    "ablate": AblateOptions,
 }
 # Commands with the options of ``run``, and what is fixed for them; what follows may change the preset.
 MEASUREMENTS = {"table2": ("--decoder", "mad"), "paper-time": ("--decoder", "mad-released", "--preset", "mad-r50")}
@@ -204,13 +207,14 @@ SECTIONS = {
 }  # of presets, that not every command reads
 # The same with the options of ``train``.
 STUDIES = dict.fromkeys(("soft-tokens", "parallel-study"), ("--decoder", "ait", "--train.decoder.steps", "1500"))
-MANY = {"compare": "runs", "gate": "runs"}  # commands whose leading words are one list
+MANY = {"compare": "runs", "gate": "runs", "report": "runs"}  # commands whose leading words are one list
 POSITIONAL = {
     "sweep": ("file",),
     "list": ("what",),
     "describe": ("name",),
     "parity": ("file",),
     "import": ("kind", "checkpoint"),
+    "ablate": ("name",),
     "history": ("metric",),
 }
 

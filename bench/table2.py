@@ -77,11 +77,7 @@ def _times(records: Sequence[Record]) -> list[str]:
         lines.append(f"| {ROWS[record.decoder]} | " + " | ".join(f"{value:.1f}" for value in times) + " |")
     own = {record.decoder: times for record, times in zip(records, table, strict=True)}
     ratios = [slow / fast for slow, fast in zip(own[COMPARED[0]], own[COMPARED[1]], strict=True)]
-    lines.append(
-        f"| {ROWS[COMPARED[0]]} / {ROWS[COMPARED[1]]} | "
-        + " | ".join(f"{r:.1f}×" for r in ratios)
-        + " |"
-    )
+    lines.append(f"| {ROWS[COMPARED[0]]} / {ROWS[COMPARED[1]]} | " + " | ".join(f"{r:.1f}×" for r in ratios) + " |")
     return lines
 
 

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
@@ -18,6 +18,9 @@ from results.record import Record, Sample
 from results.store import RECORD, SAMPLES, StoreError, read_record, read_samples, write_atomically
 from tasks.metrics.tables import Table, unpack
 from tasks.vocabulary import Sizes
+
+if TYPE_CHECKING:
+    from bench.suite import Suite
 
 VERSION = 1  # of what a cached table means
 AGREES = 1e-9  # a table and the record must give the same value up to rounding
@@ -125,6 +128,15 @@ def metrics_of(record: Record, place: DataPlace) -> dict[str, Any]:
     Raises:
         UserError: if the data is not given or is other data.
     """
+    return dict(open_suite(record, place).metrics)
+
+
+def open_suite(record: Record, place: DataPlace) -> Suite:
+    """Data set, tasks and metrics that a record was made from.
+
+    Raises:
+        UserError: if the data is not given or is other data.
+    """
     from bench.progress import progress
     from bench.suite import build_suite
 
@@ -135,7 +147,7 @@ def metrics_of(record: Record, place: DataPlace) -> dict[str, Any]:
             f"the data here has the content hash {suite.data['hash']}, the run's had {record.data['hash']}; "
             "give the folders that it ran on with --coco and --nyu"
         )
-    return dict(suite.metrics)
+    return suite
 
 
 def _options(record: Record, place: DataPlace) -> RunOptions:
