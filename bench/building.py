@@ -12,11 +12,12 @@ import torch
 
 from bench import registry
 from bench.config import ImageOptions, RunOptions
-from bench.data.transforms import Letterbox, ShortestSide, Square
+from bench.data.transforms import IMAGENET, Letterbox, ShortestSide, Square, Windows
 from bench.errors import UserError
 from bench.pipeline import Pipeline
 from bench.suite import Suite
 from bench.synthetic import load, random_network
+from bench.windowed import WindowedPipeline, window_pixels
 from decoders.network.network import Network
 from decoders.oracle import Oracle
 
@@ -64,13 +65,15 @@ def weights_name(decoder: Any) -> str:
     return str(getattr(decoder, "weights", decoder.name))
 
 
-def build_pipeline(decoder: Any, suite: Suite, network: Any, options: RunOptions, device: torch.device) -> Pipeline:
-    """One decoder on one network, or what stands in for it."""
+def build_pipeline(
+    decoder: Any, suite: Suite, network: Any, options: RunOptions, device: torch.device
+) -> Pipeline | WindowedPipeline:
+    """One decoder on one network, or what stands in for it; windows of an image are decoded one by one."""
     instances = options.sizes.slots if options.instances is None else options.instances
-    return Pipeline(
+    return windowed(
+        image_transform(options.image),
         decoder=decoder,
         tasks=suite.tasks,
-        transform=image_transform(options.image),
         fill=suite.vocabulary.id("mask"),
         seed=options.seed,
         network=network,
@@ -81,15 +84,25 @@ def build_pipeline(decoder: Any, suite: Suite, network: Any, options: RunOptions
     )
 
 
+def windowed(transform: Any, **parts: Any) -> Pipeline | WindowedPipeline:
+    """A pipeline from the arguments of ``Pipeline``; windows are decoded one by one."""
+    if not isinstance(transform, Windows):
+        return Pipeline(transform=transform, **parts)
+    return WindowedPipeline(pipeline=Pipeline(transform=window_pixels, **parts), windows=transform)
+
+
 def image_transform(image: ImageOptions) -> Any:
     """The transform that a preset names."""
+    normalise = IMAGENET if image.normalise else None
     match image.transform:
         case "shortest_side":
-            return ShortestSide(short=image.short, longest=image.longest)
+            return ShortestSide(short=image.short, longest=image.longest, normalise=normalise)
         case "letterbox":
-            return Letterbox(side=image.side)
+            return Letterbox(side=image.side, normalise=normalise)
         case "square":
-            return Square(side=image.side)
+            return Square(side=image.side, normalise=normalise)
+        case "windows":
+            return Windows(side=image.side, normalise=normalise, mirrored=image.mirrored)
 
 
 def plain_options(options: RunOptions) -> dict[str, Any]:

@@ -350,7 +350,7 @@ def import_checkpoint(options: parsers.ImportOptions) -> int:
     """Import released weights and print what was used, unused and missing."""
     from bench import importing
 
-    print(importing.import_checkpoint(options.kind, options.checkpoint, options.out))
+    print(importing.import_checkpoint(options.kind, options.checkpoint, options.out, codecs=options.codecs))
     return 0
 
 

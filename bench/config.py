@@ -22,18 +22,25 @@ class ImageOptions:
     """How an image becomes the network's input.
 
     Args:
-        transform: ``shortest_side`` (short, longest), or ``letterbox`` (padded) or ``square`` (side).
+        transform: ``shortest_side`` (short, longest), ``letterbox`` (padded) or ``square`` (side), or ``windows``
+            (side): squares side by side, decoded one by one and merged, for depth alone (AiT).
         short: pixels of the shortest side after ``shortest_side``.
         longest: most pixels of the longest side after ``shortest_side``.
         side: pixels of the side for the other transforms.
+        normalise: whether pixels get ImageNet's mean and deviation, or keep their values from 0 to 1 (AiT's depth).
+        mirrored: whether every window is decoded a second time mirrored, and the maps averaged (``windows`` only).
     """
 
-    transform: Literal["shortest_side", "letterbox", "square"] = "shortest_side"
+    transform: Literal["shortest_side", "letterbox", "square", "windows"] = "shortest_side"
     short: int = 800
     longest: int = 1333
     side: int = 1024
+    normalise: bool = True
+    mirrored: bool = False
 
     def __post_init__(self) -> None:
+        if self.mirrored and self.transform != "windows":
+            raise UserError(f"--image.mirrored: is of windows, not of {self.transform}; give --image.transform windows")
         for name in ("short", "longest", "side"):
             if getattr(self, name) < 1:
                 raise UserError(f"--image.{name} {getattr(self, name)}: give at least 1 pixel")
@@ -71,6 +78,8 @@ class RunOptions:
         score_unseen: whether a pose without a visible joint keeps its detection's score, as MAD's release does.
         prompts: what prompts masks and poses: objects as the decoder ``detected`` them, or ``annotated`` ones.
         tokenizer: SentencePiece ``.model`` for captions; default: the preset's, else trained on the folder's captions.
+        temperatures: codec (``masks``, ``depth``) to temperature of the softmax by which mixtures of its codes are
+            read; default: 1 and .8, as in AiT's release.
         caption_tokenizer: tokeniser of the caption metrics; ``auto`` takes ``ptb`` if Java is there.
         threads: CPU threads of the network; 0 leaves the choice to torch.
         device: where the network computes; ``auto`` takes a GPU if there is one.
@@ -111,6 +120,7 @@ class RunOptions:
     score_unseen: bool = False
     prompts: Literal["detected", "annotated"] = "detected"
     tokenizer: Path | None = None
+    temperatures: dict[str, float] = field(default_factory=dict)
     caption_tokenizer: Literal["auto", "ptb", "python"] = "auto"
     threads: int = 1
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -139,6 +149,9 @@ class RunOptions:
             raise UserError("--random-weights: what they predict is worth no score; give --speed-only too")
         if self.persons < 0 or (self.instances is not None and self.instances < 1):
             raise UserError(f"--instances {self.instances}, --persons {self.persons}: give at least 1 and at least 0")
+        for name, value in self.temperatures.items():
+            if name not in ("masks", "depth") or value <= 0:
+                raise UserError(f"--temperatures.{name} {value}: give masks or depth a number above 0")
         if self.seed < 0:
             raise UserError(f"--seed {self.seed}: give 0 or more")
         if self.nyu_list is not None and self.nyu is None:

@@ -78,7 +78,11 @@ def entries(options: RunOptions, suite: Suite, device: torch.device, tell: Tell)
     found = []
     for name, cls in chosen(options, tell).items():
         decoder = build_decoder(cls, options.strategy)
-        formats = random_formats(options, decoder) if options.random_weights else formats_to_run(options, decoder)
+        formats = (
+            random_formats(options, decoder)
+            if options.random_weights
+            else formats_to_run(options, decoder, suite.names)
+        )
         own = with_formats(suite, formats, options)
         key = (weights_name(decoder), json.dumps(formats.card, sort_keys=True))
         if key not in networks or not decoder.needs_network:

@@ -18,6 +18,7 @@ from bench.modes import Agreement, agreement, note_preparation, prepared
 from bench.pipeline import Item, Outcome, Pipeline
 from bench.suite import Suite
 from bench.timing import WarmUpRule, warm_up
+from bench.windowed import WindowedPipeline
 from results.record import Key, Mode, Sample, WarmUp
 from results.store import RunFolder
 
@@ -108,7 +109,7 @@ class Lane:
 
     name: str
     suite: Suite
-    pipeline: Pipeline
+    pipeline: Pipeline | WindowedPipeline
     batches: Sequence[Sequence[Any]]
     read: Reader
     folder: RunFolder
@@ -116,7 +117,7 @@ class Lane:
     scored: bool = True
     surroundings: Surroundings = field(default_factory=Surroundings)
     counter: CostCounter | None = None
-    eager: Pipeline | None = None
+    eager: Pipeline | WindowedPipeline | None = None
     mode: str = "eager"
 
     def __post_init__(self) -> None:

@@ -40,12 +40,12 @@ class DescribeOptions:
 
     Args:
         name: a decoder, task or preset.
-        preset: preset whose sizes a task is described with.
+        preset: preset whose sizes a task is described with; default: ``paper``, or one that has the task.
         formats: task to format that it is described with, as in ``run``.
     """
 
     name: str
-    preset: str = "paper"
+    preset: str | None = None
     formats: dict[str, str] = field(default_factory=dict)
 
 
@@ -149,11 +149,13 @@ class ImportOptions:
         kind: whose checkpoint it is.
         checkpoint: released state dict (safetensors, or a torch file that holds tensors only).
         out: ``.safetensors`` file to write; its card lies beside it.
+        codecs: imported codecs that a task solver of AiT was trained with, where they do not lie in its checkpoint.
     """
 
-    kind: Literal["mad"]
+    kind: Literal["mad", "ait"]
     checkpoint: Path
     out: Path = Path("imported.safetensors")
+    codecs: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -202,7 +204,9 @@ SECTIONS = {
     "image",
     "network",
     "reading",
+    "strategy",
     "tasks",
+    "temperatures",
     "train",
 }  # of presets, that not every command reads
 # The same with the options of ``train``.

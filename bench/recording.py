@@ -12,9 +12,10 @@ import msgspec
 
 from bench import summary
 from bench.building import plain_options
+from bench.codec_files import CODECS
 from bench.doubts import doubts
 from bench.entries import Entry
-from bench.formats import CODECS, CODES
+from bench.formats import CODES
 from bench.hardware import load_average, peak_rss_mib
 from bench.lanes import Lane
 from bench.suite import Suite

@@ -15,11 +15,11 @@ import numpy as np
 import torch
 from PIL import Image
 
-from bench.codec_files import StoredCodec, load_codec, random_codec
+from bench.codec_files import CODECS, StoredCodec, load_codec, random_codec
 from bench.codec_options import Codecs
 from bench.config import ImageOptions, RunOptions
 from bench.errors import UserError
-from bench.formats import CODECS, CODES, PLAIN, Formats, checked
+from bench.formats import CODES, PLAIN, Formats, checked
 from bench.suite import Suite, make_tasks, task_classes
 from decoders.network.network import Network, build_network
 from tasks.targets import Detections, Instances, Targets
