@@ -94,7 +94,7 @@ def image_transform(image: ImageOptions) -> Any:
 
 def plain_options(options: RunOptions) -> dict[str, Any]:
     """Options as JSON data; of paths only the last part, so that a record tells nothing of a machine's folders."""
-    left_out = ("out", "fresh", "decoder")
+    left_out = ("out", "fresh", "report", "decoder")
     plain: Mapping[str, Any] = {k: v for k, v in dataclasses.asdict(options).items() if k not in left_out}
     return {name: value.name if isinstance(value, Path) else value for name, value in plain.items()}
 

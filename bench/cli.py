@@ -11,14 +11,21 @@ from bench.errors import UserError
 
 COMMANDS = {
     "run": "run decoders on a data set: accuracy, time and a record for each",
+    "train": "train a decoder, the encoder that decoders share, or a learned codec",
+    "compare": "differences between runs with intervals, and a sentence for each pair",
+    "report": "one offline page of runs: figures, tables, gallery, claims; the same as files for papers",
+    "ablate": "train and run the settings of an ablation, as far as that is not done, and compare them",
+    "gate": "judge runs against their baselines: pass (0), fail (1) or cannot tell (3)",
+    "history": "a metric of past runs as a plot, with the runs at which it changed",
+    "planted-faults": "prove the gate: a slowed decoder, a garbled one, and twenty times the same",
     "sweep": "run every combination of options that a file names; what is finished is skipped",
-    "train": "train a decoder, or the encoder that decoders share",
     "list": "decoders, tasks and presets",
     "describe": "one decoder, task or preset in detail",
     "verify-data": "check a COCO or NYUv2 folder before hours are spent",
     "scenes": "render the embedded data set to a folder",
     "vocabulary": "train a caption tokeniser, or abbreviate one to the pieces that captions use",
     "ceilings": "what perfect tokens score: the loss of every step of tokenisation",
+    "codecs": "what learned codes keep of masks and depth maps: codebooks, hidden patches, real pairs",
     "table2": "MAD's Table 2, measured: autoregressive, parallel, masked training, masked inference",
     "soft-tokens": "AiT's Table 9, measured: soft tokens in the solver, the detokeniser, both; trains first",
     "parallel-study": "AiT's Tables 10 and 12, measured: dense tokens one by one or at once; trains first",
@@ -32,7 +39,10 @@ CONTINUED = (["run"], ["sweep"])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; gives its exit code: 0 done, 1 faults found (``verify-data``), 2 bad input, 130 interrupted."""
+    """Run one command; gives its exit code.
+
+    0 done, 1 faults found (``verify-data``, ``gate``), 2 bad input, 3 cannot tell (``gate``), 130 interrupted.
+    """
     # Spinning worker threads slow every other process on the machine down; OpenMP reads this when torch is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     words = list(sys.argv[1:] if arguments is None else arguments)

@@ -69,14 +69,23 @@ def load_codec(kind: str, preset: str, root: Path | None = None) -> StoredCodec:
         UserError: if it is missing, broken, of the other kind, or not what its card says.
     """
     path = checkpoint_path(preset, codec_name(kind), root or CHECKPOINTS)
-    tensors, card = read_checkpoint(path, train=codec_command(kind, preset))
+    return read_codec(kind, path, again=codec_command(kind, preset))
+
+
+def read_codec(kind: str, path: Path, *, again: str) -> StoredCodec:
+    """A codec of a file; ``again`` is the command that makes it, for errors.
+
+    Raises:
+        UserError: as ``load_codec``.
+    """
+    tensors, card = read_checkpoint(path, train=again)
     shown = f"{path.parent.name}/{path.name}"
     if card.get("codec") != kind:
         raise UserError(
             f"{shown}: holds a codec of {card.get('codec') or 'nothing known'}, expected one of {kind}; make it with "
-            f"`{codec_command(kind, preset)}`"
+            f"`{again}`"
         )
-    options = _options(shown, card, codec_command(kind, preset))
+    options = _options(shown, card, again)
     if (options.values == "unit") != (kind == "masks"):
         raise UserError(f"{shown}: a codec of {kind} cannot have values {options.values!r}; its card was changed")
     codec = Codec(options)
@@ -85,12 +94,10 @@ def load_codec(kind: str, preset: str, root: Path | None = None) -> StoredCodec:
     except RuntimeError as error:
         raise UserError(
             f"{shown}: does not fit the shape on its card ({' '.join(str(error).split())[:160]}); make it again with "
-            f"`{codec_command(kind, preset)}`"
+            f"`{again}`"
         ) from None
     if unexpected or set(missing) - set(LEARNING):
-        raise UserError(
-            f"{shown}: lacks tensors of a codec or has others; make it with `{codec_command(kind, preset)}`"
-        )
+        raise UserError(f"{shown}: lacks tensors of a codec or has others; make it with `{again}`")
     return StoredCodec(kind, codec.eval().requires_grad_(False), card["hash"], card)
 
 

@@ -60,7 +60,7 @@ def paper_depth() -> CodecTraining:
 
 
 def paper_masks() -> CodecTraining:
-    """AiT's mask codec: 20 epochs of COCO's 849,949 objects in batches of 512 (section 4.1; release)."""
+    """AiT's mask codec: 20 epochs of COCO's objects, about 850,000, in batches of 512 (section 4.1; release)."""
     steps = 33_200
     schedule = CodecSchedule(
         steps=steps, batch=512, rate=3e-4, kind="cosine", warm_up=500 / steps, weight_decay=0.0, clip=NO_CLIP
@@ -80,6 +80,14 @@ class Codecs:
 
     depth: CodecTraining = field(default_factory=paper_depth)
     masks: CodecTraining = field(default_factory=paper_masks)
+
+    def __post_init__(self) -> None:
+        if self.depth.shape.values == "unit":
+            raise UserError("codecs.depth: values 'unit' are of masks; give metres or log")
+        if self.masks.shape.values != "unit":
+            raise UserError(f"codecs.masks: values {self.masks.shape.values!r} are of depths; give unit")
+        if self.masks.hidden:
+            raise UserError(f"codecs.masks: hidden is {self.masks.hidden}; only depth maps are hidden in parts, give 0")
 
 
 @dataclass(frozen=True)
@@ -143,3 +151,28 @@ class CodecTrainOptions:
             sizes=self.sizes,
             image=ImageOptions(),
         )
+
+
+@dataclass(frozen=True)
+class CodecStudyOptions:
+    """Options of ``codecs``.
+
+    Args:
+        nyu: NYUv2 folder with a few pairs in its test list: train on them and give each back, instead of the table.
+        out: folder for the tables.
+        runs: folder of the trainings; those that lie there are continued.
+        depth_steps: steps of a codec of depth.
+        mask_steps: steps of a codec of masks.
+        pair_steps: steps on the pairs of ``nyu``.
+        seed: seed of every random choice.
+        threads: CPU threads; 0 leaves the choice to torch.
+    """
+
+    nyu: Path | None = None
+    out: Path = Path("results")
+    runs: Path = Path("results/runs/codecs")
+    depth_steps: int = 800
+    mask_steps: int = 2000
+    pair_steps: int = 600
+    seed: int = 0
+    threads: int = 1

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from bench.data.annotations import KINDS
 from bench.data.dataset import Dataset
+from bench.errors import UserError
 from tasks.base import Metric, MetricParts
 from tasks.codes import fitted
 from tasks.metrics.coco import CocoMetric
@@ -72,14 +73,18 @@ def reconstructed(codec: Codec, depth: Tensor, grid: tuple[int, int]) -> tuple[T
 def mask_scores(codec: Codec, dataset: Dataset) -> dict[str, float]:
     """COCO's average precision of reconstructed masks, pasted into the annotated boxes, all with score 1.
 
-    As AiT's release does it: boxes are rounded to whole pixels, objects smaller than two pixels are left out.
+    As in AiT's release boxes are rounded to whole pixels and objects smaller than two pixels are left out. Masks are
+    cropped and pasted as the segmentation task does it.
 
     Args:
         codec: in evaluation mode.
         dataset: images with objects.
+
+    Raises:
+        UserError: if the data set has no objects.
     """
     if dataset.coco is None:
-        return {}
+        raise UserError("a codec of masks is scored on objects; give --coco DIR")
     parts = MetricParts(ground_truth=dataset.coco.ground_truth(KINDS[0]), category_ids=dataset.coco.category_ids)
     metric, usage = CocoMetric(kind="segm", parts=parts), Usage(codec.options.codes)
     records = {}

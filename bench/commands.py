@@ -6,14 +6,17 @@ import builtins
 import dataclasses
 import inspect
 import json
+import shlex
 import sys
 from pathlib import Path
 
 from bench import parsers, registry
-from bench.codec_options import CodecTrainOptions
+from bench.codec_options import CodecStudyOptions, CodecTrainOptions
 from bench.config import RunOptions, preset_file, preset_names
 from bench.errors import UserError
 from bench.progress import progress
+from bench.report_options import AblateOptions, ReportOptions
+from bench.statistics_options import CompareOptions, GateOptions, HistoryOptions, PlantedOptions
 from bench.training_options import TrainOptions
 
 STUDIES = Path("results") / "runs" / "ait-studies"  # trainings that two studies share
@@ -32,6 +35,114 @@ def run(options: RunOptions) -> int:
     print_records(builtins.list(records.values()), Console(width=None if sys.stdout.isatty() else 110))
     for folder in records:
         print(f"record: {folder / 'record.json'}")
+    if options.report:
+        from bench import report as reporting
+
+        own = ReportOptions(
+            runs=[*records],
+            coco=options.coco,
+            nyu=options.nyu,
+            nyu_list=options.nyu_list,
+            tokenizer=options.tokenizer,
+        )
+        print(f"report: {reporting.write(own)}")
+    return 0
+
+
+def compare(options: CompareOptions) -> int:
+    """Print what differs between runs, and write it where ``--out`` says."""
+    import msgspec
+    from rich.console import Console
+
+    from bench import compare as comparing
+    from bench.tables import DataPlace
+    from reports.comparison import markdown, print_comparison
+    from results.store import write_atomically
+
+    place = DataPlace(options.coco, options.nyu, options.nyu_list, options.tokenizer)
+    found = comparing.compare(
+        options.runs, place=place, resamples=options.resamples, seed=options.seed, every=options.every
+    )
+    print_comparison(found, Console(width=None if sys.stdout.isatty() else 130))
+    if options.out is not None:
+        content = msgspec.json.format(msgspec.json.encode(found), indent=2) + b"\n"
+        write_atomically(options.out / "comparison.json", content)
+        write_atomically(options.out / "comparison.md", markdown(found).encode())
+        print(options.out / "comparison.md")
+    return 0
+
+
+def report(options: ReportOptions) -> int:
+    """Write the page, print a summary and where the page is."""
+    from rich.console import Console
+
+    from bench import report as reporting
+
+    path = reporting.write(options, console=Console(width=None if sys.stdout.isatty() else 130))
+    print(f"report: {path}")
+    return 0
+
+
+def ablate(options: AblateOptions) -> int:
+    """Do what is missing of an ablation and write its outcome, or show what it would do."""
+    from bench import ablation
+
+    if options.name is None:
+        for name in ablation.names():
+            print(f"{name}: {ablation.read_definition(name)[1].title}")
+    elif options.show:
+        name, definition = ablation.read_definition(options.name)
+        for words in ablation.commands(name, definition, options.work):
+            print("python -m bench " + shlex.join(words))
+    else:
+        print(ablation.run_ablation(options.name, work=options.work, out=options.out))
+    return 0
+
+
+def gate(options: GateOptions) -> int:
+    """Print the answers; their exit code, or 0 after new baselines were written."""
+    from rich.console import Console
+
+    from bench import gating
+    from reports.verdicts import print_report
+
+    found = gating.gate(options)
+    print_report(found.report, Console(width=None if sys.stdout.isatty() else 150))
+    print(f"report: {found.out / 'gate.md'}, {found.out / 'gate.xml'}")
+    if options.update_baseline:
+        for path in gating.update(found):
+            print(f"baseline: {path}")
+        return 0
+    return found.report.exit_code
+
+
+def planted_faults(options: PlantedOptions) -> int:
+    """Print the table of planted faults; 0 if the gate caught them and was quiet otherwise, else as ``gate``."""
+    from bench import planted
+    from results.verdict import EXIT_CODES
+
+    found = planted.planted_faults(options)
+    print(planted.markdown(found))
+    print(f"{found.verdict}: {options.out / planted.RESULT}")
+    return EXIT_CODES[found.verdict]
+
+
+def history(options: HistoryOptions) -> int:
+    """Plot a metric of past runs."""
+    from shutil import get_terminal_size
+
+    from bench import history as past
+    from reports.history import plot
+
+    if options.add:
+        from bench.gating import entries
+        from results.history import append
+
+        append(options.file, entries(options.add))
+        if options.metric is None:
+            return 0
+    for number, series in enumerate(past.history(options)):
+        print(*([""] if number else []), *plot(series, width=get_terminal_size((110, 24)).columns), sep="\n")
     return 0
 
 
@@ -106,10 +217,14 @@ def describe(options: parsers.DescribeOptions) -> int:
             print(f"options (--strategy '{{{options.name}: {{name: value}}}}'):\n")
             print(inspect.cleandoc(cls.Options.__doc__ or ""))
             print(f"\ndefaults: {cls.Options()}")
+        if cls.needs_network:
+            from bench.describe import describe_weights
+
+            print("\nweights:\n" + "\n".join(describe_weights(cls) or ["none are shipped"]))
     elif options.name in tasks:
         from bench.describe import describe_task
 
-        print(describe_task(options.name, options.preset))
+        print(describe_task(options.name, options.preset, options.formats))
     elif options.name in presets:
         print(preset_file(options.name).read_text(), end="")
     else:
@@ -173,6 +288,19 @@ def ceilings(options: parsers.CeilingsOptions) -> int:
     from bench.ceilings import measure_ceilings
 
     print(measure_ceilings(coco=options.coco, nyu=options.nyu, split=options.split, out=options.out))
+    return 0
+
+
+def codecs(options: CodecStudyOptions) -> int:
+    """Train small codecs one after another and write the table, or one on real pairs."""
+    from bench.codec_pairs import measure_pairs, pairs_options
+    from bench.codec_table import measure_codecs
+
+    if options.nyu is not None:
+        print(measure_pairs(options, pairs_options(options, options.nyu)))
+        return 0
+    base: CodecTrainOptions = parsers.parse("train", ["--codec", "depth", "--preset", "embedded"])
+    print(measure_codecs(options, dataclasses.replace(base, threads=options.threads)))
     return 0
 
 

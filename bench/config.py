@@ -80,6 +80,7 @@ class RunOptions:
             decoder was trained with.
         strategy: options of the decoders, e.g. ``{mad: {remask: lowest}}``; ``describe DECODER`` lists them.
         fresh: discard an unfinished run instead of continuing it.
+        report: end by writing the report of these runs.
         sizes: sizes of the token sequences.
         image: how an image becomes the network's input.
         network: the shared network; its weights must fit.
@@ -118,6 +119,7 @@ class RunOptions:
     formats: dict[str, str] = field(default_factory=dict)
     strategy: dict[str, dict[str, Any]] = field(default_factory=dict)
     fresh: bool = False
+    report: bool = False
     sizes: Sizes = field(default_factory=Sizes)
     image: ImageOptions = field(default_factory=ImageOptions)
     network: NetworkOptions = field(default_factory=NetworkOptions)

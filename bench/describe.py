@@ -1,13 +1,21 @@
-"""What a task's sequences look like under a preset, in words."""
+"""What a task's sequences look like under a preset, and what a decoder's weights were trained with, in words."""
 
 from __future__ import annotations
 
+import json
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 from bench import registry
-from bench.parsers import parse_run
+from bench.checkpoint import checkpoint_path
+from bench.codec_files import random_codec
+from bench.codec_options import CodecTrainOptions
+from bench.config import preset_names
+from bench.formats import CODECS, CODES, PLAIN, checked
+from bench.parsers import parse, parse_run
 from bench.suite import make_tasks
+from tasks.codec_options import CodecOptions
 from tasks.sequence import SequenceFormat
 from tasks.vocabulary import Vocabulary
 
@@ -30,18 +38,43 @@ class Letters:
         raise NotImplementedError
 
 
-def describe_task(name: str, preset: str) -> str:
+def describe_weights(decoder: Any) -> list[str]:
+    """What every shipped checkpoint of a decoder was trained with, a line each."""
+    lines = []
+    for preset in preset_names():
+        path = checkpoint_path(preset, getattr(decoder, "weights", decoder.name)).with_suffix(".json")
+        if path.exists():
+            names = {**PLAIN, **json.loads(path.read_text()).get("formats", {})}
+            lines.append(f"{preset}: {', '.join(f'{task} as {name}' for task, name in names.items())}")
+    return lines
+
+
+def describe_task(name: str, preset: str, formats: Mapping[str, str] | None = None) -> str:
     """Format of a task's sequences with the sizes of a preset.
 
+    Args:
+        name: of the task.
+        preset: whose sizes and shapes of codecs to use.
+        formats: task to format, as in a run; plain where none is given.
+
     Raises:
-        UserError: if the preset is unknown.
+        UserError: if the preset or a format is unknown.
     """
     sizes = parse_run(["--decoder", "oracle", "--preset", preset]).sizes
     cls: Any = registry.load(registry.TASKS, name)
     names = ["person", *(f"class {number}" for number in range(1, sizes.classes))]
-    vocabulary, (task,) = make_tasks([cls], sizes=sizes, class_names=names, tokenizer=Letters(sizes.words))
+    shapes = {task: _shape(task, preset) for task, chosen in checked(formats or {}).items() if chosen == CODES}
+    vocabulary, (task,) = make_tasks(
+        [cls],
+        sizes=sizes,
+        class_names=names,
+        tokenizer=Letters(sizes.words),
+        codecs={own: random_codec(shape) for own, shape in shapes.items()},
+    )
     lines = [f"task {name}: {cls.summary}", "", (sys.modules[cls.__module__].__doc__ or "").strip(), ""]
     lines += _format_lines(task.format, preset)
+    if name in PLAIN:
+        lines.append(f"format:      {_told(name, shapes.get(name))}")
     lines += [
         f"needs:       {cls.kind} annotations" + (f", and runs after {', '.join(cls.after)}" if cls.after else ""),
         f"in tables:   {', '.join(cls.headline)}",
@@ -49,6 +82,17 @@ def describe_task(name: str, preset: str) -> str:
         *_vocabulary_lines(vocabulary, task.format),
     ]
     return "\n".join(lines)
+
+
+def _shape(task: str, preset: str) -> CodecOptions:
+    options: CodecTrainOptions = parse("train", ["--codec", CODECS[task], "--preset", preset])
+    return options.chosen.shape
+
+
+def _told(task: str, shape: CodecOptions | None) -> str:
+    if shape is None:
+        return f"{PLAIN[task]} (--formats.{task} codes shows learned codes)"
+    return f"codes, each one of {shape.codes} and of {shape.ratio}x{shape.ratio} pixels"
 
 
 def _format_lines(form: SequenceFormat, preset: str) -> list[str]:

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import itertools
+import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
 from jsonargparse import ArgumentError, ArgumentParser
 
-from bench.codec_options import CodecTrainOptions
+from bench.codec_options import CodecStudyOptions, CodecTrainOptions
 from bench.config import RunOptions, choose_preset, preset_file
 from bench.errors import UserError
+from bench.report_options import AblateOptions, ReportOptions
+from bench.statistics_options import CompareOptions, GateOptions, HistoryOptions, PlantedOptions
 from bench.training_options import TrainOptions
 
 
@@ -37,10 +41,12 @@ class DescribeOptions:
     Args:
         name: a decoder, task or preset.
         preset: preset whose sizes a task is described with.
+        formats: task to format that it is described with, as in ``run``.
     """
 
     name: str
     preset: str = "paper"
+    formats: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -179,19 +185,37 @@ OPTIONS: dict[str, type] = {
     "scenes": ScenesOptions,
     "vocabulary": VocabularyOptions,
     "ceilings": CeilingsOptions,
+    "codecs": CodecStudyOptions,
     "schema": SchemaOptions,
+    "compare": CompareOptions,
+    "gate": GateOptions,
+    "history": HistoryOptions,
+    "planted-faults": PlantedOptions,
+    "report": ReportOptions,
+    "ablate": AblateOptions,
 }
 # Commands with the options of ``run``, and what is fixed for them; what follows may change the preset.
 MEASUREMENTS = {"table2": ("--decoder", "mad"), "paper-time": ("--decoder", "mad-released", "--preset", "mad-r50")}
-SECTIONS = {"codecs", "image", "network", "reading", "train"}  # of presets, that not every command reads
+SECTIONS = {
+    "codecs",
+    "formats",
+    "image",
+    "network",
+    "reading",
+    "tasks",
+    "train",
+}  # of presets, that not every command reads
 # The same with the options of ``train``.
 STUDIES = dict.fromkeys(("soft-tokens", "parallel-study"), ("--decoder", "ait", "--train.decoder.steps", "1500"))
+MANY = {"compare": "runs", "gate": "runs", "report": "runs"}  # commands whose leading words are one list
 POSITIONAL = {
     "sweep": ("file",),
     "list": ("what",),
     "describe": ("name",),
     "parity": ("file",),
     "import": ("kind", "checkpoint"),
+    "ablate": ("name",),
+    "history": ("metric",),
 }
 
 
@@ -227,6 +251,9 @@ def parse(command: str, words: list[str]) -> Any:
     for number, name in enumerate(POSITIONAL.get(command, ())):
         if number < len(words) and not words[number].startswith("-"):
             words = [*words[:number], f"--{name}={words[number]}", *words[number + 1 :]]
+    if command in MANY:
+        leading = list(itertools.takewhile(lambda word: not word.startswith("-"), words))
+        words = [*([f"--{MANY[command]}={json.dumps(leading)}"] if leading else []), *words[len(leading) :]]
     parser.add_class_arguments(OPTIONS[command], nested_key=None, as_group=False)
     return _typed(parser, words, OPTIONS[command])
 

@@ -155,6 +155,15 @@ CASES: dict[str, tuple[Case, tuple[str, ...]]] = {
     "abbreviated option": (fine_data_with("--pres", "paper"), ("unrecognized arguments: --pres",)),
     "option of no decoder": (fine_data_with("--strategy", '{"mad": {}}'), ("'mad'", "known: oracle")),
     "decoder without options": (fine_data_with("--strategy", '{"oracle": {"x": 1}}'), ("oracle has no options",)),
+    "format of no task": (
+        fine_data_with("--formats.keypoints", "codes"),
+        ("'keypoints'", "known: segmentation, depth"),
+    ),
+    "unknown format": (fine_data_with("--formats.depth", "code"), ("'code'", "did you mean 'codes'", "bins, codes")),
+    "codes without a codec": (
+        fine_data_with("--formats.segmentation", "codes"),
+        ("paper/codec-masks.safetensors: no such weights", "nox -s train -- --codec masks --preset paper --publish"),
+    ),
     "unknown decoder": (fine_data_with("--decoder", "orakle"), ("'orakle'", "did you mean 'oracle'", "known:")),
     "unknown task": (fine_data_with("--tasks", "dtection"), ("'dtection'", "did you mean 'detection'")),
     "unknown preset": (fine_data_with("--preset", "papr"), ("'papr'", "did you mean 'paper'")),

@@ -233,3 +233,32 @@ def test_a_training_with_another_codec_is_not_continued(
     assert main(["train", *tiny.words(tmp_path / "run", root, "parallel", *few, "--formats.depth", "codes")]) == 2
     assert "other settings (codecs)" in capsys.readouterr().err
     assert train(dataclasses.replace(options, fresh=True))
+
+
+def test_describe_says_which_formats_weights_have(trained: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    from bench import describe, registry
+
+    def path(preset: str, name: str) -> Path:
+        return checkpoint_path(preset, name, trained[1])
+
+    monkeypatch.setattr(describe, "checkpoint_path", path)
+    lines = {name: describe.describe_weights(registry.load(registry.DECODERS, name)) for name in ("parallel", "mad")}
+    assert lines == {
+        "parallel": ["embedded: segmentation as codes, depth as codes"],
+        "mad": ["embedded: segmentation as bits, depth as bins"],
+    }
+    assert describe.describe_weights(registry.load(registry.DECODERS, "autoregressive")) == []
+
+
+def test_describe_shows_a_task_s_codes_where_asked(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["describe", "depth", "--preset", "embedded", "--formats.depth", "codes"]) == 0
+    shown = capsys.readouterr().out
+    assert "[depth_code depth_code" in shown
+    assert "1 prompt tokens + 64 targets" in shown
+    assert "codes, each one of 128 and of 16x16 pixels" in shown
+    assert main(["describe", "depth", "--preset", "embedded"]) == 0
+    plain = capsys.readouterr().out
+    assert "depth_code" not in plain
+    assert "--formats.depth codes shows learned codes" in plain
+    assert main(["describe", "depth", "--formats.depth", "pixels"]) == 2
+    assert "known: bins, codes" in capsys.readouterr().err

@@ -6,9 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from bench.checkpoint import checkpoint_path
 from bench.cli import main
-from bench.parsers import parse_run
+from bench.codec_files import codec_name, load_codec
+from bench.codec_scores import depth_scores, mask_scores
+from bench.codec_table import mean_depth_errors
+from bench.parsers import parse, parse_run
 from bench.run import run
+from bench.suite import open_dataset
 from tests.bench.test_run import words
 
 MAD = ("--decoder", "mad", "--tasks", "detection")
@@ -68,3 +73,21 @@ def test_weights_that_do_not_fit_are_refused_in_one_line(
     for part in expected:
         assert part in printed
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("kind", "metric"), [("masks", "AP"), ("depth", "rmse")])
+def test_shipped_codecs_keep_masks_and_depths(kind: str, metric: str, scenes_folder: Path) -> None:
+    stored = load_codec(kind, "embedded")
+    words = ["--codec", kind, "--coco", str(scenes_folder), "--nyu", str(scenes_folder), "--preset", "embedded"]
+    options = parse("train", words)
+    dataset = open_dataset(options.run_options("val2017"))
+    if kind == "masks":
+        assert mask_scores(stored.codec, dataset)[metric] >= 0.85
+        return
+    found = depth_scores(stored.codec, dataset, grid=options.sizes.depth_grid)[metric]
+    assert found <= 0.35 * mean_depth_errors(options)[metric]
+
+
+def test_shipped_codecs_are_small() -> None:
+    files = [checkpoint_path("embedded", codec_name(kind)) for kind in ("masks", "depth")]
+    assert sum(path.stat().st_size for path in files) <= 3_000_000

@@ -1,4 +1,4 @@
-"""All installed decoders and tasks, ours and third parties' alike."""
+"""All installed decoders and tasks, ours and third parties' alike; tasks that can be learned codes in both formats."""
 
 from __future__ import annotations
 
@@ -9,13 +9,20 @@ import pytest
 import torch
 
 from bench import registry
+from bench.codec_files import random_codec
 from bench.suite import make_tasks, task_classes
 from decoders.network.network import Network, build_network
 from decoders.network.options import NetworkOptions
 from tasks import text
 from tasks.base import Task
+from tasks.codec_options import CodecOptions
 from tasks.vocabulary import Vocabulary
 from tests.contract.samples import CAPTIONS, SIZES
+
+SHAPES = {
+    "segmentation": CodecOptions(values="unit", side=16, ratio=4, width=4, blocks=1, codes=12, code_width=6),
+    "depth": CodecOptions(values="metres", side=48, ratio=16, width=2, blocks=1, codes=10, code_width=6),
+}
 
 
 @pytest.fixture(scope="session")
@@ -25,10 +32,25 @@ def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> text.Tokenizer:
     return text.SentencePieceTokenizer(path)
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Every task with plain tokens, and those that can be codes as codes too."""
+    if "task_name" in metafunc.fixturenames:
+        plain = [("plain", name) for name in registry.names(registry.TASKS)]
+        coded = [("codes", name) for name in SHAPES]
+        metafunc.parametrize(("formats", "task_name"), plain + coded, scope="session")
+    elif "formats" in metafunc.fixturenames:
+        metafunc.parametrize("formats", ["plain"], scope="session")
+
+
 @pytest.fixture(scope="session")
-def suite(tokenizer: text.Tokenizer) -> tuple[Vocabulary, dict[str, Task]]:
+def suite(tokenizer: text.Tokenizer, formats: str) -> tuple[Vocabulary, dict[str, Task]]:
+    codecs = {name: random_codec(shape) for name, shape in SHAPES.items()} if formats == "codes" else {}
     vocabulary, made = make_tasks(
-        list(task_classes(None).values()), sizes=SIZES, class_names=("person", "ring", "star"), tokenizer=tokenizer
+        list(task_classes(None).values()),
+        sizes=SIZES,
+        class_names=("person", "ring", "star"),
+        tokenizer=tokenizer,
+        codecs=codecs,
     )
     return vocabulary, {task.name: task for task in made}
 
@@ -60,9 +82,3 @@ def network(suite: tuple[Vocabulary, dict[str, Task]]) -> Network:
 @pytest.fixture(params=registry.names(registry.DECODERS))
 def decoder(request: pytest.FixtureRequest) -> Any:
     return registry.load(registry.DECODERS, request.param)()
-
-
-@pytest.fixture(params=registry.names(registry.TASKS))
-def task_name(request: pytest.FixtureRequest) -> str:
-    name: str = request.param
-    return name
