@@ -65,10 +65,12 @@ def record(
         signature: what decides its predictions.
     """
     suite, around = entry.suite, circumstances
+    tokens = {task.name: task.format.length for task in suite.tasks}
     latency = summary.latency(
         samples,
         batch=entry.options.batch or 1,
         scenario=str(entry.options.scenario) if around.timed else "untimed",
+        tokens=tokens,
         after=_needed(suite),
         warm_up=lane.warm,
         ended=around.ended,
@@ -91,7 +93,7 @@ def record(
         metrics=_metrics(suite, samples) if lane.scored else {},
         notes=_notes(suite, samples) if lane.scored else {},
         latency=latency,
-        cost=summary.cost(samples, {task.name: task.format.length for task in suite.tasks}),
+        cost=summary.cost(samples, tokens),
         environment=dict(around.environment),
         seed=entry.options.seed,
         images=len(samples),

@@ -246,7 +246,8 @@ class _Run:
         return fingerprint(environment, device=self.device.type, precision=self.options.precision)
 
     def _rates(self) -> Rates | None:
-        if self.options.accuracy_only or not self.team.first:
+        computing = any(entry.network is not None for entry in self.entries)
+        if self.options.accuracy_only or not computing or not self.team.first:
             return None
         host = self.surroundings.host
         before = host.others() if host else None

@@ -44,6 +44,7 @@ def latency(
     *,
     batch: int,
     scenario: str,
+    tokens: Mapping[str, int],
     after: Mapping[str, Sequence[str]],
     warm_up: WarmUp | None = None,
     ended: str = "data",
@@ -54,6 +55,7 @@ def latency(
         samples: lines of its images.
         batch: images decoded together.
         scenario: as in the record.
+        tokens: task to the target tokens of a sequence.
         after: task to the tasks whose predictions it needs, for every task that ran.
         warm_up: what ran before.
         ended: why measuring stopped.
@@ -71,6 +73,7 @@ def latency(
         passes=_passes(samples),
         process_ms={name: mean(values) for name, values in _columns(s.process_ms for s in samples).items()},
         images_per_second=1000 * len(total) / sum(total) if sum(total) else None,
+        tokens_per_second=_tokens_per_second(samples, tokens),
         harness_share=sum(phases["keep"]) / sum(total) if sum(total) and "keep" in phases else None,
         warm_up=warm_up,
         ended=ended,
@@ -82,18 +85,11 @@ def cost(samples: Sequence[Sample], tokens: Mapping[str, int]) -> dict[str, Cost
     """Mean work per image of the tasks in ``tokens``, which gives the target tokens of a sequence."""
     costs = {}
     for task, length in tokens.items():
-        own = [sample for sample in samples if task in sample.work]
-        if own:
-            evaluations, positions, sequences = (
-                mean(column) for column in zip(*(s.work[task] for s in own), strict=True)
-            )
-            seconds = mean([s.milliseconds[f"decode.{task}"] for s in own]) / 1000
+        rows = [sample.work[task] for sample in samples if task in sample.work]
+        if rows:
+            evaluations, positions, sequences = (mean(column) for column in zip(*rows, strict=True))
             costs[task] = Cost(
-                evaluations=evaluations,
-                positions=positions,
-                sequences=sequences,
-                tokens=sequences * length,
-                tokens_per_second=sequences * length / seconds if seconds else None,
+                evaluations=evaluations, positions=positions, sequences=sequences, tokens=sequences * length
             )
     return costs
 
@@ -175,6 +171,16 @@ def _alone(samples: Sequence[Sample], after: Mapping[str, Sequence[str]]) -> dic
         parts += [f"{kind}.{name}" for name in (*needed, task) for kind in ("decode", "interpret")]
         if own:
             found[task] = timing([sum(row.get(part, 0.0) for part in parts) for row in own])
+    return found
+
+
+def _tokens_per_second(samples: Sequence[Sample], tokens: Mapping[str, int]) -> dict[str, float]:
+    found = {}
+    for task, length in tokens.items():
+        own = [s for s in samples if task in s.work]
+        seconds = sum(s.milliseconds[f"decode.{task}"] for s in own) / 1000
+        if seconds:
+            found[task] = sum(s.work[task][2] for s in own) * length / seconds
     return found
 
 

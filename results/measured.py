@@ -73,6 +73,7 @@ class Latency(msgspec.Struct, frozen=True, kw_only=True):
         passes: ``decode.<task>.prefill``, ``.step`` (causal) and ``.round`` (all positions).
         process_ms: phase to mean milliseconds of CPU time per image, all threads together; ``total`` is their sum.
         images_per_second: of the measured phases.
+        tokens_per_second: task to target tokens per second of its decoding.
         harness_share: time in the loop outside the total and the reading, per time in the total.
         warm_up: of the last sitting.
         ended: why measuring stopped: ``data`` (every image once), ``enough`` or ``budget``.
@@ -88,6 +89,7 @@ class Latency(msgspec.Struct, frozen=True, kw_only=True):
     passes: dict[str, Passes] = {}
     process_ms: dict[str, float] = {}
     images_per_second: float | None = None
+    tokens_per_second: dict[str, float] = {}
     harness_share: float | None = None
     warm_up: WarmUp | None = None
     ended: str = "data"
@@ -124,14 +126,12 @@ class Cost(msgspec.Struct, frozen=True, kw_only=True):
         positions: positions that they computed, prompts included.
         sequences: sequences filled.
         tokens: target tokens filled.
-        tokens_per_second: tokens per second of decoding.
     """
 
     evaluations: float
     positions: float
     sequences: float
     tokens: float | None = None
-    tokens_per_second: float | None = None
 
 
 class Work(msgspec.Struct, frozen=True, kw_only=True):

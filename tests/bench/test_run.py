@@ -141,7 +141,7 @@ def start(arguments: list[str], environment: dict[str, str]) -> subprocess.Popen
 
 
 def wait_for_samples(process: subprocess.Popen[bytes], partial: Path, lines: int) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while not partial.exists() or len(partial.read_bytes().splitlines()) < lines + 1:
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
