@@ -1,4 +1,4 @@
-"""Sessions: `nox -s bench -- --decoder NAME`, `nox -s tests`, `nox -s lint`. Needs only `pip install 'nox[uv]'`."""
+"""Sessions: `nox -s bench -- --decoder NAME`, `nox -s gate`, `tests`, `lint`. Needs only `pip install 'nox[uv]'`."""
 
 import sys
 
@@ -34,6 +34,14 @@ def report(session: nox.Session) -> None:
     """Write the report of finished runs, by default of the newest; everything behind `--` is passed on."""
     _install(session)
     session.run("python", "-m", "bench", "report", *session.posargs)
+
+
+@nox.session
+def gpu(session: nox.Session) -> None:
+    """Time the paper's sizes on a GPU and keep the records in results/gpu; arguments go to `sweep gpu`."""
+    _install(session)
+    session.install("-q", "-c", "constraints.txt", "nvidia-ml-py")
+    session.run("python", "-m", "bench", "sweep", "gpu", *session.posargs)
 
 
 @nox.session

@@ -32,6 +32,7 @@ ENCODER_PARTS = ("backbone", "projection", "positions", "encoder")
 EXACT = "quantiser."  # a dead code's vector can be larger than float16 holds
 CHECKPOINTS = Path(__file__).resolve().parent.parent / "results" / "checkpoints"
 SHAPING = (
+    "family",
     "width",
     "heads",
     "ffn",
@@ -39,6 +40,7 @@ SHAPING = (
     "decoder_layers",
     "backbone",
     "stride",
+    "windows",
     "positions",
     "placed_values",
 )
@@ -62,7 +64,7 @@ def write_checkpoint(path: Path, tensors: Mapping[str, Tensor], card: Mapping[st
     repository = Path(__file__).resolve().parent.parent
     full = {
         **card,
-        "hash": _hash(content),
+        "hash": content_hash(content),
         "parameters": sum(v.numel() for v in kept.values()),
         **git_state(repository),
     }
@@ -73,13 +75,17 @@ def write_checkpoint(path: Path, tensors: Mapping[str, Tensor], card: Mapping[st
 
 def fit_card(sizes: Sizes, network: NetworkOptions, vocabulary: Vocabulary, tokenizer: str | None) -> dict[str, Any]:
     """What weights must agree on with a run: sizes of sequences and network, vocabulary and tokeniser."""
-    shape = dataclasses.asdict(network)
     return {
         "sizes": {**dataclasses.asdict(sizes), "depth_grid": list(sizes.depth_grid)},
-        "network": {name: shape[name] for name in SHAPING},
+        "network": _shape(network),
         "vocabulary": len(vocabulary),
         "tokenizer": tokenizer,
     }
+
+
+def _shape(network: NetworkOptions) -> dict[str, Any]:
+    shape = dataclasses.asdict(network)
+    return {name: shape[name] for name in SHAPING} | {"windows": list(network.windows)}
 
 
 def read_checkpoint(path: Path, *, train: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -99,7 +105,7 @@ def read_checkpoint(path: Path, *, train: str) -> tuple[dict[str, Tensor], dict[
         raise UserError(f"{path.parent.name}/{path.name}: no such weights; make them with `{train}`") from None
     except (SafetensorError, json.JSONDecodeError) as error:
         raise UserError(f"{path.name}: broken ({' '.join(str(error).split())}); make it again with `{train}`") from None
-    if card.get("hash") != _hash(content):
+    if card.get("hash") != content_hash(content):
         raise UserError(f"{path.name}: its card is another file's; copy both together or make them with `{train}`")
     return {n: v.float() if v.is_floating_point() else v for n, v in tensors.items()}, card
 
@@ -169,8 +175,12 @@ def train_command(name: str, preset: str) -> str:
 
 
 def _check_fit(path: Path, card: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    # What a card does not name was added to the options later, so that its weights were made with the default.
+    defaults = {"sizes": {"layout": Sizes().layout}, "network": _shape(NetworkOptions())}
     for key, value in wanted.items():
         found = card.get(key)
+        if isinstance(found, dict):
+            found = defaults.get(key, {}) | found
         if value is None or found == value:
             continue
         told, asked = f"{key} {found}", str(value)
@@ -189,7 +199,8 @@ def _compact(name: str, value: Tensor) -> Tensor:
     return value.half() if value.is_floating_point() and not exact else value
 
 
-def _hash(content: bytes) -> str:
+def content_hash(content: bytes) -> str:
+    """The hash by which cards name a file of weights."""
     return hashlib.sha256(content).hexdigest()[:16]
 
 

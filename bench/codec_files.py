@@ -17,6 +17,8 @@ from tasks.codec_options import CodecOptions
 from tasks.vqvae import Codec
 
 KINDS = ("masks", "depth")
+CODECS = {"segmentation": "masks", "instances": "masks", "depth": "depth"}
+"""Task to the kind of codec that its codes are of."""
 LEARNING = ("quantiser.cluster_size", "quantiser.sums", "quantiser.revived")  # needed to learn on, not to be used
 
 

@@ -15,7 +15,7 @@ from bench.codec_options import CodecStudyOptions, CodecTrainOptions
 from bench.config import RunOptions, preset_file, preset_names
 from bench.errors import UserError
 from bench.progress import progress
-from bench.report_options import ReportOptions, SweepOptions
+from bench.report_options import AblateOptions, ReportOptions
 from bench.statistics_options import CompareOptions, GateOptions, HistoryOptions, PlantedOptions
 from bench.training_options import TrainOptions
 
@@ -83,19 +83,19 @@ def report(options: ReportOptions) -> int:
     return 0
 
 
-def sweep(options: SweepOptions) -> int:
-    """Do what is missing of a sweep and write its outcome, or show what it would do."""
-    from bench import sweep as sweeping
+def ablate(options: AblateOptions) -> int:
+    """Do what is missing of an ablation and write its outcome, or show what it would do."""
+    from bench import ablation
 
     if options.name is None:
-        for name in sweeping.names():
-            print(f"{name}: {sweeping.read_definition(name)[1].title}")
+        for name in ablation.names():
+            print(f"{name}: {ablation.read_definition(name)[1].title}")
     elif options.show:
-        name, definition = sweeping.read_definition(options.name)
-        for words in sweeping.commands(name, definition, options.work):
+        name, definition = ablation.read_definition(options.name)
+        for words in ablation.commands(name, definition, options.work):
             print("python -m bench " + shlex.join(words))
     else:
-        print(sweeping.run_sweep(options.name, work=options.work, out=options.out))
+        print(ablation.run_ablation(options.name, work=options.work, out=options.out))
     return 0
 
 
@@ -144,6 +144,33 @@ def history(options: HistoryOptions) -> int:
     for number, series in enumerate(past.history(options)):
         print(*([""] if number else []), *plot(series, width=get_terminal_size((110, 24)).columns), sep="\n")
     return 0
+
+
+def sweep(options: parsers.SweepOptions) -> int:
+    """Run a file's combinations and print where the records are; 2 if one could not be run."""
+    from bench.sweep import read_sweep
+
+    found = read_sweep(options.file, out=options.out, only=options.only)
+    if options.show:
+        for point in found.points:
+            print(point.name)
+        return 0
+    from bench.run import run as runner
+    from bench.sweep import run_sweep
+    from bench.team import joined
+
+    with joined() as team:
+        tell = print if team.first else (lambda text: None)
+        result = run_sweep(
+            found,
+            lambda one: runner(one, tell, team),
+            tell,
+            fresh=options.fresh,
+            agree=lambda own: team.everyone(own)[0],
+        )
+    for folder in result.records:
+        tell(f"record: {folder / 'record.json'}")
+    return 2 if result.failed else 0
 
 
 def train(options: TrainOptions | CodecTrainOptions) -> int:
@@ -323,7 +350,7 @@ def import_checkpoint(options: parsers.ImportOptions) -> int:
     """Import released weights and print what was used, unused and missing."""
     from bench import importing
 
-    print(importing.import_checkpoint(options.kind, options.checkpoint, options.out))
+    print(importing.import_checkpoint(options.kind, options.checkpoint, options.out, codecs=options.codecs))
     return 0
 
 

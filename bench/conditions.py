@@ -45,8 +45,11 @@ def took_turns(first: Record, second: Record) -> bool:
 
 
 def busy(environment: Mapping[str, Any]) -> str | None:
-    """Why the machine counts as busy with other things, from the load average of a record; None if it does not."""
+    """Why the machine counts as busy with other things, from the load average of a record; None if it does not.
+
+    On a machine of many cores others may work as long as half of the cores are free.
+    """
     load, threads = environment.get("load_average"), environment.get("threads") or 1
-    if load is None or load <= threads + IDLE_LOAD:
+    if load is None or load <= max(threads + IDLE_LOAD, (environment.get("usable_cores") or 1) / 2):
         return None
     return f"the machine was busy (load {load:.1f} with {threads} {'thread' if threads == 1 else 'threads'} of ours)"

@@ -9,15 +9,18 @@ from typing import Any
 
 from bench import registry
 from bench.checkpoint import checkpoint_path
-from bench.codec_files import random_codec
+from bench.codec_files import CODECS, random_codec
 from bench.codec_options import CodecTrainOptions
 from bench.config import preset_names
-from bench.formats import CODECS, CODES, PLAIN, checked
+from bench.errors import UserError
+from bench.formats import CODES, PLAIN, checked, default_formats
 from bench.parsers import parse, parse_run
-from bench.suite import make_tasks
+from bench.suite import layouts, make_tasks
 from tasks.codec_options import CodecOptions
 from tasks.sequence import SequenceFormat
 from tasks.vocabulary import Vocabulary
+
+PRESETS = {"mad": "paper", "ait": "ait-swinv2b-insseg"}  # one of each layout
 
 
 class Letters:
@@ -49,21 +52,26 @@ def describe_weights(decoder: Any) -> list[str]:
     return lines
 
 
-def describe_task(name: str, preset: str, formats: Mapping[str, str] | None = None) -> str:
+def describe_task(name: str, preset: str | None, formats: Mapping[str, str] | None = None) -> str:
     """Format of a task's sequences with the sizes of a preset.
 
     Args:
         name: of the task.
-        preset: whose sizes and shapes of codecs to use.
-        formats: task to format, as in a run; plain where none is given.
+        preset: whose sizes and shapes of codecs to use; None for one that has the task.
+        formats: task to format, as in a run; plain where none is given, codes where there is nothing else.
 
     Raises:
         UserError: if the preset or a format is unknown.
     """
-    sizes = parse_run(["--decoder", "oracle", "--preset", preset]).sizes
     cls: Any = registry.load(registry.TASKS, name)
+    fitting = PRESETS[layouts(cls)[0]]
+    preset = preset or fitting
+    sizes = parse_run(["--decoder", "oracle", "--preset", preset]).sizes
+    if sizes.layout not in layouts(cls):
+        raise UserError(f"task {name} is not of preset {preset!r}'s layout {sizes.layout!r}; give --preset {fitting}")
+    chosen = default_formats(sizes.layout, [name], checked(formats or {})) | dict(formats or {})
     names = ["person", *(f"class {number}" for number in range(1, sizes.classes))]
-    shapes = {task: _shape(task, preset) for task, chosen in checked(formats or {}).items() if chosen == CODES}
+    shapes = {task: _shape(task, preset) for task, own in chosen.items() if own == CODES}
     vocabulary, (task,) = make_tasks(
         [cls],
         sizes=sizes,
@@ -73,7 +81,7 @@ def describe_task(name: str, preset: str, formats: Mapping[str, str] | None = No
     )
     lines = [f"task {name}: {cls.summary}", "", (sys.modules[cls.__module__].__doc__ or "").strip(), ""]
     lines += _format_lines(task.format, preset)
-    if name in PLAIN:
+    if name in chosen:
         lines.append(f"format:      {_told(name, shapes.get(name))}")
     lines += [
         f"needs:       {cls.kind} annotations" + (f", and runs after {', '.join(cls.after)}" if cls.after else ""),

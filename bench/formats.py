@@ -11,17 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from bench.checkpoint import CHECKPOINTS, checkpoint_path, read_checkpoint, train_command
-from bench.codec_files import StoredCodec, codec_name, load_codec
+from bench.codec_files import CODECS, StoredCodec, codec_name, load_codec
 from bench.config import RunOptions
 from bench.errors import UserError
 from bench.registry import unknown
-from bench.suite import Suite, make_tasks
+from bench.suite import Suite, make_tasks, task_choices
 from tasks.vqvae import Codec
 
 CODES = "codes"
 PLAIN = {"segmentation": "bits", "depth": "bins"}
-CODECS = {"segmentation": "masks", "depth": "depth"}
-"""Task to the kind of codec that its codes are of."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +62,7 @@ def checked(given: Mapping[str, str]) -> Mapping[str, str]:
 
 
 def formats_to_train(
-    given: Mapping[str, str], decoder: Any, tasks: Collection[str], *, preset: str, root: Path | None
+    given: Mapping[str, str], decoder: Any, tasks: Collection[str], *, layout: str, preset: str, root: Path | None
 ) -> Formats:
     """Formats that a decoder is trained with: those given, else its own wish for tasks that it learns, else plain.
 
@@ -72,15 +70,18 @@ def formats_to_train(
         given: ``formats`` of the training.
         decoder: strategy; may declare ``formats``.
         tasks: names of the tasks that are learned.
+        layout: of the vocabulary.
         preset: whose codecs to use.
         root: folder of the checkpoints; None for the shipped ones.
     """
-    wish = {task: name for task, name in getattr(decoder, "formats", {}).items() if task in tasks}
-    names = {**PLAIN, **wish, **checked(given)}
+    names = default_formats(layout, tasks, checked(given))
+    if layout == "mad":
+        names |= {task: name for task, name in getattr(decoder, "formats", {}).items() if task in tasks}
+    names |= given
     return Formats(names, _load(names, preset, root))
 
 
-def formats_to_run(options: RunOptions, decoder: Any) -> Formats:
+def formats_to_run(options: RunOptions, decoder: Any, tasks: Collection[str]) -> Formats:
     """Formats that a decoder runs with: those that its weights were trained with, and what was given must agree.
 
     Without weights they are those given, else the decoder's own wish, else plain.
@@ -89,17 +90,18 @@ def formats_to_run(options: RunOptions, decoder: Any) -> Formats:
         UserError: if weights or a codec are missing, broken, or do not belong together.
     """
     given, preset = checked(options.formats), str(options.preset)
+    plain = default_formats(options.sizes.layout, tasks, given)
     if not decoder.needs_network:
-        names = {**PLAIN, **getattr(decoder, "formats", {}), **given}
+        names = {**plain, **getattr(decoder, "formats", {}), **given}
         return Formats(names, _load(names, preset, options.checkpoints))
     name = getattr(decoder, "weights", decoder.name)
     path = checkpoint_path(preset, name, options.checkpoints or CHECKPOINTS)
     _, card = read_checkpoint(path, train=train_command(name, preset))
-    names = {**PLAIN, **card.get("formats", {})}
+    names = {**plain, **card.get("formats", {})}
     for task, wanted in given.items():
-        if names[task] != wanted:
+        if names.get(task) != wanted:
             raise UserError(
-                f"{path.parent.name}/{path.name}: was trained with {task} as {names[task]}, this run asks for "
+                f"{path.parent.name}/{path.name}: was trained with {task} as {names.get(task)}, this run asks for "
                 f"{wanted}; leave --formats.{task} out or train again with it"
             )
     codecs = _load(names, preset, options.checkpoints)
@@ -114,12 +116,27 @@ def formats_to_run(options: RunOptions, decoder: Any) -> Formats:
     return Formats(names, codecs)
 
 
+def default_formats(layout: str, tasks: Collection[str], given: Mapping[str, str]) -> dict[str, str]:
+    """Task to format where nothing else is said: plain, or codes in layout ``ait``, which has nothing else.
+
+    Raises:
+        UserError: if a plain format was given for that layout.
+    """
+    if layout == "mad":
+        return dict(PLAIN)
+    for task, name in given.items():
+        if name != CODES:
+            raise UserError(f"--formats.{task} {name}: layout {layout!r} has no tokens for it; give {CODES}")
+    return {task: CODES for task in CODECS if task in tasks}
+
+
 def _told(codec: Mapping[str, Any]) -> str:
     return f"{codec.get('codes')} codes, hash {codec.get('hash')}"
 
 
 def _load(names: Mapping[str, str], preset: str, root: Path | None) -> dict[str, StoredCodec]:
-    return {kind: load_codec(kind, preset, root) for task, kind in CODECS.items() if names[task] == CODES}
+    kinds = dict.fromkeys(kind for task, kind in CODECS.items() if names.get(task) == CODES)
+    return {kind: load_codec(kind, preset, root) for kind in kinds}
 
 
 def with_formats(suite: Suite, formats: Formats, options: RunOptions) -> Suite:
@@ -132,7 +149,6 @@ def with_formats(suite: Suite, formats: Formats, options: RunOptions) -> Suite:
         class_names=suite.dataset.class_names,
         tokenizer=suite.tokenizer,
         codecs=formats.modules,
-        reading=options.reading,
-        score_unseen=options.score_unseen,
+        **task_choices(options),
     )
     return replace(suite, vocabulary=vocabulary, tasks=tasks, formats=formats.card)

@@ -1,7 +1,7 @@
 """The gate: each metric and time ratio of a run against its baseline, answered pass, fail or cannot tell.
 
 A loss fails where it is beyond its tolerance and not by chance, and passes where its interval excludes one that would
-matter. Anything else, and every slowdown that was measured under conditions that allow no answer, is "cannot tell".
+matter. Anything else, and every time that was measured under conditions that allow no answer, is "cannot tell".
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ class Finding:
         blocked: why nothing could be computed.
         same: whether run and baseline are equal, so that nothing has to be computed.
         doubts: conditions under which a slowdown is not believed.
+        void: conditions under which the time says nothing, neither good nor bad.
         before: as in ``Line``.
         now: as in ``Line``.
         loss: as in ``Line``.
@@ -54,6 +55,7 @@ class Finding:
     blocked: str | None = None
     same: bool = False
     doubts: Sequence[str] = field(default_factory=tuple)
+    void: Sequence[str] = field(default_factory=tuple)
     before: float | None = None
     now: float | None = None
     loss: float | None = None
@@ -162,7 +164,8 @@ def _ratio(run: Measured, baseline: Baseline, thresholds: Thresholds, against: s
         name,
         "speed",
         bound,
-        doubts=_doubts(run, baseline, against),
+        doubts=[reason for reason in (busy(run.record.environment),) if reason],
+        void=_void(run, baseline, against),
         before=float(np.exp(before.mean())),
         now=float(np.exp(now.mean())),
         loss=ratio.value - 1,
@@ -195,16 +198,18 @@ def _not_comparable(run: Measured, baseline: Baseline, against: str) -> str | No
     return None
 
 
-def _doubts(run: Measured, baseline: Baseline, against: str) -> list[str]:
-    """Why a slowdown would not be believed."""
-    found = [reason for reason in (busy(run.record.environment),) if reason]
+def _void(run: Measured, baseline: Baseline, against: str) -> list[str]:
+    """Why a ratio says nothing about the decoder."""
+    found = []
     if run.record.latency.sittings > 1:
         found.append("the run was interrupted and resumed")
     if against == REFERENCE:
         apart = [words for one, words in ((run, "this run"), (baseline, "the baseline")) if not one.together]
         found += [f"in {words} the decoders did not take turns" for words in apart]
-    if against == CALIBRATION and run.drift is not None and abs(run.drift) > DRIFT:
-        found.append(f"the machine's speed changed by {100 * run.drift:+.0f} % during the run")
+    elif run.drift is not None:  # the calibration was not measured image by image
+        if abs(run.drift) > DRIFT:
+            found.append(f"the machine's speed changed by {100 * run.drift:+.0f} % during the run")
+        found += [reason for reason in (busy(run.record.environment),) if reason]
     return found
 
 
@@ -235,6 +240,8 @@ def _answer(finding: Finding, adjusted: float | None, alpha: float) -> tuple[Ver
     scale, unit = (100, " %") if finding.kind == "speed" else (1, "")
     loss, high = finding.loss or 0.0, np.inf if finding.high is None else finding.high
     what = "slower" if finding.kind == "speed" else "worse"
+    if finding.void:
+        return "cannot tell", "; ".join(finding.void)
     if adjusted < alpha:
         told = f"{what} by {scale * loss:.3g}{unit}, surely more than {scale * bound.tolerance:.3g}{unit}"
         return ("cannot tell", f"{told}, but {'; '.join(finding.doubts)}") if finding.doubts else ("fail", told)

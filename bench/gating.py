@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 
 import msgspec
+import torch
 
 from bench.baselines import REFERENCE, Measured, baseline_of, measured
 from bench.calibration import measure, read_calibration, write_calibration
@@ -100,9 +101,12 @@ def _run(options: GateOptions, known: Mapping[tuple[str, str], Baseline], out: P
     }
     words += [word for name, value in given.items() if value is not None for word in (f"--{name}", str(value))]
     parsed = parse_run([*words, "--threads", str(options.threads)])
-    before = measure()
+    if parsed.threads:
+        torch.set_num_threads(parsed.threads)  # as the run will
+    device = "cuda" if parsed.device != "cpu" and torch.cuda.is_available() else "cpu"
+    before = measure(device=device)
     folders = list(run(parsed))
-    write_calibration(out, before, measure())
+    write_calibration(out, before, measure(device=device))
     return folders
 
 

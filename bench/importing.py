@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,10 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from bench import importing_ait
+from bench.checkpoint import content_hash, read_checkpoint
+from bench.codec_files import CODECS, codec_name
+from bench.codec_files import KINDS as KINDS_OF_CODECS
 from bench.errors import UserError
 from decoders.network.errors import NetworkError
 from decoders.network.network import build_network
@@ -22,7 +26,7 @@ from decoders.network.weights import read_tensors
 from results.store import write_atomically
 from tasks.vocabulary import Sizes, Vocabulary
 
-KINDS = ("mad",)
+KINDS = ("mad", "ait")
 HEAD_WIDTH = 32  # MAD's; a checkpoint does not tell how many heads its matrices hold
 RESNETS = {6: "resnet50", 23: "resnet101"}  # blocks of the third stage
 SHOWN = 5
@@ -45,13 +49,16 @@ class Imported:
     conversion: Conversion
 
 
-def import_checkpoint(kind: str, path: Path, out: Path) -> str:
+def import_checkpoint(kind: str, path: Path, out: Path, *, codecs: Sequence[Path] = ()) -> str:
     """Convert a checkpoint and write ``out`` (safetensors) and its card beside it (``.json``).
 
+    Codecs that lie in a task solver's checkpoint are written beside it, as ``codec-<kind>.safetensors``.
+
     Args:
-        kind: ``mad``.
+        kind: ``mad`` or ``ait``.
         path: a PyTorch or safetensors file.
         out: file to write; ``.safetensors`` is added if it has another suffix.
+        codecs: imported codecs that a task solver of AiT was trained with, where they do not lie in its checkpoint.
 
     Returns:
         What was converted, unused and missing, to be printed.
@@ -61,22 +68,70 @@ def import_checkpoint(kind: str, path: Path, out: Path) -> str:
     """
     if kind not in KINDS:
         raise UserError(f"cannot import {kind!r}; known: {', '.join(KINDS)}")
-    found = import_mad(path)
     out = out if out.suffix == ".safetensors" else out.with_name(f"{out.name}.safetensors")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(out, safetensors.torch.save(found.tensors))
+    if kind == "ait":
+        return _import_ait(path, out, codecs)
+    if codecs:
+        raise UserError(f"--codecs: are AiT's, a checkpoint of {kind} has none; leave them out")
+    found = import_mad(path)
     card = {
-        "format": "decoder-bench import",
-        "kind": kind,
-        "source": {"name": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()},
         "network": asdict(found.options),
         "sizes": asdict(found.sizes),
         "unused": found.conversion.unused,
         "missing": found.conversion.missing,
         "rows_kept_random": found.conversion.kept_rows,
     }
-    write_atomically(out.with_suffix(".json"), (json.dumps(card, indent=2) + "\n").encode())
+    _write(out, found.tensors, _source(kind, path) | card)
     return _report(found, out)
+
+
+def _import_ait(path: Path, out: Path, codecs: Sequence[Path]) -> str:
+    try:
+        parts = importing_ait.import_ait(path)
+    except NetworkError as error:
+        raise UserError(str(error)) from None
+    except ValueError as error:
+        raise UserError(f"{path}: its sizes fit no AiT network ({error})") from None
+    known = dict(map(_codec_card, codecs))
+    lines = []
+    for part in parts:
+        alone = len(parts) == 1
+        target = out if alone or part.kind is None else out.with_name(f"{codec_name(part.kind)}.safetensors")
+        card = _source("ait", path) | part.card | {"unused": part.unused, "missing": part.missing}
+        if part.kind is None and known:
+            card |= {"formats": {task: "codes" for task, kind in CODECS.items() if kind in known}, "codecs": known}
+        digest = _write(target, part.tensors, card)
+        if part.kind is not None:
+            known[part.kind] = {"hash": digest, "codes": part.card["shape"]["codes"]}
+        lines += [_told(target, part.tensors, part.missing), *part.lines]
+        lines += [_names("unused", part.unused), _names("missing (left random)", part.missing)]
+    return "\n".join(lines)
+
+
+def _codec_card(path: Path) -> tuple[str, dict[str, Any]]:
+    """Kind of an imported codec, and what the card of a task solver says of it."""
+    tensors, card = read_checkpoint(path, train="python -m bench import ait CHECKPOINT")
+    if card.get("codec") not in KINDS_OF_CODECS:
+        raise UserError(f"{path}: is no codec; give what `import ait` made of one")
+    return str(card["codec"]), {"hash": card["hash"], "codes": len(tensors["quantiser.embedding"])}
+
+
+def _source(kind: str, path: Path) -> dict[str, Any]:
+    return {
+        "format": "decoder-bench import",
+        "kind": kind,
+        "source": {"name": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()},
+    }
+
+
+def _write(out: Path, tensors: Mapping[str, Tensor], card: Mapping[str, Any]) -> str:
+    """Write weights and their card with the hash of the weights, which is returned."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    content = safetensors.torch.save(dict(tensors))
+    digest = content_hash(content)
+    write_atomically(out, content)
+    write_atomically(out.with_suffix(".json"), (json.dumps({**card, "hash": digest}, indent=2) + "\n").encode())
+    return digest
 
 
 def import_mad(path: Path) -> Imported:
@@ -139,9 +194,8 @@ def _count(released: Mapping[str, Tensor], prefix: str) -> int:
 
 def _report(found: Imported, out: Path) -> str:
     conversion = found.conversion
-    used = len(found.tensors) - len(conversion.missing)
     lines: list[Any] = [
-        f"{out}: {used} tensors, {sum(value.numel() for value in found.tensors.values()):,} numbers",
+        _told(out, found.tensors, conversion.missing),
         f"network: {found.options.backbone}, width {found.options.width}, {found.options.heads} heads, "
         f"{found.options.encoder_layers} + {found.options.decoder_layers} layers",
         _names("unused", conversion.unused),
@@ -150,6 +204,11 @@ def _report(found: Imported, out: Path) -> str:
     if conversion.kept_rows:
         lines.append(f"embedding: {conversion.kept_rows} rows of tokens that MAD does not have (depth) left random")
     return "\n".join(lines)
+
+
+def _told(out: Path, tensors: Mapping[str, Tensor], missing: Sequence[str]) -> str:
+    used = len(tensors) - len(missing)
+    return f"{out}: {used} tensors, {sum(value.numel() for value in tensors.values()):,} numbers"
 
 
 def _names(title: str, names: list[str]) -> str:

@@ -71,4 +71,7 @@ def _moved(given: TaskBatch, device: torch.device) -> TrainingBatch:
     batch = given.batch
     real = None if batch.real is None else batch.real.to(device)
     originals = None if batch.originals is None else batch.originals.to(device)
-    return TrainingBatch(batch.prompts.to(device), batch.tokens.to(device), batch.weights.to(device), real, originals)
+    inputs = None if batch.inputs is None else batch.inputs.to(device)
+    return TrainingBatch(
+        batch.prompts.to(device), batch.tokens.to(device), batch.weights.to(device), real, originals, inputs
+    )

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Mapping
 
 import torch
+from timm.optim._param_groups import param_groups_layer_decay
 from torch import Tensor, nn
 
 from bench.training_options import CodecSchedule, Schedule
@@ -13,23 +14,48 @@ from bench.training_options import CodecSchedule, Schedule
 START_DIVISOR = 25.0  # OneCycle: peak over first learning rate
 END_DIVISOR = 1e4  # OneCycle: first over last learning rate
 DROP = 0.1
+LINEAR_END = 0.01
+PLACES = ("positions", "cpb_mlp", "logit_scale", "pos_embed")  # in names of learned positions and of a Swin's biases
 COSINE_START = 1e-3  # cosine: first over peak learning rate
 
 
 def parameter_groups(model: nn.Module, schedule: Schedule) -> list[dict[str, object]]:
-    """Groups for AdamW, each with ``scale``, the factor of its learning rate (MAD Table 9 and its release).
+    """Groups for AdamW, each with ``scale``, the factor of its learning rate (MAD Table 9 and its release; AiT's).
 
-    Layer norms are not decayed; everything else is, biases, embeddings and positions included. Parameters of the
-    backbone learn at ``schedule.backbone_scale`` of the rate. Frozen parameters are left out.
+    ``norms``: layer norms are not decayed; everything else is, biases, embeddings and positions included. ``vectors``:
+    none of these is. Parameters of the backbone learn at ``schedule.backbone_scale`` of the rate, its early layers at
+    less if ``schedule.layer_decay`` says so. Frozen parameters are left out.
     """
-    norms = {id(p) for m in model.modules() if isinstance(m, nn.LayerNorm) for p in m.parameters(recurse=False)}
+    undecayed, layers = _undecayed(model, schedule), _layer_scales(model, schedule)
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             scale = schedule.backbone_scale if "backbone." in name else 1.0
-            decay = 0.0 if id(parameter) in norms else schedule.weight_decay
+            scale *= layers.get(id(parameter), 1.0)
+            decay = 0.0 if id(parameter) in undecayed else schedule.weight_decay
             groups.setdefault((scale, decay), []).append(parameter)
     return [{"params": found, "scale": s, "weight_decay": decay} for (s, decay), found in groups.items()]
+
+
+def _undecayed(model: nn.Module, schedule: Schedule) -> set[int]:
+    kinds = nn.LayerNorm if schedule.undecayed == "norms" else (nn.LayerNorm, nn.Embedding)
+    found = {id(p) for m in model.modules() if isinstance(m, kinds) for p in m.parameters(recurse=False)}
+    if schedule.undecayed == "vectors":
+        named = model.named_parameters()
+        found |= {id(p) for name, p in named if p.dim() < 2 or any(part in name for part in PLACES)}
+    return found
+
+
+def _layer_scales(model: nn.Module, schedule: Schedule) -> dict[int, float]:
+    """Factors of the rates of a timm model's parameters."""
+    found: dict[int, float] = {}
+    if schedule.layer_decay == 1:
+        return found
+    for module in model.modules():
+        if hasattr(module, "group_matcher"):
+            for group in param_groups_layer_decay(module, layer_decay=schedule.layer_decay):
+                found |= {id(p): float(group["lr_scale"]) * schedule.layer_decay for p in group["params"]}
+    return found
 
 
 def make_optimiser(model: nn.Module, schedule: Schedule) -> torch.optim.AdamW:
@@ -50,15 +76,18 @@ def factor(step: int, schedule: Schedule) -> float:
     """Share of the peak learning rate at a step (counted from 0).
 
     ``one_cycle`` climbs on a cosine for the first ``warm_up`` of the steps and falls on one to nearly nothing.
-    ``drops`` climbs linearly over ``warm_up`` and is cut to a tenth behind each of the shares in ``drops``.
-    ``exponential`` and ``cosine`` are those of ``CodecSchedule``.
+    ``drops`` climbs linearly over ``warm_up`` and is cut to a tenth behind each of the shares in ``drops``. ``linear``
+    climbs as long and falls to a hundredth. ``exponential`` and ``cosine`` are those of ``CodecSchedule``.
     """
     if isinstance(schedule, CodecSchedule) and schedule.kind in ("exponential", "cosine"):
         return _exponential(step, schedule) if schedule.kind == "exponential" else _warm_cosine(step, schedule)
     warm = schedule.warm_up * schedule.steps
+    climbing = min(1.0, (step + 1) / warm) if warm else 1.0
     if schedule.kind == "drops":
-        climbing = min(1.0, (step + 1) / warm) if warm else 1.0
         return climbing * DROP ** sum(step >= share * schedule.steps for share in schedule.drops)
+    if schedule.kind == "linear":
+        left = 1 - max(0.0, step - warm) / max(1.0, schedule.steps - 1 - warm)
+        return climbing * (LINEAR_END + (1 - LINEAR_END) * left)
     if step < warm:
         return _cosine(1 / START_DIVISOR, 1.0, step / warm)
     last = 1 / (START_DIVISOR * END_DIVISOR)

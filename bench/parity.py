@@ -1,11 +1,13 @@
-"""``parity``: recompute a golden file of MAD's released classes with our network, tasks and strategies."""
+"""``parity``: recompute a golden file of MAD's or AiT's released classes with our network, tasks and strategies."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
 
-from bench.parity_file import INPUTS, SKIPPED, Comparison, GoldenFile, as_table
+from bench.parity_file import AIT, INPUTS, SKIPPED, Comparison, GoldenFile, as_table
+
+Steps = dict[str, Callable[[], None]]
 
 
 def run_parity(path: Path) -> tuple[str, bool]:
@@ -17,18 +19,9 @@ def run_parity(path: Path) -> tuple[str, bool]:
     Raises:
         UserError: if the file is no golden file, or no network can be built from it.
     """
-    from bench import parity_alone, parity_inference, parity_subject, parity_training
-
     golden = GoldenFile(path)
-    subject = parity_subject.build(golden)
-    comparison = Comparison(golden)
-    steps: dict[str, Callable[[], None]] = {
-        "vocabulary": lambda: parity_subject.check_vocabulary(subject, golden, comparison),
-        "memory": lambda: parity_subject.check_memory(subject, comparison),
-        "inference": lambda: parity_inference.check_inference(subject, golden, comparison),
-        "training": lambda: parity_training.check_training(subject, golden, comparison),
-        "stand-alone": lambda: parity_alone.check_alone(subject, golden, comparison),
-    }
+    comparison = Comparison(golden, relative=AIT in golden)
+    steps = _ait(golden, comparison) if AIT in golden else _mad(golden, comparison)
     for name, step in steps.items():
         try:
             step()
@@ -38,3 +31,32 @@ def run_parity(path: Path) -> tuple[str, bool]:
     if left:
         comparison.failed("not recomputed", f"{len(left)} arrays that nothing here knows, {', '.join(left[:3])} first")
     return as_table(comparison), comparison.good
+
+
+def _mad(golden: GoldenFile, comparison: Comparison) -> Steps:
+    from bench import parity_alone, parity_inference, parity_subject, parity_training
+
+    subject = parity_subject.build(golden)
+    return {
+        "vocabulary": lambda: parity_subject.check_vocabulary(subject, golden, comparison),
+        "memory": lambda: parity_subject.check_memory(subject, comparison),
+        "inference": lambda: parity_inference.check_inference(subject, golden, comparison),
+        "training": lambda: parity_training.check_training(subject, golden, comparison),
+        "stand-alone": lambda: parity_alone.check_alone(subject, golden, comparison),
+    }
+
+
+def _ait(golden: GoldenFile, comparison: Comparison) -> Steps:
+    from bench import parity_ait_alone, parity_ait_decoding, parity_ait_subject, parity_ait_training, parity_codec
+
+    subject = parity_ait_subject.build(golden)
+    return {
+        "codecs": lambda: parity_codec.check_codec(golden, comparison),
+        "memory": lambda: parity_ait_subject.check_memory(subject, golden, comparison),
+        "depth": lambda: parity_ait_decoding.check_depth(subject, golden, comparison),
+        "objects": lambda: parity_ait_decoding.check_objects(subject, golden, comparison),
+        "depth training": lambda: parity_ait_training.check_depth(subject, golden, comparison),
+        "objects training": lambda: parity_ait_training.check_objects(subject, golden, comparison),
+        "post-processing": lambda: parity_ait_alone.check_post(subject, golden, comparison),
+        "stand-alone": lambda: parity_ait_alone.check_alone(golden, comparison),
+    }

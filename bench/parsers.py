@@ -18,7 +18,7 @@ from jsonargparse import ArgumentError, ArgumentParser
 from bench.codec_options import CodecStudyOptions, CodecTrainOptions
 from bench.config import RunOptions, choose_preset, preset_file
 from bench.errors import UserError
-from bench.report_options import ReportOptions, SweepOptions
+from bench.report_options import AblateOptions, ReportOptions
 from bench.statistics_options import CompareOptions, GateOptions, HistoryOptions, PlantedOptions
 from bench.training_options import TrainOptions
 
@@ -40,12 +40,12 @@ class DescribeOptions:
 
     Args:
         name: a decoder, task or preset.
-        preset: preset whose sizes a task is described with.
+        preset: preset whose sizes a task is described with; default: ``paper``, or one that has the task.
         formats: task to format that it is described with, as in ``run``.
     """
 
     name: str
-    preset: str = "paper"
+    preset: str | None = None
     formats: dict[str, str] = field(default_factory=dict)
 
 
@@ -149,14 +149,36 @@ class ImportOptions:
         kind: whose checkpoint it is.
         checkpoint: released state dict (safetensors, or a torch file that holds tensors only).
         out: ``.safetensors`` file to write; its card lies beside it.
+        codecs: imported codecs that a task solver of AiT was trained with, where they do not lie in its checkpoint.
     """
 
-    kind: Literal["mad"]
+    kind: Literal["mad", "ait"]
     checkpoint: Path
     out: Path = Path("imported.safetensors")
+    codecs: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True)
+class SweepOptions:
+    """Options of ``sweep``.
+
+    Args:
+        file: YAML file with ``options`` and ``matrix``, or the name of a shipped one: ``gpu``.
+        out: folder of the runs, in place of the file's.
+        only: run those whose name contains this.
+        fresh: run finished ones again, and discard unfinished ones.
+        show: only print the names of the runs.
+    """
+
+    file: Path
+    out: Path | None = None
+    only: str | None = None
+    fresh: bool = False
+    show: bool = False
 
 
 OPTIONS: dict[str, type] = {
+    "sweep": SweepOptions,
     "parity": ParityOptions,
     "import": ImportOptions,
     "list": ListOptions,
@@ -172,7 +194,7 @@ OPTIONS: dict[str, type] = {
     "history": HistoryOptions,
     "planted-faults": PlantedOptions,
     "report": ReportOptions,
-    "sweep": SweepOptions,
+    "ablate": AblateOptions,
 }
 # Commands with the options of ``run``, and what is fixed for them; what follows may change the preset.
 MEASUREMENTS = {"table2": ("--decoder", "mad"), "paper-time": ("--decoder", "mad-released", "--preset", "mad-r50")}
@@ -182,18 +204,21 @@ SECTIONS = {
     "image",
     "network",
     "reading",
+    "strategy",
     "tasks",
+    "temperatures",
     "train",
 }  # of presets, that not every command reads
 # The same with the options of ``train``.
 STUDIES = dict.fromkeys(("soft-tokens", "parallel-study"), ("--decoder", "ait", "--train.decoder.steps", "1500"))
 MANY = {"compare": "runs", "gate": "runs", "report": "runs"}  # commands whose leading words are one list
 POSITIONAL = {
+    "sweep": ("file",),
     "list": ("what",),
     "describe": ("name",),
     "parity": ("file",),
     "import": ("kind", "checkpoint"),
-    "sweep": ("name",),
+    "ablate": ("name",),
     "history": ("metric",),
 }
 

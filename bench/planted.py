@@ -21,7 +21,8 @@ from torch import Tensor
 
 from bench import gating, registry
 from bench.baselines import REFERENCE
-from bench.environment import SOURCE, git_state
+from bench.conditions import fingerprint
+from bench.environment import SOURCE, describe_environment, git_state
 from bench.errors import UserError
 from bench.progress import progress
 from bench.statistics_options import GateOptions, PlantedOptions
@@ -33,6 +34,7 @@ from tasks.sequence import Decoded
 Decode = Callable[..., Decoded]
 SLOWER, FLIPPED, REPEATS, FALSE_ALARMS = 0.10, 0.01, 20, 1
 RESULT = "planted.json"
+TOLD = ("decoder", "preset", "images", "tasks", "machine")  # settings named under the table
 
 
 class Arm(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,7 +44,7 @@ class Arm(msgspec.Struct, frozen=True, kw_only=True):
         name: ``slowed``, ``flipped`` or ``same-01`` to ``same-20``.
         verdict: the gate's answer.
         slowdown: total time against ``parallel``, 0.1 for 10 % slower; null where it was not measured.
-        reasons: lines that did not pass, each with the reason.
+        reasons: lines that did not pass, each with the first reason.
     """
 
     name: str
@@ -55,7 +57,7 @@ class Planted(msgspec.Struct, frozen=True, kw_only=True):
     """All arms.
 
     Args:
-        settings: what must be equal for the command to be continued.
+        settings: what must be equal for the command to be continued: options, code and machine.
         arms: finished ones.
     """
 
@@ -186,14 +188,17 @@ def _gate(options: PlantedOptions, name: str) -> GateOptions:
 
 def _arm(name: str, report: GateReport) -> Arm:
     slowdown = next((line.loss for line in report.lines if line.name == f"total time / {REFERENCE}"), None)
-    reasons = [f"{line.name}: {line.verdict}: {line.reason}" for line in report.lines if line.verdict != "pass"]
+    kept = [line for line in report.lines if line.verdict != "pass"]
+    reasons = [f"{line.name}: {line.verdict}, {line.reason.partition(';')[0]}" for line in kept]
     return Arm(name=name, verdict=report.verdict, slowdown=slowdown, reasons=reasons)
 
 
 def _settings(options: PlantedOptions) -> dict[str, Any]:
     chosen = {name: getattr(options, name) for name in ("decoder", "preset", "images", "tasks", "threads")}
     text = None if options.settings is None else options.settings.read_text()
-    return {**chosen, "settings": text, "code": git_state(SOURCE)}
+    here = describe_environment()
+    machine = f"{here['gpu'] or here['cpu']} [{fingerprint(here)}]"
+    return {**chosen, "settings": text, "code": git_state(SOURCE), "machine": machine}
 
 
 def _begun(path: Path, settings: dict[str, Any], *, fresh: bool) -> Planted:
@@ -227,4 +232,6 @@ def markdown(found: Planted) -> str:
         slowdown = "–" if arm.slowdown is None else f"{100 * arm.slowdown:+.1f} %"
         lines.append(f"| {arm.name} | {arm.verdict} | {slowdown} | {'; '.join(arm.reasons) or '–'} |")
     repeats = sum(arm.name.startswith("same") for arm in found.arms)
-    return "\n".join([*lines, "", f"{found.false_alarms} false alarms in {repeats} runs of the same."]) + "\n"
+    counted = f"{found.false_alarms} false alarms in {repeats} runs of the same."
+    told = ", ".join(f"{name} {found.settings[name]}" for name in TOLD if name in found.settings)
+    return "\n".join([*lines, "", counted, *([f"{told[0].upper()}{told[1:]}."] if told else [])]) + "\n"

@@ -1,4 +1,4 @@
-"""Options of ``report`` and ``sweep``."""
+"""Options of ``report`` and ``ablate``."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ class ReportOptions:
 
 
 @dataclass(frozen=True)
-class SweepOptions:
-    """Options of ``sweep``.
+class AblateOptions:
+    """Options of ``ablate``.
 
     Args:
         name: a sweep that ships with the program, or a YAML file; without it they are listed.
@@ -55,6 +55,6 @@ class SweepOptions:
     """
 
     name: str | None = None
-    work: Path = Path("results") / "runs" / "sweeps"
+    work: Path = Path("results") / "runs" / "ablations"
     out: Path | None = None
     show: bool = False

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import registry
+from bench.codec_files import CODECS, load_codec
 from bench.config import PRESETS, RunOptions, cache_folder
 from bench.data.annotations import KINDS
 from bench.data.captions import folder_captions
@@ -21,12 +22,12 @@ from tasks import text
 from tasks.base import Metric, MetricParts, Task, TaskParts
 from tasks.codes import DepthCodes, MaskCodes
 from tasks.text import Tokenizer
-from tasks.vocabulary import Sizes, Vocabulary
+from tasks.vocabulary import DEPTH_CODE, MASK_CODE, Sizes, Vocabulary
 from tasks.vqvae import Codec
 
 Progress = Callable[[int, int], None]
 
-CODE_RANGES = {"segmentation": "mask_code", "depth": "depth_code"}
+CODE_RANGES = {"segmentation": MASK_CODE, "instances": MASK_CODE, "depth": DEPTH_CODE}
 """Task to the range of its learned codes, in the order in which they are appended to the vocabulary."""
 
 
@@ -56,6 +57,11 @@ class Suite:
     tokenizer: Tokenizer | None
     formats: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def names(self) -> list[str]:
+        """Names of the tasks."""
+        return [task.name for task in self.tasks]
+
 
 def build_suite(options: RunOptions, *, progress: Progress | None = None) -> Suite:
     """Open the data and make everything that depends on it.
@@ -63,7 +69,8 @@ def build_suite(options: RunOptions, *, progress: Progress | None = None) -> Sui
     Raises:
         UserError: if data, options or their combination cannot be used.
     """
-    classes = task_classes(options.tasks)
+    classes = task_classes(options.tasks, options.sizes.layout)
+    _check_windows(options, classes)
     dataset = open_dataset(options, progress=progress)
     off = _switched_off(classes, dataset)
     if options.prompts == "annotated":
@@ -80,8 +87,8 @@ def build_suite(options: RunOptions, *, progress: Progress | None = None) -> Sui
         sizes=options.sizes,
         class_names=dataset.class_names,
         tokenizer=tokenizer,
-        reading=options.reading,
-        score_unseen=options.score_unseen,
+        codecs=_compulsory_codecs(options, running),
+        **task_choices(options),
     )
     return Suite(
         dataset=dataset,
@@ -93,6 +100,24 @@ def build_suite(options: RunOptions, *, progress: Progress | None = None) -> Sui
         classes=running,
         tokenizer=tokenizer,
     )
+
+
+def task_choices(options: RunOptions) -> dict[str, Any]:
+    """What the options say of tasks beside their sizes."""
+    return {
+        "reading": options.reading,
+        "score_unseen": options.score_unseen,
+        "canvas": options.image.side,
+        "temperatures": options.temperatures,
+    }
+
+
+def _compulsory_codecs(options: RunOptions, running: Sequence[Any]) -> dict[str, Codec]:
+    """Task to codec where there is no plain format: in layout ``ait``."""
+    if options.sizes.layout == "mad":
+        return {}
+    kinds = {cls.name: CODECS[cls.name] for cls in running if cls.name in CODECS}
+    return {name: load_codec(kind, str(options.preset), options.checkpoints).codec for name, kind in kinds.items()}
 
 
 def make_tasks(
@@ -129,9 +154,11 @@ def _code_format(task: str, parts: TaskParts, codecs: Mapping[str, Codec]) -> di
     if task not in codecs:
         return {}
     ids = parts.vocabulary[CODE_RANGES[task]]
-    if task == "segmentation":
-        return {"masks": MaskCodes(ids, codecs[task])}
-    return {"depths": DepthCodes(ids, codecs[task], grid=parts.sizes.depth_grid)}
+    kind = CODECS[task]
+    given = {"temperature": parts.temperatures[kind]} if kind in parts.temperatures else {}
+    if kind == "masks":
+        return {"masks": MaskCodes(ids, codecs[task], **given)}
+    return {"depths": DepthCodes(ids, codecs[task], grid=parts.sizes.depth_grid, **given)}
 
 
 def open_dataset(options: RunOptions, *, progress: Progress | None = None) -> Dataset:
@@ -155,15 +182,23 @@ def open_dataset(options: RunOptions, *, progress: Progress | None = None) -> Da
     return Dataset(coco=coco, nyu=nyu, limit=options.limit)
 
 
-def task_classes(given: str | None) -> dict[str, Any]:
-    """Classes of the named tasks (comma-separated, None for all) and of those they depend on, dependencies first."""
-    known = registry.names(registry.TASKS)
+def task_classes(given: str | None, layout: str = "mad") -> dict[str, Any]:
+    """Classes of the named tasks (comma-separated, None for all) and of those they depend on, dependencies first.
+
+    Raises:
+        UserError: if a name is unknown, is of another layout of the vocabulary, or there is none.
+    """
+    known = [n for n in registry.names(registry.TASKS) if layout in layouts(registry.load(registry.TASKS, n))]
     wanted = known if given is None else [name.strip() for name in given.split(",") if name.strip()]
     ordered: dict[str, Any] = {}
 
     def add(name: str) -> None:
         if name not in ordered:
             cls = registry.load(registry.TASKS, name)
+            if layout not in layouts(cls):
+                raise UserError(
+                    f"--tasks: {name} is not a task of layout {layout!r} (sizes.layout), which has {', '.join(known)}"
+                )
             for earlier in cls.after:
                 add(earlier)
             ordered[name] = cls
@@ -173,6 +208,23 @@ def task_classes(given: str | None) -> dict[str, Any]:
     if not ordered:
         raise UserError(f"--tasks {given}: names no task; known: {', '.join(known)}")
     return ordered
+
+
+def layouts(cls: Any) -> tuple[str, ...]:
+    """Layouts of the vocabulary that have a task's ids."""
+    return getattr(cls, "layouts", ("mad",))
+
+
+def _check_windows(options: RunOptions, classes: Mapping[str, Any]) -> None:
+    """Windows are merged as maps, and AiT's coordinates count in pixels of a square."""
+    transform = options.image.transform
+    if transform == "windows" and list(classes) != ["depth"]:
+        raise UserError(f"--image.transform windows: merges depth only, not {', '.join(classes)}; give --tasks depth")
+    canvas = [name for name, cls in classes.items() if cls.kind == "instances" and options.sizes.layout == "ait"]
+    if canvas and transform not in ("letterbox", "square"):
+        raise UserError(
+            f"--image.transform {transform}: coordinates of {canvas[0]} count in pixels of a square; give letterbox"
+        )
 
 
 def _switched_off(classes: dict[str, Any], dataset: Dataset) -> dict[str, str]:

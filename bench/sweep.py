@@ -1,276 +1,224 @@
-"""A sweep: settings of one thing, each trained where it must be, run, and compared; finished work is kept.
+"""A sweep: one file names options and lists of their values, every combination is a run; what is finished is skipped.
 
-The definitions are ``bench/sweeps/<name>.yaml``, or any YAML file of that form; the outcome is one small JSON file.
+The file is YAML::
+
+    out: results/runs/batches        # folder; default: results/runs/<name of the file>
+    options: {preset: embedded, limit: 100}
+    matrix:
+      decoder: [autoregressive, parallel, "parallel,mad"]
+      batch: [1, 8]
+    exclude:
+      - {decoder: autoregressive, batch: 8}
+
+``options`` and every combination of ``matrix`` are what ``run --config`` takes. Decoders that stand in one text take
+turns within one run; those of a list are runs of their own.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
-import shlex
-import shutil
-from collections.abc import Mapping, Sequence
-from itertools import combinations
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
-import msgspec
-import numpy as np
 import yaml
 
+from bench.config import RunOptions
+from bench.environment import SOURCE, git_state
 from bench.errors import UserError
+from bench.parsers import parse_run
 from bench.registry import unknown
-from results.store import RECORD, write_atomically
-from results.sweeps import FOLDER, Point, Sweep
+from results.record import Record
+from results.store import write_atomically
 
-DEFINITIONS = Path(__file__).parent / "sweeps"
-Options = dict[str, Any]
+SHIPPED = Path(__file__).parent / "sweeps"
+FINISHED = "finished.json"
+OPTIONS = "options.yaml"
+SECTIONS = ("out", "options", "matrix", "exclude")
+LONGEST = 100  # letters of a folder's name
 
-
-class PointFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One setting of a sweep: options beside those that all settings share.
-
-    Args:
-        options: for training and running.
-        train: for training.
-        run: for running.
-    """
-
-    options: Options = {}
-    train: Options = {}
-    run: Options = {}
+Tell = Callable[[str], None]
+Runner = Callable[[RunOptions], Mapping[Path, Record]]
 
 
-class SweepFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A sweep as its YAML file defines it.
+@dataclass(frozen=True)
+class Point:
+    """One run of a sweep.
 
     Args:
-        title: what varies, in words.
-        decoder: strategy; or give ``codec``.
-        codec: ``depth`` or ``masks``: train codecs and keep what they score; nothing is run.
-        trained: whether every setting is trained anew; otherwise the shipped weights are decoded.
-        budget: whether the settings trade accuracy for time.
-        preset: of trainings and runs.
-        seeds: a training or run for each.
-        options: for training and running of all settings.
-        train: for training.
-        run: for running.
-        points: name to setting.
+        name: of its folder.
+        values: options as the file gives them.
     """
 
-    title: str
-    decoder: str = ""
-    codec: str = ""
-    trained: bool = False
-    budget: bool = False
-    preset: str = "embedded"
-    seeds: list[int] = msgspec.field(default_factory=lambda: [0])
-    options: Options = {}
-    train: Options = {}
-    run: Options = {}
-    points: dict[str, PointFile]
+    name: str
+    values: Mapping[str, Any]
+
+    @property
+    def hash(self) -> str:
+        """16 hexadecimal letters of the options."""
+        text = json.dumps(self.values, sort_keys=True, default=str)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def names() -> list[str]:
-    """Names of the sweeps that ship with the program."""
-    return sorted(path.stem for path in DEFINITIONS.glob("*.yaml"))
+@dataclass(frozen=True)
+class Sweep:
+    """All runs of a file.
+
+    Args:
+        out: folder that holds one folder a run.
+        points: runs in the order of the file, the last option of the matrix changing fastest.
+    """
+
+    out: Path
+    points: Sequence[Point]
 
 
-def read_definition(given: str) -> tuple[str, SweepFile]:
-    """Name and definition of a sweep that is named, or lies in a YAML file.
+@dataclass(frozen=True)
+class Result:
+    """What became of a sweep: folders of the records, names of what was skipped, and errors by name."""
+
+    records: Sequence[Path]
+    skipped: Sequence[str]
+    failed: Mapping[str, str]
+
+
+def read_sweep(file: Path, *, out: Path | None = None, only: str | None = None) -> Sweep:
+    """A sweep from a file, or a shipped one from its name.
+
+    Args:
+        file: YAML file, or a name such as ``gpu``.
+        out: folder in place of the file's.
+        only: keep runs whose name contains this.
 
     Raises:
-        UserError: if there is none, or it is not a sweep.
+        UserError: if the file is missing, no sweep, or has a combination that ``run`` would refuse.
     """
-    path = DEFINITIONS / f"{given}.yaml"
-    if given not in names():
-        path = Path(given)
-        if path.suffix not in (".yaml", ".yml") or not path.is_file():
-            raise UserError(unknown("sweep", given, names()))
-    try:
-        found = msgspec.convert(yaml.safe_load(path.read_text()), SweepFile)
-    except (yaml.YAMLError, UnicodeDecodeError, msgspec.ValidationError) as error:
-        raise UserError(f"{path.name}: not a sweep ({' '.join(str(error).split())})") from None
-    if not found.points or bool(found.decoder) == bool(found.codec):
-        raise UserError(f"{path.name}: a sweep names points, and a decoder or a codec")
-    return path.stem, found
+    path = file if file.exists() else SHIPPED / f"{file}.yaml"
+    if not path.is_file():
+        names = sorted(own.stem for own in SHIPPED.glob("*.yaml"))
+        raise UserError(f"{file}: no such file; give a YAML file, or one of: {', '.join(names)}")
+    content = _content(path)
+    matrix = {name: _values(path, name, given) for name, given in content.get("matrix", {}).items()}
+    fixed = content.get("options", {})
+    if both := sorted(fixed.keys() & matrix.keys()):
+        raise UserError(f"{path.name}: {both[0]} stands in options and in matrix; keep one")
+    if not fixed and not matrix:
+        raise UserError(f"{path.name}: no run in it; give options, a matrix or both")
+    combined = [dict(zip(matrix, values, strict=True)) for values in product(*matrix.values())]
+    left = [own for own in combined if not any(_matches(own, rule) for rule in content.get("exclude", []))]
+    names = [_name(own) for own in left]
+    points = [Point(name, {**fixed, **own}) for name, own in zip(_told_apart(names, left), left, strict=True)]
+    kept = [point for point in points if only is None or only in point.name]
+    if not kept:
+        raise UserError(
+            f"{path.name}: no run is called {only!r}; there are {', '.join(p.name for p in points) or 'none'}"
+        )
+    folder = out or Path(content.get("out") or Path("results") / "runs" / path.stem)
+    return Sweep(folder, kept)
 
 
-def commands(name: str, sweep: SweepFile, work: Path) -> list[list[str]]:
-    """Everything that a sweep does, as words of our command line; what is finished is skipped when it is run."""
-    found = []
-    for point in sweep.points:
-        for seed in sweep.seeds:
-            if sweep.trained or sweep.codec:
-                found.append(["train", *_train_words(sweep, point, seed, _place(work, name, point, seed))])
-            if not sweep.codec:
-                found.append(["run", *_run_words(sweep, point, seed, _place(work, name, point, seed))])
-    return found
-
-
-def run_sweep(given: str, *, work: Path, out: Path | None = None, resamples: int = 1000) -> Path:
-    """Do what is missing of a sweep, compare its settings, and write its outcome.
+def run_sweep(
+    sweep: Sweep, runner: Runner, tell: Tell, *, fresh: bool = False, agree: Callable[[Any], Any] = lambda own: own
+) -> Result:
+    """Run every point that is not finished; one that cannot be run is told and does not stop the others.
 
     Args:
-        given: name of a sweep or its YAML file.
-        work: folder for trainings and runs.
-        out: folder for the outcome; default: ``results/sweeps``.
-        resamples: of the bootstrap.
-
-    Returns:
-        The file.
+        sweep: from ``read_sweep``.
+        runner: ``bench.run.run``.
+        tell: takes one line for each point.
+        fresh: run finished points again, and discard unfinished runs.
+        agree: makes one process's answer that of all, where several share the runs.
     """
-    name, sweep = read_definition(given)
-    for point in sweep.points:
-        for seed in sweep.seeds:
-            place = _place(work, name, point, seed)
-            if sweep.trained or sweep.codec:
-                _train(sweep, point, seed, place)
-            if not sweep.codec and not (place / sweep.decoder / RECORD).exists():
-                from bench import run as runner
-                from bench.parsers import parse_run
-
-                runner.run(parse_run(_run_words(sweep, point, seed, place)))
-    made = _codec_outcome(name, sweep, work) if sweep.codec else _outcome(name, sweep, work, resamples)
-    path = (out or FOLDER) / f"{name}.json"
-    write_atomically(path, msgspec.json.format(msgspec.json.encode(made), indent=1) + b"\n")
-    return path
-
-
-def _place(work: Path, name: str, point: str, seed: int) -> Path:
-    safe = "".join(letter if letter.isalnum() or letter in "-._" else "_" for letter in point)
-    return work / name / f"{safe}-{seed}"
-
-
-def _train_words(sweep: SweepFile, point: str, seed: int, place: Path) -> list[str]:
-    what = {"codec": sweep.codec} if sweep.codec else {"decoder": sweep.decoder}
-    chosen = _merged(sweep.options, sweep.train, sweep.points[point].options, sweep.points[point].train)
-    return _words({**what, "preset": sweep.preset, "seed": seed, "out": str(place / "training"), **chosen})
+    records: list[Path] = []
+    skipped, failed = [], {}
+    for number, point in enumerate(sweep.points, 1):
+        head = f"[{number}/{len(sweep.points)}] {point.name}"
+        folder = sweep.out / point.name
+        done = agree(None if fresh else finished(folder, point))
+        if done is not None:
+            tell(f"{head}: finished before, skipped")
+            skipped.append(point.name)
+            records += done
+            continue
+        tell(head)
+        try:
+            made = list(runner(options_of(point, folder, fresh=fresh)))
+        except UserError as error:
+            tell(f"{head}: error: {error}")
+            failed[point.name] = str(error)
+            continue
+        records += made
+        if made:
+            names = [path.relative_to(folder).as_posix() for path in made]
+            told = {"options": point.hash, "records": names, **git_state(SOURCE)}
+            write_atomically(folder / FINISHED, (json.dumps(told, indent=2) + "\n").encode())
+    return Result(records, skipped, failed)
 
 
-def _run_words(sweep: SweepFile, point: str, seed: int, place: Path) -> list[str]:
-    chosen = _merged(sweep.options, sweep.run, sweep.points[point].options, sweep.points[point].run)
-    own = {"checkpoints": str(place / "checkpoints")} if sweep.trained else {}
-    return _words({"decoder": sweep.decoder, "preset": sweep.preset, "seed": seed, "out": str(place), **own, **chosen})
+def finished(folder: Path, point: Point) -> list[Path] | None:
+    """Folders of a point's records, if it was run to its end with these options; else None."""
+    try:
+        told = json.loads((folder / FINISHED).read_text())
+        paths = [folder / name for name in told["records"]]
+        same = told["options"] == point.hash
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return paths if same and all((path / "record.json").exists() for path in paths) else None
 
 
-def _merged(*options: Options) -> Options:
-    """Later options over earlier ones, member by member."""
-    found: Options = {}
-    for each in options:
-        for name, value in each.items():
-            both = isinstance(value, Mapping) and isinstance(found.get(name), Mapping)
-            found[name] = _merged(found[name], dict(value)) if both else value
-    return found
+def options_of(point: Point, folder: Path, *, fresh: bool = False) -> RunOptions:
+    """A point's options, over its preset's; they are written into its folder too.
+
+    Raises:
+        UserError: if ``run`` would refuse them.
+    """
+    text = yaml.safe_dump({**point.values, "out": str(folder)}, sort_keys=False)
+    write_atomically(folder / OPTIONS, text.encode())
+    return parse_run([f"--config={folder / OPTIONS}", *(["--fresh=true"] if fresh else [])])
 
 
-def _words(options: Options) -> list[str]:
-    return [f"--{name}={value if isinstance(value, str) else json.dumps(value)}" for name, value in options.items()]
+def _content(path: Path) -> Mapping[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text())
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path.name}: not a YAML file ({' '.join(str(error).split())})") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{path.name}: expected {', '.join(SECTIONS)}, got a {type(content).__name__}")
+    for name in content:
+        if name not in SECTIONS:
+            raise UserError(f"{path.name}: {unknown('section', str(name), list(SECTIONS))}")
+    for name in ("options", "matrix"):
+        if not isinstance(content.get(name, {}), dict):
+            raise UserError(f"{path.name}: {name} must name options; write `{name}: {{batch: ...}}`")
+    if not isinstance(content.get("exclude", []), list):
+        raise UserError(f"{path.name}: exclude must be a list of combinations; write `- {{batch: 8}}`")
+    return content
 
 
-def _train(sweep: SweepFile, point: str, seed: int, place: Path) -> None:
-    """Train a setting if that is not done, and put its weights where a run finds them, the shared encoder too."""
-    from bench import commands as program
-    from bench.checkpoint import CHECKPOINTS, ENCODER
-    from bench.parsers import parse
+def _values(path: Path, name: str, given: Any) -> list[Any]:
+    if not isinstance(given, list) or not given:
+        raise UserError(f"{path.name}: matrix.{name} must be a list of values, got {given!r}; write `{name}: [...]`")
+    return given
 
-    target = place / "checkpoints" / sweep.preset
-    if sweep.codec and any((place / "training").glob("*.safetensors")):
-        return
-    if not sweep.codec and (target / f"{sweep.decoder}.safetensors").exists():
-        return
-    program.train(parse("train", _train_words(sweep, point, seed, place)))
-    if sweep.codec:
-        return
-    target.mkdir(parents=True, exist_ok=True)
-    shared = [
-        path for path in (CHECKPOINTS / sweep.preset).glob("*") if path.stem == ENCODER or path.stem.startswith("codec")
+
+def _matches(values: Mapping[str, Any], rule: Any) -> bool:
+    return isinstance(rule, dict) and all(name in values and values[name] == wanted for name, wanted in rule.items())
+
+
+def _name(values: Mapping[str, Any]) -> str:
+    """A folder's name that tells the values."""
+    parts = [f"{n}-{v if isinstance(v, str) else json.dumps(v, default=str)}" for n, v in values.items()]
+    name = "+".join(re.sub(r"[^A-Za-z0-9.,_]+", "-", part).strip("-") for part in parts)
+    return name[:LONGEST] or "run"
+
+
+def _told_apart(names: Sequence[str], values: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Names, with a hash of their values behind those that several have."""
+    return [
+        f"{name}-{Point(name, own).hash[:8]}" if names.count(name) > 1 else name
+        for name, own in zip(names, values, strict=True)
     ]
-    for path in [*shared, *(place / "training").glob(f"{sweep.decoder}.*")]:
-        shutil.copyfile(path, target / path.name)
-
-
-def _outcome(name: str, sweep: SweepFile, work: Path, resamples: int) -> Sweep:
-    from functools import cache
-
-    from bench.sweep_statistics import differences, point
-    from bench.tables import DataPlace, open_suite, read_run, run_tables
-
-    runs = {
-        label: [read_run(_place(work, name, label, seed) / sweep.decoder) for seed in sweep.seeds]
-        for label in sweep.points
-    }
-    first = next(iter(runs.values()))[0].record
-    for label, seeds in runs.items():
-        if any(one.record.data["hash"] != first.data["hash"] for one in seeds):
-            raise UserError(f"sweep {name}: {label} is of other data than the rest; remove its folder and run it again")
-    given = _merged(sweep.options, sweep.run, sweep.points[next(iter(runs))].options)
-    place = DataPlace(**{name: Path(given[name]) for name in ("coco", "nyu", "nyu_list", "tokenizer") if name in given})
-    suite = cache(lambda: open_suite(first, place))
-    tables = {label: [run_tables(one, lambda: suite().metrics) for one in seeds] for label, seeds in runs.items()}
-    made = {label: point(runs[label], tables[label], resamples=resamples) for label in runs}
-    for label, one in list(made.items()):
-        words = _run_words(sweep, label, sweep.seeds[0], Path("results/runs/sweeps") / name / label)
-        told = " ".join(shlex.quote(word) for word in words if not word.startswith(("--out", "--checkpoints")))
-        made[label] = msgspec.structs.replace(one, command=f"python -m bench run {told}")
-    pairs = [
-        difference
-        for a, b in combinations(runs, 2)
-        for difference in differences(a, b, runs, tables, resamples=resamples)
-    ]
-    training = "settings were trained with one seed each" if sweep.trained and len(sweep.seeds) == 1 else ""
-    return Sweep(
-        name=name,
-        title=sweep.title,
-        decoder=sweep.decoder,
-        budget=sweep.budget,
-        trained=sweep.trained,
-        data=_data(first.data, first.images),
-        environment={key: first.environment.get(key) for key in ("cpu", "gpu", "threads", "git_commit", "git_dirty")},
-        points=made,
-        differences=pairs,
-        method="; ".join(
-            filter(None, [f"paired bootstrap over {first.images} images, {resamples} resamples", training])
-        ),
-    )
-
-
-def _data(data: Mapping[str, Any], images: int) -> dict[str, Any]:
-    roots = {name: data[name]["root"] for name in ("coco", "nyu") if data.get(name)}
-    return {**roots, "images": images, "hash": data.get("hash")}
-
-
-def _codec_outcome(name: str, sweep: SweepFile, work: Path) -> Sweep:
-    """What codecs score when they reconstruct, from their cards; intervals are those of the mean over seeds."""
-    from bench.sweep_statistics import seed_differences
-
-    task = {"depth": "depth", "masks": "segmentation"}[sweep.codec]
-    cards: dict[str, list[dict[str, Any]]] = {}
-    for label in sweep.points:
-        files = [next(iter(_weights(work, name, label, seed)), None) for seed in sweep.seeds]
-        cards[label] = [json.loads(file.with_suffix(".json").read_text()) for file in files if file is not None]
-    points = {}
-    for label, own in cards.items():
-        keys = [key for key in own[0].get("metrics", {}) if all(key in card["metrics"] for card in own)]
-        each = {f"{task}.{key}": [float(card["metrics"][key]) for card in own] for key in keys}
-        points[label] = Point(
-            values={key: float(np.mean(values)) for key, values in each.items()},
-            seeds=len(own),
-            seed_values=each if len(own) > 1 else {},
-        )
-    pairs = [difference for a, b in combinations(points, 2) for difference in seed_differences(a, b, points)]
-    first = next(iter(cards.values()))[0]
-    return Sweep(
-        name=name,
-        title=sweep.title,
-        decoder=f"codec of {sweep.codec}",
-        trained=True,
-        data={"hash": first.get("data")},
-        environment={key: first.get(key) for key in ("git_commit", "git_dirty")},
-        points=points,
-        differences=pairs,
-        method=f"mean over {len(sweep.seeds)} trainings, interval by Student's t" if len(sweep.seeds) > 2 else "",
-    )
-
-
-def _weights(work: Path, name: str, point: str, seed: int) -> Sequence[Path]:
-    return sorted((_place(work, name, point, seed) / "training").glob("*.safetensors"))

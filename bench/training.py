@@ -106,8 +106,15 @@ def _decoder_work(options: TrainOptions, suite: Suite, folder: Path, team: Proce
     decoder = _decoder(options)
     if not hasattr(decoder, "training_views"):
         raise UserError(f"decoder {options.decoder!r} learns nothing; choose one that does")
-    names = [task.name for task in suite.tasks]
-    formats = formats_to_train(options.formats, decoder, names, preset=options.preset, root=options.checkpoints)
+    names = suite.names
+    formats = formats_to_train(
+        options.formats,
+        decoder,
+        names,
+        layout=options.sizes.layout,
+        preset=options.preset,
+        root=options.checkpoints,
+    )
     suite = with_formats(suite, formats, options.run_options(options.split))
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.manual_seed(options.seed)
@@ -182,7 +189,9 @@ def _frozen_encoder(
 def _augment(options: TrainOptions) -> Augment:
     chosen = options.train
     transform = image_transform(options.image)
-    return Augment(transform, flip=chosen.flip, shorts=chosen.short, crop=chosen.crop, jitter=chosen.jitter)
+    return Augment(
+        transform, flip=chosen.flip, shorts=chosen.short, crop=chosen.crop, jitter=chosen.jitter, colour=chosen.colour
+    )
 
 
 def _dense(suite: Suite, options: TrainOptions) -> list[Mapping[str, torch.Tensor]]:

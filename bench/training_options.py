@@ -20,11 +20,14 @@ class Schedule:
         steps: optimiser steps.
         batch: images of a step, over all processes.
         rate: peak learning rate.
-        kind: ``drops`` (a tenth behind each of ``drops``) or ``one_cycle`` (cosine up and down); codecs know two more.
+        kind: ``drops`` (a tenth behind each of ``drops``), ``linear`` (down to a hundredth) or ``one_cycle`` (cosine up
+            and down); codecs know two more.
         drops: shares of the steps behind which the rate is cut to a tenth.
         warm_up: share of the steps in which the rate climbs.
         backbone_scale: factor of the backbone's rate.
+        layer_decay: factor of a backbone layer's rate to that of the next one (AiT), the last one's to the rest's.
         weight_decay: decay of everything but layer norms.
+        undecayed: ``norms``, or ``vectors`` for all vectors, embeddings and positions (AiT).
         betas: of AdamW.
         clip: largest norm of the gradient.
         average: decay of the moving average of the weights; 0 switches it off.
@@ -34,11 +37,13 @@ class Schedule:
     steps: int = 375_000
     batch: int = 16
     rate: float = 1e-4
-    kind: Literal["drops", "one_cycle", "exponential", "cosine"] = "drops"
+    kind: Literal["drops", "linear", "one_cycle", "exponential", "cosine"] = "drops"
     drops: tuple[float, ...] = (0.8,)
     warm_up: float = 0.0
     backbone_scale: float = 0.1
+    layer_decay: float = 1.0
     weight_decay: float = 1e-4
+    undecayed: Literal["norms", "vectors"] = "norms"
     betas: tuple[float, float] = (0.9, 0.999)
     clip: float = 0.1
     average: float = 0.0
@@ -49,7 +54,7 @@ class Schedule:
             if getattr(self, name) <= 0:
                 raise UserError(f"schedule: {name} is {getattr(self, name)}; give more than 0")
         if self.kind in ("exponential", "cosine") and not isinstance(self, CodecSchedule):
-            raise UserError(f"schedule: only codecs learn by kind {self.kind!r}; give drops or one_cycle")
+            raise UserError(f"schedule: only codecs learn by kind {self.kind!r}; give drops, linear or one_cycle")
 
 
 @dataclass(frozen=True)
@@ -86,6 +91,7 @@ class TrainingOptions:
         short: shortest sides that images are scaled to at random, in pixels; none: as the preset's ``image`` says.
         crop: share of the images that are cropped before.
         jitter: least and most scale of a square image that a crop is taken from; None: whole images.
+        colour: share of the images whose colours are changed (AiT's depth).
         accumulate: parts that a process cuts its share of a step into.
         readers: threads of a process that read images ahead; 0 reads each batch when it is needed.
         log_every: steps between two points of the learning curve.
@@ -104,6 +110,7 @@ class TrainingOptions:
     short: tuple[int, ...] = ()
     crop: float = 0.0
     jitter: tuple[float, float] | None = None
+    colour: float = 0.0
     accumulate: int = 1
     readers: int = 0
     log_every: int = 50
@@ -130,6 +137,7 @@ class TrainOptions:
         seed: seed of every random choice.
         tokenizer: SentencePiece ``.model`` for captions; default: the preset's, else trained on the folder's captions.
         reading: where in its bin a coordinate is read, for evaluations.
+        temperatures: codec to temperature of the softmax by which mixtures of its codes are read, as in a run.
         caption_tokenizer: tokeniser of the caption metrics, for evaluations; ``python`` needs no Java.
         strategy: options of the decoder, e.g. ``{mad: {train_ratios: [0.5]}}``; ``describe DECODER`` lists them.
         encoder: encoder weights, where the preset freezes it; default: the published ones.
@@ -158,6 +166,7 @@ class TrainOptions:
     seed: int = 0
     tokenizer: Path | None = None
     reading: Literal["centre", "edge"] = "centre"
+    temperatures: dict[str, float] = field(default_factory=dict)
     caption_tokenizer: Literal["auto", "ptb", "python"] = "python"
     strategy: dict[str, dict[str, Any]] = field(default_factory=dict)
     encoder: Path | None = None
@@ -186,6 +195,7 @@ class TrainOptions:
             reading=self.reading,
             caption_tokenizer=self.caption_tokenizer,
             tokenizer=self.tokenizer,
+            temperatures=self.temperatures,
             threads=self.threads,
             strategy=self.strategy,
             sizes=self.sizes,

@@ -43,7 +43,8 @@ class View:
         matching: as ``SequenceFormat.matching``.
         real: (B, N, G) bool, as in ``TrainingBatch``.
         originals: (B, N, ...) as in ``TrainingBatch``, where the format's ``dense_loss`` is wanted.
-        dense_weight: weight of that loss beside the mean cross-entropy.
+        dense_weight: weight of that loss beside the mean cross-entropy; where sparse tokens have a part in that mean,
+            times the share that dense ones have (AiT's release adds it once for every dense token).
     """
 
     inputs: Tensor

@@ -14,6 +14,22 @@ from torch import Tensor
 from decoders.base import Request
 from decoders.masking import image_draws
 
+Crossing = Literal["keep", "drop"]
+
+
+def within_nucleus(probabilities: Tensor, top_p: float, crossing: Crossing) -> Tensor:
+    """(..., K) bool: which ids are kept of descending probabilities (..., K); the likeliest always is.
+
+    Args:
+        probabilities: in descending order.
+        top_p: probability that the kept ids make up.
+        crossing: whether the id that crosses it is kept (``keep``) or dropped (``drop``).
+    """
+    mass = probabilities.cumsum(dim=-1)
+    kept = (mass - probabilities if crossing == "keep" else mass) <= top_p
+    kept[..., 0] = True
+    return kept
+
 
 class Chooser:
     """Picks one legal id per sequence.
@@ -34,7 +50,7 @@ class Chooser:
         *,
         temperature: float,
         top_p: float = 1.0,
-        crossing: Literal["keep", "drop"] = "keep",
+        crossing: Crossing = "keep",
     ) -> None:
         self._temperature = temperature
         self._top_p = top_p
@@ -48,9 +64,7 @@ class Chooser:
         if self._draws is None:
             return logits.argmax(dim=-1)
         sorted_, columns = (logits / self._temperature).softmax(dim=-1).sort(dim=-1, descending=True)
-        mass = sorted_.cumsum(dim=-1)
-        kept = (mass - sorted_ if self._crossing == "keep" else mass) <= self._top_p
-        kept[..., 0] = True
+        kept = within_nucleus(sorted_, self._top_p, self._crossing)
         mass = (sorted_ * kept).cumsum(dim=-1)  # (B, N, K)
         threshold = self._draws[..., step, None] * mass[..., -1:]
         place = (mass <= threshold).sum(dim=-1, keepdim=True).clamp(max=mass.shape[-1] - 1)

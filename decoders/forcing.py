@@ -19,11 +19,14 @@ def teacher_forced(network: Any, format: SequenceFormat, batch: TrainingBatch, g
     """The start token and the targets but the last go in, each predicts the next.
 
     Groups that are a set get an order: objects first, in random order, then the noise (Pix2Seq). Noise goes in as it is
-    but its target is that of an unmatched group. Of alternatives each one is a sequence of its own.
+    but its target is that of an unmatched group. Of alternatives each one is a sequence of its own. Where the task says
+    what later positions see in place of the targets, that goes in.
     """
     tokens, targets, weights = batch.tokens, batch.tokens, batch.weights
     if format.matching == "groups":
         tokens, targets, weights = _objects_first(format, batch, generator)
+    if batch.inputs is not None:
+        tokens = batch.inputs
     start = tokens.new_full((*tokens.shape[:2], 1), start_token(network, format))
     return View(
         inputs=torch.cat([batch.prompts, start, tokens[..., :-1]], dim=-1),

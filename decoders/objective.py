@@ -74,8 +74,11 @@ def view_loss(format: SequenceFormat, view: View, hidden: Tensor, head: Head) ->
     counted = weights[counting]
     total = (losses * counted).sum()
     if view.dense_weight:
-        total = total + view.dense_weight * _dense(format, view, outputs[-1], head) * counted.sum()
-    return total, counted.sum()
+        dense = (
+            weights * format.dense.to(weights.device)
+        ).sum()  # AiT's release adds the loss once for every dense token
+        total = total + view.dense_weight * _dense(format, view, outputs[-1], head) * dense
+    return total, counting.sum().to(counted.dtype) if format.counts_positions else counted.sum()
 
 
 def _dense(format: SequenceFormat, view: View, outputs: Tensor, head: Head) -> Tensor:

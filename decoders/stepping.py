@@ -53,6 +53,7 @@ class Steps:
         images, sequences, prompt = request.prompts.shape
         self._network, self._memory = network, memory
         self._earlier: Tensor | None = request.prompts  # what goes in before the next positions
+        self._opening: Tensor | None = None  # (B, N) first tokens, by which a network may choose positions
         self._cache = None
         if cached:
             length = prompt + request.format.length
@@ -63,7 +64,9 @@ class Steps:
         """Hidden states (B, N, T, D) of the next T positions from their tokens (B, N, T) or embeddings (B, N, T, D)."""
         given = inputs if self._earlier is None else self._joined(self._earlier, inputs)
         self._earlier = given if self._cache is None else None
-        hidden = self._network.decode(self._memory, given, attention="causal", cache=self._cache)
+        if self._opening is None:
+            self._opening = given[..., 0]  # prompt or start token, never an embedding
+        hidden = self._network.decode(self._memory, given, attention="causal", cache=self._cache, opening=self._opening)
         self.evaluations += 1
         self.positions += hidden.shape[:3].numel()
         return hidden[:, :, -inputs.shape[2] :]  # type: ignore[no-any-return]

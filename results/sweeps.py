@@ -97,6 +97,6 @@ def read_sweeps(folder: Path = FOLDER) -> dict[str, Sweep]:
             found[path.stem] = msgspec.json.decode(path.read_bytes(), type=Sweep)
         except (OSError, msgspec.MsgspecError) as error:
             raise StoreError(
-                f"{path}: not a {SCHEMA} file ({error}); `python -m bench sweep {path.stem}` makes it"
+                f"{path}: not a {SCHEMA} file ({error}); `python -m bench ablate {path.stem}` makes it"
             ) from None
     return found

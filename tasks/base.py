@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
 import torch
@@ -31,6 +31,8 @@ class TaskParts:
         tokenizer: caption tokeniser, or None when no captions are decoded.
         reading: where in its interval a coordinate token is read: ``centre``, or ``edge`` as MAD's release does.
         score_unseen: whether a pose without a visible joint keeps its detection's score, as in MAD's release.
+        canvas: pixels of the side of the square network input, in which the coordinates of layout ``ait`` count.
+        temperatures: codec to temperature of its mixtures, where it is not the codec's own.
     """
 
     vocabulary: Vocabulary
@@ -39,6 +41,8 @@ class TaskParts:
     tokenizer: Tokenizer | None
     reading: str = "centre"
     score_unseen: bool = False
+    canvas: int = 640
+    temperatures: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,7 @@ class Task(Protocol):
         summary: one line for ``list``.
         kind: annotation it needs: ``instances``, ``person_keypoints``, ``captions`` or ``depth``.
         after: names of tasks whose predictions ``prompt`` and ``interpret`` need.
+        layouts: layouts of the vocabulary that have the task's ids; ``mad`` alone where a class does not say.
         headline: metrics shown in tables, most important first.
     """
 

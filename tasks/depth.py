@@ -18,8 +18,6 @@ from tasks.sequence import Decoded, Encoded, SequenceFormat, Slot, TrainingExamp
 from tasks.targets import Context, Targets
 from tasks.vocabulary import Sizes, Vocabulary
 
-DEPTH_PROMPT = 1
-
 
 class DepthFormat(Protocol):
     """How a depth map is written as tokens.
@@ -97,6 +95,13 @@ class DepthBins:
         return candidates[torch.cdist(place, place[candidates]).argmin(dim=1)]
 
 
+def _opening(vocabulary: Vocabulary) -> tuple[Tensor, int | None]:
+    """Prompt (1, P) and start token: MAD's depth is told by a prompt, AiT's by a start token of its own."""
+    if vocabulary.sizes.layout == "ait":
+        return torch.zeros(1, 0, dtype=torch.int64), vocabulary.id("depth_start")
+    return torch.tensor([[vocabulary.id("depth_prompt")]]), None
+
+
 class Depth:
     """One sequence per image.
 
@@ -113,13 +118,20 @@ class Depth:
     kind: ClassVar[str] = "depth"
     after: ClassVar[tuple[str, ...]] = ()
     headline: ClassVar[tuple[str, ...]] = ("rmse", "delta1")
+    layouts: ClassVar[tuple[str, ...]] = ("mad", "ait")
 
     def __init__(self, parts: TaskParts, *, depths: DepthFormat | None = None) -> None:
-        self._prompt = torch.tensor([[parts.vocabulary.id("depth_prompt")]])  # (1, P)
-        plain = DepthBins(parts.vocabulary, parts.sizes, reading=parts.reading)
-        self._depths: DepthFormat = plain if depths is None else depths
+        self._prompt, start = _opening(parts.vocabulary)
+        if depths is None:
+            depths = DepthBins(parts.vocabulary, parts.sizes, reading=parts.reading)
+        self._depths: DepthFormat = depths
         bare = SequenceFormat(
-            task=self.name, prompt_length=DEPTH_PROMPT, slots=self._depths.slots, groups=self._depths.groups
+            task=self.name,
+            prompt_length=self._prompt.shape[1],
+            slots=self._depths.slots,
+            groups=self._depths.groups,
+            target_only=parts.vocabulary.rivals(self._depths.slots[0].ranges),
+            start=start,
         )
         self.format = with_dense_loss(bare, self._depths)
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torchvision
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 from torch import Tensor
@@ -58,13 +59,48 @@ def _crop_polygons(polygons: Sequence[Sequence[float]], box: Tensor, side: int) 
 
 def _crop_code(code: Mapping[str, Any], box: Tensor, side: int) -> Tensor:
     height, width = code["size"]
-    compressed = coco_mask.frPyObjects(dict(code), height, width) if isinstance(code["counts"], list) else code
-    whole = torch.from_numpy(coco_mask.decode(compressed)).double()  # (height, width)
+    whole = torch.from_numpy(coco_mask.decode(_compressed(code))).double()  # (height, width)
     left, top, right, bottom = box.double().cpu()[:, None]
     rows = overlaps(top, torch.maximum(bottom, top + SMALLEST_SIDE), side, height)[0]  # (M, height)
     columns = overlaps(left, torch.maximum(right, left + SMALLEST_SIDE), side, width)[0]  # (M, width)
     # A cell that is exactly half covered must not depend on how the sum was rounded.
     return rows @ whole @ columns.T >= THRESHOLD - 1e-9
+
+
+def _compressed(code: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A run-length code as pycocotools reads it."""
+    plain = isinstance(code["counts"], list)
+    return coco_mask.frPyObjects(dict(code), *code["size"]) if plain else code
+
+
+def raster(segmentation: Segmentation, size: tuple[int, int], canvas: tuple[int, int]) -> Tensor:
+    """(rows, columns) float32 mask of one object on a canvas that holds its image in the top left corner.
+
+    Args:
+        segmentation: COCO polygons or run-length code.
+        size: height and width of the image in pixels.
+        canvas: rows and columns, no fewer than the image's.
+    """
+    height, width = size
+    if isinstance(segmentation, Mapping):
+        code = _compressed(segmentation)
+    else:
+        polygons = [polygon for polygon in segmentation if len(polygon) >= SHORTEST_POLYGON]
+        if not polygons:
+            return torch.zeros(canvas)
+        code = coco_mask.merge(coco_mask.frPyObjects(polygons, height, width))
+    mask = torch.from_numpy(coco_mask.decode(code)).float()
+    return torch.nn.functional.pad(mask, (0, canvas[1] - width, 0, canvas[0] - height))
+
+
+def align(mask: Tensor, box: Tensor, side: int) -> Tensor:
+    """(side, side) bool: the part of a mask (rows, columns) inside a box (4,), at least half covered (AiT's release).
+
+    Each cell is a mean of bilinear samples, as many as it has pixels (RoIAlign, He et al. 2017).
+    """
+    boxes = torch.cat([box.new_zeros(1), box])[None].float()
+    found = torchvision.ops.roi_align(mask[None, None].float(), boxes, (side, side), sampling_ratio=-1, aligned=True)
+    return torch.as_tensor(found[0, 0] >= THRESHOLD)
 
 
 def paste(probabilities: Tensor, boxes: Tensor, window: tuple[int, int, int, int]) -> Tensor:
@@ -96,7 +132,7 @@ def paste_codes(probabilities: Tensor, boxes: Tensor, size: tuple[int, int]) -> 
 
     Args:
         probabilities: (N, M, M) float foreground probabilities inside the boxes.
-        boxes: (N, 4) float, x0 y0 x1 y1 in pixels, inside the image and not empty.
+        boxes: (N, 4) float, x0 y0 x1 y1 in pixels, not empty; what lies outside of the image is cut off.
         size: height and width of the image in pixels.
     """
     boxes = boxes.to(probabilities.device)
@@ -116,8 +152,9 @@ def paste_codes(probabilities: Tensor, boxes: Tensor, size: tuple[int, int]) -> 
 def _windows(boxes: Tensor, size: tuple[int, int]) -> list[tuple[int, int, int, int]]:
     """The pixels in which a pasted mask can reach one half: its box and, against rounding, one pixel around it."""
     height, width = size
-    low = (boxes[:, :2].floor() - 1).clamp(min=0)
-    high = torch.minimum(boxes[:, 2:].ceil() + 1, boxes.new_tensor([width, height]))
+    far = boxes.new_tensor([width, height])
+    low = torch.minimum((boxes[:, :2].floor() - 1).clamp(min=0), far)
+    high = torch.maximum(torch.minimum(boxes[:, 2:].ceil() + 1, far), low)  # nothing of a box outside of the image
     return [(x0, y0, x1, y1) for x0, y0, x1, y1 in torch.cat([low, high], dim=1).long().tolist()]
 
 

@@ -75,6 +75,39 @@ class Coordinates:
 
 
 @dataclass(frozen=True)
+class CanvasCoordinates:
+    """Coordinates in steps of a square canvas into which images are fitted with their aspect kept (AiT's release).
+
+    The token of x is round(x / side * bins), clamped to 0..bins, and is read as bin / bins * side.
+
+    Args:
+        ids: the range of the coordinate tokens, ``bins + 1`` ids.
+        bins: steps that the canvas is cut into.
+        side: pixels of the canvas.
+    """
+
+    ids: IdRange
+    bins: int
+    side: int
+
+    def tokens(self, points: Tensor) -> Tensor:
+        """Tokens of pixels of the canvas, int64 of the same shape."""
+        return self.ids.start + (points / self.side * self.bins).round().clamp(0, self.bins).long()
+
+    def pixels(self, tokens: Tensor) -> Tensor:
+        """Pixels of the canvas of tokens, float32 of the same shape."""
+        return (tokens - self.ids.start) * self.side / self.bins
+
+    def scale(self, size: tuple[int, int]) -> Tensor:
+        """(2,) float32: pixels of the canvas to a pixel of an image of that height and width, along x and along y.
+
+        Sides are whole pixels of the canvas, so that the two differ a little.
+        """
+        height, width = (max(int(side * self.side / max(size) + 0.5), 1) for side in size)
+        return torch.tensor([width / size[1], height / size[0]], dtype=torch.float32)
+
+
+@dataclass(frozen=True)
 class LogBins:
     """Lengths in bins of equal ratio between ``low`` and ``high``: the relative error is the same near and far.
 

@@ -45,6 +45,8 @@ class SequenceFormat:
         start: id in front of the first target where decoding is causal; None: the vocabulary's ``start``.
         dense_loss: loss of the dense positions read softly and as a whole (AiT section 3.3): logits (R, L, V) of R
             sequences and their ``originals`` (R, ...) to a scalar; None where tokens are all there is.
+        counts_positions: whether the mean loss divides by the number of positions that have weight instead of by the
+            sum of their weights (AiT's release, whose mask codes weigh .2).
     """
 
     task: str
@@ -58,6 +60,7 @@ class SequenceFormat:
     unmatched_weights: tuple[float, ...] = ()
     start: int | None = None
     dense_loss: Callable[[Tensor, Tensor], Tensor] | None = field(default=None, compare=False)
+    counts_positions: bool = False
 
     @property
     def length(self) -> int:
@@ -145,6 +148,8 @@ class TrainingBatch:
             that are no object carry the format's ``unmatched_weights``, so a sequence without any weight is padding.
         real: (B, N, G) bool, for formats with ``matching == "groups"``: which groups hold an annotated object.
         originals: (B, N, ...) what the dense tokens were made from, for formats with a ``dense_loss``.
+        inputs: (B, N, L) int64 what a causal strategy lets later positions see instead of ``tokens``, where the task
+            says so.
     """
 
     prompts: Tensor
@@ -152,6 +157,7 @@ class TrainingBatch:
     weights: Tensor
     real: Tensor | None = None
     originals: Tensor | None = None
+    inputs: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -164,6 +170,7 @@ class TrainingExample:
         weights: (N, L) float.
         real: (N, G) bool, for formats with ``matching == "groups"``.
         originals: (N, ...) what the dense tokens were made from.
+        inputs: (N, L) int64 what later positions see instead of ``tokens``.
     """
 
     prompts: Tensor
@@ -171,6 +178,7 @@ class TrainingExample:
     weights: Tensor
     real: Tensor | None = None
     originals: Tensor | None = None
+    inputs: Tensor | None = None
 
     @classmethod
     def of(cls, encoded: Encoded) -> TrainingExample:
@@ -204,11 +212,12 @@ def collate(
         if example.real is not None:
             real[image, :count] = example.real
     originals = _padded([example.originals for example in examples], most)
-    return TrainingBatch(prompts, tokens, weights, real if format.matching == "groups" else None, originals)
+    inputs = _padded([example.inputs for example in examples], most)
+    return TrainingBatch(prompts, tokens, weights, real if format.matching == "groups" else None, originals, inputs)
 
 
 def _padded(parts: Sequence[Tensor | None], most: int) -> Tensor | None:
-    """(N, ...) originals of B images to (B, most, ...), zeros behind an image's own; None if an image gives none."""
+    """(N, ...) of B images to (B, most, ...), zeros behind an image's own; None if an image gives none."""
     known = [part for part in parts if part is not None]
     if not known or len(known) < len(parts):
         return None

@@ -1,12 +1,15 @@
-"""The shared vocabulary: named, contiguous id ranges, sized by a preset (MAD section 3.1; layout of its release)."""
+"""The shared vocabulary: named, contiguous id ranges, sized by a preset, in the layout of MAD's release or of AiT's."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 DETECTION_PROMPT = 6
 CAPTION_PROMPT = 6
+CODES = 128  # of either codec in AiT's release
+MASK_CODE, DEPTH_CODE = "mask_code", "depth_code"
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,7 @@ class Sizes:
         depth_grid: rows and columns of the depth grid.
         min_depth: metres, lower edge of the first depth bin.
         max_depth: metres, upper edge of the last depth bin.
+        layout: order of the id ranges: ``mad``, for all five tasks, or ``ait``, for the tasks as AiT has them.
     """
 
     classes: int = 80
@@ -38,6 +42,7 @@ class Sizes:
     depth_grid: tuple[int, int] = (15, 20)
     min_depth: float = 0.5
     max_depth: float = 10.0
+    layout: Literal["mad", "ait"] = "mad"
 
     def __post_init__(self) -> None:
         for name in ("classes", "bins", "slots", "mask_size", "keypoints", "words", "depth_bins"):
@@ -75,15 +80,20 @@ class IdRange:
 class Vocabulary:
     """Named id ranges in one contiguous row of ids.
 
-    The layout follows MAD's release (prompt ids 0..18, mask 19, classes from 20, no-object, coordinates, foreground and
-    background, visible and invisible, words), so that its weights fit row for row. MAD leaves ids 14..18 unused: three
-    of them are the depth prompt, the autoregressive start token and the parallel token of AiT. Ranges that MAD does not
-    have (depth bins, codes, ranges of third-party tasks) follow the words.
+    Layout ``mad`` follows MAD's release (prompt ids 0..18, mask 19, classes from 20, no-object, coordinates, foreground
+    and background, visible and invisible, words), so that its weights fit row for row. MAD leaves ids 14..18 unused:
+    three of them are the depth prompt, the autoregressive start token and the parallel token of AiT. Ranges that MAD
+    does not have (depth bins, codes, ranges of third-party tasks) follow the words.
+
+    Layout ``ait`` follows AiT's release (coordinates, classes, one id that nothing uses, the noise label, mask codes,
+    depth codes). Its four learned task tokens, which open a sequence in place of a prompt, its parallel token and what
+    other strategies need follow behind.
 
     Args:
         sizes: sizes of the preset.
         words: pieces of the tokeniser in use.
-        extra: further ranges, name to size, appended in the given order (learned codes, third-party tasks).
+        extra: further ranges, name to size, appended in the given order (learned codes, third-party tasks). Layout
+            ``ait`` has a place for codes, and 128 of each where they are not given.
 
     Raises:
         ValueError: if an extra range is empty or its name is taken.
@@ -92,10 +102,12 @@ class Vocabulary:
     def __init__(self, sizes: Sizes, *, words: int | None = None, extra: Mapping[str, int] | None = None) -> None:
         self.sizes = sizes
         self._ranges: dict[str, IdRange] = {}
-        for name, size in _mad_layout(sizes, sizes.words if words is None else words):
-            self._append(name, size)
-        self._append("depth_bin", sizes.depth_bins)
-        for name, size in (extra or {}).items():
+        more = dict(extra or {})
+        if sizes.layout == "ait":
+            layout = _ait_layout(sizes, more.pop(MASK_CODE, CODES), more.pop(DEPTH_CODE, CODES))
+        else:
+            layout = _mad_layout(sizes, sizes.words if words is None else words)
+        for name, size in [*layout, *more.items()]:
             self._append(name, size)
 
     def _append(self, name: str, size: int) -> None:
@@ -117,6 +129,17 @@ class Vocabulary:
 
     def __iter__(self) -> Iterator[IdRange]:
         return iter(self._ranges.values())
+
+    @property
+    def openings(self) -> list[int]:
+        """First ids of the sequences of the tasks that the layout knows, and last the one for any other task."""
+        return [self[name].start for name in OPENINGS[self.sizes.layout]]
+
+    def rivals(self, used: Collection[IdRange]) -> tuple[IdRange, ...]:
+        """Further ranges over which a task that uses some is trained: in layout ``ait`` all that the release has."""
+        if self.sizes.layout == "mad":
+            return ()
+        return tuple(found for found in self if found.stop <= self.openings[0] and found not in used)
 
     def id(self, name: str) -> int:
         """The only id of a range of size one, such as ``mask``."""
@@ -152,4 +175,28 @@ def _mad_layout(sizes: Sizes, words: int) -> list[tuple[str, int]]:
         ("visible", 1),
         ("invisible", 1),
         ("word", words),
+        ("depth_bin", sizes.depth_bins),
     ]
+
+
+def _ait_layout(sizes: Sizes, mask_codes: int, depth_codes: int) -> list[tuple[str, int]]:
+    return [
+        ("coordinate", sizes.bins + 1),
+        ("class", sizes.classes),
+        ("reserved", 1),
+        ("no_object", 1),
+        (MASK_CODE, mask_codes),
+        (DEPTH_CODE, depth_codes),
+        ("boxes_start", 1),  # the rows of AiT's release end here
+        ("instances_start", 1),
+        ("depth_start", 1),
+        ("start", 1),
+        ("parallel", 1),
+        ("mask", 1),
+    ]
+
+
+OPENINGS = {
+    "mad": ("detection_prompt", "segmentation_prompt", "keypoints_prompt", "caption_prompt", "depth_prompt", "start"),
+    "ait": ("boxes_start", "instances_start", "depth_start", "start"),
+}

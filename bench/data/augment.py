@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 from torchvision.transforms.v2 import functional as v2
 
+from bench.data.colour import recoloured
 from bench.data.geometry import Size, crop_targets, resize_targets
 from bench.data.transforms import (
     AnyImage,
@@ -15,6 +16,7 @@ from bench.data.transforms import (
     Prepared,
     ShortestSide,
     Transform,
+    Windows,
 )
 from tasks.targets import Targets
 
@@ -27,22 +29,27 @@ class Augment:
     """Random changes, then the transform of a run.
 
     Args:
-        transform: how a run fits images; what it does to a whole image is done last.
+        transform: how a run fits images; what it does to a whole image is done last. Of windows there is one, anywhere.
         flip: share of the images that are mirrored.
         shorts: shortest sides drawn from in place of the transform's own (MAD-R50: 480 to 800), or none.
         crop: share of the images that are scaled to one of three small sizes and cropped before.
-        jitter: least and most scale of a square that a crop is then taken from (MAD-ViT: 0.3 to 2), or None.
+        jitter: least and most scale of a square that a crop is then taken from (MAD-ViT: 0.3 to 2), or None. What is
+            smaller than the square stays so, with padding around it.
+        colour: share of the images whose brightness, contrast, gamma and hues are changed, each on its own.
     """
 
-    transform: Transform
+    transform: Transform | Windows
     flip: float = 0.5
     shorts: tuple[int, ...] = ()
     crop: float = 0.0
     jitter: tuple[float, float] | None = None
+    colour: float = 0.0
 
     def __call__(self, image: AnyImage, targets: Targets, generator: torch.Generator) -> Prepared:
         """Pixels and targets; every choice is drawn from ``generator``."""
         image = v2.to_image(image)
+        if self.colour:
+            image = v2.to_image(recoloured(torch.as_tensor(image), self.colour, generator))
         if _draw(generator) < self.flip:
             image, targets = HorizontalFlip(drop_sided_captions=True)(image, targets)
         if _draw(generator) < self.crop:
@@ -50,17 +57,22 @@ class Augment:
             height, width = targets.size
             size = (_side(generator, height), _side(generator, width))
             image, targets = _random_crop(image, targets, size, generator)
-        if self.jitter is not None and isinstance(self.transform, Letterbox):
-            image, targets = self._jittered(image, targets, self.transform.side, generator)
-        prepared = self._fitted(generator)(image, targets)
+        prepared = self._fitted(image, targets, generator)
         if prepared.targets is None or prepared.targets.instances is None:
             return prepared
         return replace(prepared, targets=_without_empty(prepared.targets))
 
-    def _fitted(self, generator: torch.Generator) -> Transform:
-        if not self.shorts or not isinstance(self.transform, ShortestSide):
-            return self.transform
-        return replace(self.transform, short=self.shorts[_integer(generator, 0, len(self.shorts) - 1)])
+    def _fitted(self, image: AnyImage, targets: Targets, generator: torch.Generator) -> Prepared:
+        """What the transform makes of it, at a random size or place where that is asked for."""
+        transform = self.transform
+        if isinstance(transform, Windows):
+            return transform.one(image, targets, _draw(generator))
+        if self.jitter is not None and isinstance(transform, Letterbox):
+            image, targets = self._jittered(image, targets, transform.side, generator)
+            return transform.place(image, targets, targets.size)
+        if self.shorts and isinstance(transform, ShortestSide):
+            transform = replace(transform, short=self.shorts[_integer(generator, 0, len(self.shorts) - 1)])
+        return transform(image, targets)
 
     def _jittered(
         self, image: AnyImage, targets: Targets, side: int, generator: torch.Generator

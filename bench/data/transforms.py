@@ -49,7 +49,7 @@ class Prepared:
 
 
 class Transform(Protocol):
-    """What all but ``Windows`` are."""
+    """What all but ``Windows`` are, which make several inputs of an image."""
 
     def __call__(self, image: AnyImage, targets: Targets | None = None) -> Prepared:
         """The network's input; ``targets``, in pixels of ``image``, are moved along."""
@@ -98,7 +98,11 @@ class Letterbox:
 
     def __call__(self, image: AnyImage, targets: Targets | None = None) -> Prepared:
         """(3, side, side) pixels; ``size`` tells the content from the padding."""
-        fitted = _fit(image, targets, self.size(_size_of(image)), self.normalise)
+        return self.place(image, targets, self.size(_size_of(image)))
+
+    def place(self, image: AnyImage, targets: Targets | None, size: Size) -> Prepared:
+        """(3, side, side) pixels with the image scaled to ``size`` in the top left corner."""
+        fitted = _fit(image, targets, size, self.normalise)
         return replace(fitted, pixels=_pad(fitted.pixels, (self.side, self.side)))
 
 
@@ -128,10 +132,12 @@ class Windows:
     Args:
         side: pixels of a window's side.
         normalise: mean and deviation, or None to keep values in [0, 1] (AiT's depth).
+        mirrored: whether every window is followed by its mirror image, as AiT does.
     """
 
     side: int = 480
     normalise: Normalisation | None = IMAGENET
+    mirrored: bool = False
 
     def size(self, before: Size) -> Size:
         """Height and width of the scaled image."""
@@ -144,30 +150,44 @@ class Windows:
         return [*range(0, last, self.side), last]
 
     def __call__(self, image: AnyImage, targets: Targets | None = None) -> list[Prepared]:
-        """One input (3, side, side) per window; a scaled image narrower than a window is padded on the right."""
+        """Inputs (3, side, side) from left to right; a scaled image narrower than a window is padded on the right."""
         before = _size_of(image)
         whole = _fit(image, targets, self.size(before), self.normalise)
         windows = []
         for left in self.starts(before):
-            pixels = whole.pixels[:, :, left : left + self.side]
-            size = (self.side, pixels.shape[2])
-            moved = None
-            if whole.targets is not None:
-                moved = crop_targets(whole.targets, top=0, left=left, size=size)
-            windows.append(Prepared(_pad(pixels.contiguous(), (self.side, self.side)), size, moved, left))
+            windows.append(self._window(whole, left))
+            if self.mirrored:
+                windows.append(_mirrored(windows[-1]))
         return windows
 
+    def one(self, image: AnyImage, targets: Targets | None, place: float) -> Prepared:
+        """One input (3, side, side) for training: ``place`` in [0, 1) says where, from the left edge to the right."""
+        whole = _fit(image, targets, self.size(_size_of(image)), self.normalise)
+        return self._window(whole, int(place * (max(whole.size[1] - self.side, 0) + 1)))
+
+    def _window(self, whole: Prepared, left: int) -> Prepared:
+        pixels = whole.pixels[:, :, left : left + self.side]
+        size = (self.side, pixels.shape[2])
+        moved = None
+        if whole.targets is not None:
+            moved = crop_targets(whole.targets, top=0, left=left, size=size)
+        return Prepared(_pad(pixels.contiguous(), (self.side, self.side)), size, moved, left)
+
     def merge(self, maps: Sequence[Tensor], before: Size) -> Tensor:
-        """(side, width) map of the scaled image from one (side, side) map per window; overlaps are averaged.
+        """(side, width) map of the scaled image from one (side, side) map per input.
+
+        A window's map and its mirror image's, turned back, are averaged, and then what overlaps.
 
         Args:
-            maps: values of each window, e.g. depth, in order of the windows.
+            maps: values of each input, e.g. depth, in order of the inputs.
             before: height and width of the original image.
 
         Raises:
-            ValueError: if there is not one map per window.
+            ValueError: if there is not one map per input.
         """
         height, width = self.size(before)
+        if self.mirrored:
+            maps = [(own + other.flip(-1)) / 2 for own, other in zip(maps[::2], maps[1::2], strict=True)]
         total = maps[0].new_zeros(height, width) if maps else torch.zeros(height, width)
         times = torch.zeros_like(total)
         for left, values in zip(self.starts(before), maps, strict=True):
@@ -221,6 +241,16 @@ def _fit(image: AnyImage, targets: Targets | None, size: Size, normalise: Normal
         pixels = v2.normalize(pixels, mean=list(normalise.mean), std=list(normalise.std))
     moved = None if targets is None else resize_targets(targets, size)
     return Prepared(pixels.as_subclass(Tensor), size, moved)
+
+
+def _mirrored(window: Prepared) -> Prepared:
+    """The mirror image of a whole input, padding included, so that maps of it turn back column by column."""
+    moved = None
+    if window.targets is not None:
+        if window.pixels.shape[2] != window.size[1]:
+            raise ValueError("a window that is padded has no mirrored targets; scale the image to fill it")
+        moved = mirror_targets(window.targets, None)
+    return replace(window, pixels=window.pixels.flip(-1), targets=moved)
 
 
 def _pad(pixels: Tensor, size: Size) -> Tensor:

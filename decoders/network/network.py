@@ -9,6 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from decoders.network.ait.decoder import Decoder as AitDecoder
+from decoders.network.ait.embedding import TiedEmbedding
+from decoders.network.ait.encoder import Encoder as AitEncoder
+from decoders.network.ait.parts import build_parts
 from decoders.network.attention import Attention, FeedForward
 from decoders.network.backbone import build_backbone
 from decoders.network.cache import Cache
@@ -16,7 +20,7 @@ from decoders.network.decoder import Decoder, Memory, layer_stack
 from decoders.network.embedding import Embedding, as_slice, sinusoids
 from decoders.network.encoder import Encoder, EncoderLayer
 from decoders.network.options import NetworkOptions
-from decoders.network.positions import SinePositions
+from decoders.network.positions import GridPositions, SinePositions
 from tasks.vocabulary import Vocabulary
 
 VALUE_RANGES = ("coordinate", "depth_bin")  # ids in order of a value
@@ -73,10 +77,10 @@ class Network(nn.Module):
         options: NetworkOptions,
         backbone: nn.Module,
         projection: nn.Module,
-        positions: SinePositions,
-        encoder: Encoder,
-        decoder: Decoder,
-        embedding: Embedding,
+        positions: SinePositions | GridPositions,
+        encoder: Encoder | AitEncoder,
+        decoder: Decoder | AitDecoder,
+        embedding: Embedding | TiedEmbedding,
     ) -> None:
         super().__init__()
         self.vocabulary = vocabulary
@@ -127,6 +131,7 @@ class Network(nn.Module):
         attention: str | Tensor = "full",
         cache: Cache | None = None,
         every_layer: bool = False,
+        opening: Tensor | None = None,
     ) -> Tensor:
         """Hidden states of token sequences.
 
@@ -136,13 +141,23 @@ class Network(nn.Module):
             attention: ``full`` or ``causal`` self-attention within each sequence, or a bool mask, True where a token
                 may look, that broadcasts to (B * N, H, T, T), or to (..., T, tokens so far) with a cache.
             cache: keys and values so far; this call adds its own.
-            every_layer: whether the outputs of all layers are wanted, for the auxiliary losses.
+            every_layer: whether the outputs of all layers that are trained are wanted: every one of family ``mad``,
+                for its auxiliary losses, only the last one of ``ait``.
+            opening: (B, N) int64 first token of each sequence, by which family ``ait`` chooses a task's positions;
+                found in ``tokens`` or ``cache`` where those have it.
 
         Returns:
             (B, N, T, D), or (layers, B, N, T, D), behind the norm that all layers share.
         """
-        states = self.embedding(tokens) if tokens.dtype == torch.int64 else tokens
-        found: Tensor = self.decoder(states, memory, attention=attention, cache=cache, every_layer=every_layer)
+        ids = tokens.dtype == torch.int64
+        found: Tensor = self.decoder(
+            self.embedding(tokens) if ids else tokens,
+            memory,
+            opening=tokens[..., 0] if ids else opening,
+            attention=attention,
+            cache=cache,
+            every_layer=every_layer,
+        )
         return found
 
     def logits(self, hidden: Tensor, ids: Tensor | slice) -> Tensor:
@@ -179,7 +194,9 @@ class Network(nn.Module):
 
 
 def build_network(options: NetworkOptions, vocabulary: Vocabulary) -> Network:
-    """The network of a preset, initialised as MAD's: Xavier for matrices, normal for tokens and positions.
+    """The network of a preset.
+
+    Family ``mad`` starts with Xavier for matrices and normal tokens and positions, ``ait`` with small normal numbers.
 
     Raises:
         NetworkError: if the backbone or its weights cannot be had.
@@ -189,7 +206,26 @@ def build_network(options: NetworkOptions, vocabulary: Vocabulary) -> Network:
 
 
 def assemble(options: NetworkOptions, vocabulary: Vocabulary, *, backbone: nn.Module, channels: int) -> Network:
-    """The network around a given backbone whose map has ``channels`` channels."""
+    """The network around a given backbone whose map has ``channels`` channels; ``options.family`` decides the rest."""
+    builder = {"mad": _mad, "ait": _ait}[options.family]
+    return builder(options, vocabulary, backbone, channels)
+
+
+def _ait(options: NetworkOptions, vocabulary: Vocabulary, backbone: nn.Module, channels: int) -> Network:
+    parts = build_parts(options, vocabulary, channels)
+    return Network(
+        vocabulary=vocabulary,
+        options=options,
+        backbone=backbone,
+        projection=parts.projection,
+        positions=parts.positions,
+        encoder=parts.encoder,
+        decoder=parts.decoder,
+        embedding=parts.embedding,
+    )
+
+
+def _mad(options: NetworkOptions, vocabulary: Vocabulary, backbone: nn.Module, channels: int) -> Network:
     shape = {"width": options.width, "heads": options.heads, "dropout": options.dropout}
     encoder_layers = [
         EncoderLayer(

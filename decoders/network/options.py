@@ -1,9 +1,10 @@
-"""Sizes of the shared network, as a preset gives them; no heavy imports, the command line reads this."""
+"""Sizes of a network, as a preset gives them; no heavy imports, the command line reads this."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 
 @dataclass(frozen=True)
@@ -11,10 +12,14 @@ class NetworkOptions:
     """The shared network. Defaults are MAD-R50 (section 4.1, Table 9).
 
     Args:
+        family: ``mad`` (post-norm, DETR-like; the network of every controlled comparison) or ``ait`` (pre-norm,
+            Pix2Seq-like; AiT section 4.1).
         backbone: name of a timm model.
         weights: backbone weights: a local file, ``timm`` for timm's pretrained ones, or None for random.
         image_side: pixels of the square image that a ViT or Swin backbone's positions and windows are made for; None
             keeps the model's own. Other image sizes are accepted all the same.
+        windows: sides of a Swin V2's attention windows, one per stage; none keeps the model's own.
+        backbone_drop_path: share of residuals that the last layer of a ViT or Swin backbone leaves out while training.
         stride: pixels per memory position (8, 16 or 32).
         frozen_norm: whether the backbone's batch norms are frozen.
         frozen_stem: whether the backbone's stem is frozen (ResNets).
@@ -24,7 +29,9 @@ class NetworkOptions:
         encoder_layers: encoder layers.
         decoder_layers: decoder layers.
         dropout: dropout while training.
-        positions: learned sequence positions, prompt included; at least P + L of the longest task.
+        drop_path: share of residuals that encoder and decoder leave out while training (``ait`` only).
+        positions: learned sequence positions, prompt included; at least P + L of the longest task. Family ``ait`` has
+            as many for each task.
         sinusoid_bins: whether coordinate and depth tokens start as sinusoids of their value, so that near values start
             near each other; MAD starts all tokens at random.
         placed_values: whether positions enter what the decoder reads from the memory, and not only where it looks, as
@@ -32,9 +39,12 @@ class NetworkOptions:
             states.
     """
 
+    family: Literal["mad", "ait"] = "mad"
     backbone: str = "resnet50"
     weights: Path | str | None = None
     image_side: int | None = None
+    windows: tuple[int, ...] = ()
+    backbone_drop_path: float = 0.0
     stride: int = 32
     frozen_norm: bool = True
     frozen_stem: bool = True
@@ -44,6 +54,7 @@ class NetworkOptions:
     encoder_layers: int = 6
     decoder_layers: int = 6
     dropout: float = 0.1
+    drop_path: float = 0.0
     positions: int = 506
     sinusoid_bins: bool = False
     placed_values: bool = False
@@ -53,5 +64,10 @@ class NetworkOptions:
             raise ValueError(f"network.stride is {self.stride}; give 8, 16 or 32")
         if self.width % 4 or self.width % self.heads:
             raise ValueError(f"network.width {self.width} must be a multiple of 4 and of the {self.heads} heads")
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"network.dropout is {self.dropout}; give a fraction below 1")
+        for name in ("dropout", "drop_path", "backbone_drop_path"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"network.{name} is {getattr(self, name)}; give a fraction below 1")
+        foreign = {"mad": ("drop_path",), "ait": ("sinusoid_bins", "placed_values")}[self.family]
+        for name in foreign:
+            if getattr(self, name):
+                raise ValueError(f"network.{name} is {getattr(self, name)}; family {self.family!r} has none, leave it")

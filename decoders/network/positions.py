@@ -1,4 +1,4 @@
-"""Sine positions of a feature map, which count valid cells only, so that padding shifts nothing (DETR; MAD 3.3)."""
+"""Sine positions of a feature map: as a fraction of what is not padding (DETR; MAD 3.3), or in cells (AiT)."""
 
 from __future__ import annotations
 
@@ -28,10 +28,35 @@ class SinePositions(nn.Module):
         rows, columns = valid.cumsum(1), valid.cumsum(2)  # (B, h, w), from 1
         rows = rows / (rows[:, -1:, :] + EPSILON) * 2 * math.pi
         columns = columns / (columns[:, :, -1:] + EPSILON) * 2 * math.pi
-        half = self.width // 2
-        steps = torch.arange(half, dtype=torch.float32, device=pad.device)
-        periods = TEMPERATURE ** (2 * (steps // 2) / half)  # (D / 2,)
+        periods = _periods(self.width // 2, pad.device)
         return torch.cat([_waves(rows, periods), _waves(columns, periods)], dim=3).permute(0, 3, 1, 2)
+
+
+class GridPositions(nn.Module):
+    """Half of the channels code the row, half the column, both counted in cells from 0 (AiT's release).
+
+    Args:
+        width: D, a multiple of 4.
+    """
+
+    def __init__(self, *, width: int) -> None:
+        super().__init__()
+        self.width = width
+
+    def forward(self, pad: Tensor) -> Tensor:
+        """(B, h, w) bool, of which only the shape counts, to (B, D, h, w) float32; first rows, then columns."""
+        batch, height, width = pad.shape
+        rows = torch.arange(height, dtype=torch.float32, device=pad.device)[:, None].expand(height, width)
+        columns = torch.arange(width, dtype=torch.float32, device=pad.device).expand(height, width)
+        periods = _periods(self.width // 2, pad.device)
+        found = torch.cat([_waves(rows[None], periods), _waves(columns[None], periods)], dim=3)  # (1, h, w, D)
+        return found.permute(0, 3, 1, 2).expand(batch, -1, -1, -1)
+
+
+def _periods(half: int, device: torch.device) -> Tensor:
+    """(D / 2,) of half of the channels; a sine and a cosine share one."""
+    steps = torch.arange(half, dtype=torch.float32, device=device)
+    return TEMPERATURE ** (2 * (steps // 2) / half)
 
 
 def _waves(values: Tensor, periods: Tensor) -> Tensor:

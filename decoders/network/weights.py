@@ -17,13 +17,13 @@ from torch import Tensor
 
 from decoders.network.errors import NetworkError
 
-WRAPPERS = ("model", "state_dict", "module")
+WRAPPERS = ("model", "state_dict", "module", "weights")
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
     """Named tensors of a safetensors file or of a pickle that holds nothing but tensors and plain containers.
 
-    Checkpoints that wrap their state dict in ``model``, ``state_dict`` or ``module`` are unwrapped.
+    Checkpoints that wrap their state dict in ``model``, ``state_dict``, ``module`` or ``weights`` are unwrapped.
 
     Raises:
         NetworkError: if the file is missing, broken, or would need more than tensors.

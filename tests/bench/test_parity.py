@@ -1,4 +1,4 @@
-"""Parity with MAD's released classes: all families agree, and what does not is found."""
+"""Parity with MAD's and AiT's released classes: all families agree, and what does not is found."""
 
 from __future__ import annotations
 
@@ -16,21 +16,31 @@ from bench.parity import run_parity
 from tests.tasks.builders import shared
 
 SLIM = Path(__file__).parent.parent / "golden" / "mad_slim.npz"
+AIT = Path(__file__).parent.parent / "golden" / "ait_slim.npz"
 Arrays = dict[str, NDArray[Any]]
 
 
-def arrays() -> Arrays:
-    with np.load(SLIM) as archive:
+def arrays(path: Path = SLIM) -> Arrays:
+    with np.load(path) as archive:
         return {name: archive[name] for name in archive.files}
 
 
-def changed(folder: Path, change: Callable[[Arrays], None]) -> Path:
-    """The slim file after a change."""
-    found = arrays()
+def changed(folder: Path, change: Callable[[Arrays], None], source: Path = SLIM) -> Path:
+    """A file after a change."""
+    found = arrays(source)
     change(found)
     path = folder / "changed.npz"
     np.savez(path, **found)  # type: ignore[arg-type]
     return path
+
+
+def changed_ait(folder: Path, name: str, key: str, value: int) -> Path:
+    """The file of AiT with another number in one of its configurations."""
+
+    def change(found: Arrays) -> None:
+        found[name] = np.array(json.dumps(json.loads(str(found[name])) | {key: value}))
+
+    return changed(folder, change, AIT).rename(folder / f"{key}.npz")
 
 
 def rows(table: str) -> dict[str, str]:
@@ -84,6 +94,52 @@ def test_changed_weights_are_found(tmp_path: Path) -> None:
     assert rows(table)["memory"].endswith("ok")
 
 
+def test_a_bare_clone_agrees_with_ait_s_released_classes() -> None:
+    assert AIT.stat().st_size <= 2_000_000
+    table, good = run_parity(AIT)
+    assert good, table
+    assert all(line.endswith("ok") and "/" not in line[30:40] for line in rows(table).values()), table
+
+
+def test_the_full_file_of_ait_agrees() -> None:
+    table, good = run_parity(shared("golden/ait.npz"))
+    assert good, table
+
+
+def test_what_is_off_in_ait_is_found(tmp_path: Path) -> None:
+    def disturb(found: Arrays) -> None:
+        found["tr/memory"] = found["tr/memory"] * 1.001
+        found["depth/ar_soft/depth"] = found["depth/ar_soft/depth"] + 0.01
+        found["depth/par_onepass/logits_full_vocab"] = found["depth/par_onepass/logits_full_vocab"][:, :-1]
+        found["det/tokens"] = found["det/tokens"] ^ 1
+        found["insseg/train/loss"] = found["insseg/train/loss"] * np.float32(1.001)
+        found["insseg/train/target_seq"] = np.where(found["insseg/train/target_seq"] < 0, 0, 1)
+        found["insseg/post/soft/masks"] = ~found["insseg/post/soft/masks"]
+        found["metrics/n_valid"] = found["metrics/n_valid"] + 1
+        found["surprise"] = np.zeros(3)
+        del found["depth_tta/img"]
+
+    table, good = run_parity(changed(tmp_path, disturb, AIT))
+    assert not good
+    found = rows(table)
+    families = ("memory", "depth ar_soft", "depth one pass", "det", "losses", "insseg training", "post-processing")
+    for family in (*families, "stand-alone", "not recomputed"):
+        assert found[family].endswith("FAILED"), table
+    for family in ("depth ar_hard", "depth par_soft", "insseg/ar_soft", "depth training", "nucleus", "codec masks"):
+        assert found[family].endswith("ok"), table
+    assert table.endswith("PARITY FAILED (floats to 0.0001 relative, integers exactly)")
+
+
+def test_changed_weights_of_ait_are_found(tmp_path: Path) -> None:
+    def disturb(found: Arrays) -> None:
+        found["tr/w/mask_embed"] = found["tr/w/mask_embed"] * 1.01
+
+    table, good = run_parity(changed(tmp_path, disturb, AIT))
+    assert not good
+    assert rows(table)["depth par_soft"].endswith("FAILED")
+    assert rows(table)["depth ar_soft"].endswith("ok")
+
+
 def test_files_that_are_not_golden_are_refused(tmp_path: Path) -> None:
     text, other = tmp_path / "text.npz", tmp_path / "other.npz"
     text.write_text("hello")
@@ -95,6 +151,9 @@ def test_files_that_are_not_golden_are_refused(tmp_path: Path) -> None:
         found["meta_json"] = np.array(json.dumps(meta))
 
     for path, message in {
+        changed_ait(tmp_path, "tr/cfg", "dim_feedforward", 65): "disagree",
+        changed_ait(tmp_path, "vqm/cfg", "embedding_dim", 13): "disagree",
+        changed_ait(tmp_path, "tr/cfg", "num_classes", 6): "disagree",
         tmp_path / "none.npz": "no such file",
         text: "not an .npz",
         other: "no meta_json",

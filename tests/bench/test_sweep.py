@@ -1,116 +1,184 @@
-"""Sweeps: their definitions can be run, finished work is kept, and their outcome holds values and differences."""
+"""Sweeps: what a file expands to, what is skipped, and what a failing run leaves undone."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
-import msgspec
 import pytest
+import yaml
 
-from bench import registry, sweep
 from bench.cli import main
-from bench.parsers import parse
-from bench.sweep_statistics import seed_differences
-from results.published import ablations, claims
-from results.sweeps import Point, read_sweeps
-from tests.bench import runs as made
+from bench.config import RunOptions
+from bench.errors import UserError
+from bench.sweep import FINISHED, Sweep, read_sweep, run_sweep
+from results.record import Record
+from tests.results.test_store import record
 
 
-@pytest.mark.parametrize("name", sweep.names())
-def test_definitions_hold_options_that_exist(name: str, tmp_path: Path) -> None:
-    _, definition = sweep.read_definition(name)
-    if definition.decoder:
-        registry.check(registry.DECODERS, definition.decoder)
-    for words in sweep.commands(name, definition, tmp_path):
-        parse(words[0], words[1:])
+def write(path: Path, **content: Any) -> Path:
+    path.write_text(yaml.safe_dump(content, sort_keys=False))
+    return path
 
 
-def test_claims_and_ablations_name_sweeps_that_exist() -> None:
-    known = {*sweep.names(), "soft-tokens", "parallel-study", "codecs-depth", "codecs-masks"}
-    swept = {ablation.id for ablation in ablations()} - {"mad-table-2", "ait-parallel"}
-    assert swept <= known
-    asked = {part["sweep"] for claim in claims() for part in claim.parts if "sweep" in part}
-    assert asked - {"ait-code-ratio-solver"} <= known
-    for claim in claims():
-        for part in claim.parts:
-            if part.get("sweep") in sweep.names():
-                points = sweep.read_definition(part["sweep"])[1].points
-                assert {part[n] for n in ("first", "second", "point", "more", "reference") if n in part} <= set(points)
+def matrix(tmp_path: Path, **more: Any) -> Path:
+    options = {"preset": "embedded", "limit": 3}
+    values = {"decoder": ["mad", "parallel"], "batch": [1, 8]}
+    return write(tmp_path / "batches.yaml", options=options, matrix=values, **more)
 
 
-def test_options_merge_member_by_member(tmp_path: Path) -> None:
-    path = tmp_path / "mine.yaml"
-    path.write_text(
-        "title: t\ndecoder: mad\nrun: {strategy: {mad: {remask: lowest}}}\n"
-        "points: {a: {run: {strategy: {mad: {ensemble: newest}}}}, b: {}}\n"
+class Runner:
+    """Stands in for ``run``: leaves a record for every decoder; one preset cannot be run."""
+
+    def __init__(self) -> None:
+        self.ran: list[RunOptions] = []
+
+    def __call__(self, options: RunOptions) -> Mapping[Path, Record]:
+        self.ran.append(options)
+        if options.batch == 8 and options.decoder == "parallel":
+            raise UserError("--batch 8: too large")
+        assert options.out is not None
+        made = {options.out / name: record(3) for name in options.decoders()}
+        for folder in made:
+            folder.mkdir(parents=True)
+            (folder / "record.json").write_text("{}")
+        return made
+
+
+@pytest.fixture
+def said() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def tell(said: list[str]) -> Callable[[str], None]:
+    return said.append
+
+
+def test_every_combination_is_a_run_and_the_last_option_changes_fastest(tmp_path: Path) -> None:
+    sweep = read_sweep(matrix(tmp_path))
+    assert [point.name for point in sweep.points] == [
+        "decoder-mad+batch-1",
+        "decoder-mad+batch-8",
+        "decoder-parallel+batch-1",
+        "decoder-parallel+batch-8",
+    ]
+    assert sweep.points[1].values == {"preset": "embedded", "limit": 3, "decoder": "mad", "batch": 8}
+    assert sweep.out == Path("results/runs/batches")
+
+
+def test_combinations_can_be_left_out_or_picked(tmp_path: Path) -> None:
+    file = matrix(tmp_path, exclude=[{"decoder": "mad", "batch": 8}], out="elsewhere")
+    assert len(read_sweep(file).points) == 3
+    assert [point.name for point in read_sweep(file, only="batch-8").points] == ["decoder-parallel+batch-8"]
+    assert (read_sweep(file).out, read_sweep(file, out=tmp_path).out) == (Path("elsewhere"), tmp_path)
+
+
+def test_values_that_look_alike_get_folders_of_their_own(tmp_path: Path) -> None:
+    file = write(
+        tmp_path / "s.yaml", matrix={"strategy": [{"mad": {"remask": "lowest"}}, {"mad": {"remask": "-lowest"}}]}
     )
-    name, definition = sweep.read_definition(str(path))
-    (first, second) = sweep.commands(name, definition, tmp_path)
-    assert '--strategy={"mad": {"remask": "lowest", "ensemble": "newest"}}' in first
-    assert '--strategy={"mad": {"remask": "lowest"}}' in second
+    names = [point.name for point in read_sweep(file).points]
+    assert len(set(names)) == 2 and all(name.startswith("strategy-mad-remask-lowest") for name in names)
+
+
+def test_finished_runs_are_skipped_failed_ones_are_not(
+    tmp_path: Path, said: list[str], tell: Callable[[str], None]
+) -> None:
+    sweep, runner = read_sweep(matrix(tmp_path), out=tmp_path / "runs"), Runner()
+    first = run_sweep(sweep, runner, tell)
+    assert [(options.decoder, options.batch) for options in runner.ran] == [
+        ("mad", 1),
+        ("mad", 8),
+        ("parallel", 1),
+        ("parallel", 8),
+    ]
+    assert first.failed == {"decoder-parallel+batch-8": "--batch 8: too large"}
+    assert len(first.records) == 3 and first.skipped == []
+    assert runner.ran[0].limit == 3 and runner.ran[0].out == tmp_path / "runs/decoder-mad+batch-1"
+
+    again = Runner()
+    second = run_sweep(sweep, again, tell)
+    assert [(options.decoder, options.batch) for options in again.ran] == [("parallel", 8)]
+    assert second.records == first.records and len(second.skipped) == 3
+    assert "[1/4] decoder-mad+batch-1: finished before, skipped" in said
+
+
+def test_other_options_or_a_lost_record_run_again(tmp_path: Path, tell: Callable[[str], None]) -> None:
+    def ran(sweep: Sweep, **more: Any) -> int:
+        runner = Runner()
+        for point in sweep.points:
+            for old in (sweep.out / point.name).glob("*/record.json"):
+                old.unlink()
+                old.parent.rmdir()
+        run_sweep(sweep, runner, tell, **more)
+        return len(runner.ran)
+
+    options = {"decoder": "mad", "preset": "embedded"}
+    one = read_sweep(write(tmp_path / "s.yaml", options=options), out=tmp_path / "runs")
+    run_sweep(one, Runner(), tell)
+    told = json.loads((tmp_path / "runs/run" / FINISHED).read_text())
+    assert told["records"] == ["mad"] and "git_commit" in told
+    assert ran(one) == 1, "its record is gone"
+    other = read_sweep(write(tmp_path / "s.yaml", options=options | {"seed": 3}), out=tmp_path / "runs")
+    assert ran(other) == 1
+
+
+def test_fresh_runs_everything_again(tmp_path: Path, tell: Callable[[str], None]) -> None:
+    sweep = read_sweep(write(tmp_path / "s.yaml", options={"decoder": "mad"}), out=tmp_path / "runs")
+    run_sweep(sweep, Runner(), tell)
+    seen: list[bool] = []
+
+    def runner(options: RunOptions) -> Mapping[Path, Record]:
+        seen.append(options.fresh)
+        return {}
+
+    run_sweep(sweep, runner, tell, fresh=True)
+    assert seen == [True]
 
 
 @pytest.mark.parametrize(
-    ("text", "expected"),
+    ("content", "complaint"),
     [
-        ("title: t\ndecoder: mad\npoints: {}\n", "names points"),
-        ("title: t\npoints: {a: {}}\n", "a decoder or a codec"),
-        ("title: t\ndecoder: mad\npoint: {a: {}}\n", "not a sweep"),
-        ("[", "not a sweep"),
+        ({"matrx": {}}, r"unknown section 'matrx' \(did you mean 'matrix'\?\)"),
+        ({"matrix": {"batch": 8}}, r"matrix\.batch must be a list"),
+        ({"matrix": {"batch": []}}, r"matrix\.batch must be a list"),
+        ({"options": {"batch": 1}, "matrix": {"batch": [1]}}, "batch stands in options and in matrix"),
+        ({"options": ["mad"]}, "options must name options"),
+        ({"options": {"seed": 1}, "exclude": {"batch": 8}}, "exclude must be a list"),
+        ({}, "no run in it"),
+        ({"matrix": {"batch": [1]}, "exclude": [{"batch": 1}]}, "no run is called"),
     ],
 )
-def test_bad_definitions_are_refused_in_one_line(
-    text: str, expected: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    path = tmp_path / "bad.yaml"
-    path.write_text(text)
-    assert main(["sweep", str(path)]) == 2
-    error = capsys.readouterr().err
-    assert expected in error and error.count("\n") == 1
-    assert main(["sweep", "mad-inference-ratio"]) == 2
-    assert "did you mean 'mad-inference-ratios'" in capsys.readouterr().err
+def test_mistakes_in_a_file_are_named(tmp_path: Path, content: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(UserError, match=complaint):
+        read_sweep(write(tmp_path / "s.yaml", **content))
 
 
-def test_a_sweep_of_finished_runs(scenes_folder: Path, tmp_path: Path) -> None:
-    """Its outcome from runs that lie there already; nothing is run again."""
-    path = tmp_path / "mine.yaml"
-    path.write_text(
-        "title: shift\ndecoder: oracle\nbudget: true\n"
-        f"options: {{coco: {scenes_folder}, nyu: {scenes_folder}}}\npoints: {{good: {{}}, bad: {{}}}}\n"
-    )
-    even = made.oracle(scenes_folder, tmp_path / "source")
-    work = tmp_path / "work"
-    made.altered(even, work / "mine/good-0/oracle", scenes_folder, decoder="oracle")
-    made.altered(even, work / "mine/bad-0/oracle", scenes_folder, decoder="oracle", change=made.worse)
-    made.place(scenes_folder)
-    tables = work / "mine"
-    before = {file: file.stat().st_mtime_ns for file in tables.rglob("record.json")}
-    written = sweep.run_sweep(str(path), work=work, out=tmp_path / "out", resamples=100)
-    assert {file: file.stat().st_mtime_ns for file in tables.rglob("record.json")} == before
-    (found,) = read_sweeps(tmp_path / "out").values()
-    assert found.name == "mine" and list(found.points) == ["good", "bad"]
-    assert found.points["good"].values["detection.AP"] > found.points["bad"].values["detection.AP"]
-    difference = next(one for one in found.differences if one.key == "detection.AP")
-    assert difference.high < 0 and difference.low <= difference.value <= difference.high
-    assert str(tmp_path) not in json.dumps(json.loads(written.read_text())["points"]["good"]["command"])
+def test_a_missing_file_names_the_shipped_sweeps(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["sweep", "nowhere.yaml"]) == 2
+    assert "give a YAML file, or one of: gpu" in capsys.readouterr().err
 
 
-def test_seeds_give_students_interval() -> None:
-    points = {
-        "a": Point(values={}, seeds=3, seed_values={"depth.rmse": [0.5, 0.6, 0.7]}),
-        "b": Point(values={}, seeds=3, seed_values={"depth.rmse": [0.4, 0.5, 0.6]}),
-        "c": Point(values={}, seeds=1, seed_values={"depth.rmse": [0.4]}),
-    }
-    (found,) = seed_differences("a", "b", points)
-    assert found.value == pytest.approx(-0.1) and found.agreeing
-    assert found.high - found.low == pytest.approx(0, abs=1e-9), "equal differences have no spread"
-    assert seed_differences("a", "c", points) == []
+def test_the_gpu_measurement_is_ready_to_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["sweep", "gpu", "--show"]) == 0
+    names = capsys.readouterr().out.split()
+    assert names == [f"preset-{preset}+batch-{batch}" for preset in ("mad-r50", "mad-vitb") for batch in (1, 8)]
+    from bench.entries import modes_of, scenario_of
+    from bench.sweep import options_of
+
+    for point in read_sweep(Path("gpu")).points:
+        options = options_of(point, tmp_path / point.name)
+        assert modes_of(options) == ["eager", "graphed"]
+        assert scenario_of(options)[1] == [options.batch]
+        assert options.network.width == 256 and options.speed_only and options.random_weights
 
 
-def test_an_outcome_that_is_none_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "x.json").write_bytes(msgspec.json.encode({"schema": 1}))
-    from results.store import StoreError
-
-    with pytest.raises(StoreError, match="sweep x"):
-        read_sweeps(tmp_path)
+def test_options_that_run_would_refuse_fail_alone(tmp_path: Path, said: list[str], tell: Callable[[str], None]) -> None:
+    file = write(tmp_path / "s.yaml", options={"decoder": "mad"}, matrix={"batch": [0, 1]})
+    runner = Runner()
+    result = run_sweep(read_sweep(file, out=tmp_path / "runs"), runner, tell)
+    assert list(result.failed) == ["batch-0"] and len(runner.ran) == 1
+    assert any("--batch 0: give at least 1" in line for line in said)

@@ -24,6 +24,9 @@ from bench.suite import build_suite
 from bench.trainer import fastest_precision
 from bench.training import pack, train
 from bench.training_options import Schedule
+from decoders.network.network import build_network
+from decoders.network.options import NetworkOptions
+from tasks.vocabulary import Sizes, Vocabulary
 from tests.bench import tiny
 
 STRIDE = 8
@@ -66,6 +69,36 @@ def test_one_cycle_climbs_to_the_peak_and_falls_to_nothing() -> None:
 def test_drops_cut_to_a_tenth() -> None:
     schedule = Schedule(steps=100, drops=(0.5, 0.9), warm_up=0.02)
     assert [factor(step, schedule) for step in (0, 1, 49, 50, 90)] == pytest.approx([0.5, 1, 1, 0.1, 0.01])
+
+
+def test_linear_climbs_and_falls_to_a_hundredth() -> None:
+    schedule = Schedule(steps=101, kind="linear", warm_up=0.1)
+    shares = [factor(step, schedule) for step in range(101)]
+    assert shares[0] == pytest.approx(1 / 10.1) and max(shares) <= 1
+    assert shares[55] == pytest.approx(0.505, abs=0.01)
+    assert shares[-1] == pytest.approx(0.01)
+    assert shares[11:] == sorted(shares[11:], reverse=True)
+
+
+def test_early_layers_of_a_backbone_learn_slowly_and_vectors_keep_their_size() -> None:
+    options = NetworkOptions(family="ait", backbone="swinv2_tiny_window8_256", image_side=64, width=32, heads=2, ffn=32)
+    network = build_network(options, Vocabulary(Sizes(layout="ait", classes=2, bins=4)))
+    schedule = Schedule(layer_decay=0.5, undecayed="vectors", backbone_scale=1.0, weight_decay=0.1)
+    names = {id(p): name for name, p in network.named_parameters()}
+    found = {
+        names[id(p)]: (group["scale"], group["weight_decay"])
+        for group in parameter_groups(network, schedule)
+        for p in group["params"]  # type: ignore[attr-defined]
+    }
+    assert len(found) == len(names)
+    model = "backbone.body.model"
+    assert found[f"{model}.layers.3.blocks.1.attn.qkv.weight"] == (0.5, 0.1)
+    assert found[f"{model}.layers.3.blocks.0.attn.qkv.weight"] == (0.25, 0.1)
+    assert found[f"{model}.patch_embed.proj.weight"] == (pytest.approx(0.5**13), 0.1)
+    assert found[f"{model}.layers.3.blocks.1.attn.logit_scale"] == (0.5, 0.0)
+    assert found["encoder.projection.weight"] == (1.0, 0.1)
+    still = ("encoder.projection.bias", "embedding.table.weight", "decoder.positions.tables", "embedding.bias")
+    assert all(found[name] == (1.0, 0.0) for name in still)
 
 
 def test_groups_follow_the_paper() -> None:

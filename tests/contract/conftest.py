@@ -1,7 +1,8 @@
-"""All installed decoders and tasks, ours and third parties' alike; tasks that can be learned codes in both formats."""
+"""All installed decoders and tasks, ours and third parties' alike, each task in every layout and format that has it."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,20 +10,32 @@ import pytest
 import torch
 
 from bench import registry
-from bench.codec_files import random_codec
+from bench.codec_files import CODECS, random_codec
 from bench.suite import make_tasks, task_classes
 from decoders.network.network import Network, build_network
 from decoders.network.options import NetworkOptions
 from tasks import text
 from tasks.base import Task
 from tasks.codec_options import CodecOptions
-from tasks.vocabulary import Vocabulary
 from tests.contract.samples import CAPTIONS, SIZES
 
+CASES = [
+    *(("plain", name) for name in task_classes(None, "mad")),
+    *(("codes", name) for name in CODECS if name in task_classes(None, "mad")),
+    *(("ait", name) for name in task_classes(None, "ait")),
+]
 SHAPES = {
-    "segmentation": CodecOptions(values="unit", side=16, ratio=4, width=4, blocks=1, codes=12, code_width=6),
+    "masks": CodecOptions(values="unit", side=16, ratio=4, width=4, blocks=1, codes=12, code_width=6),
     "depth": CodecOptions(values="metres", side=48, ratio=16, width=2, blocks=1, codes=10, code_width=6),
 }
+
+
+@dataclass(frozen=True)
+class World:
+    """All tasks of a layout, dependencies first, and a network for them."""
+
+    tasks: dict[str, Task]
+    network: Network
 
 
 @pytest.fixture(scope="session")
@@ -32,51 +45,61 @@ def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> text.Tokenizer:
     return text.SentencePieceTokenizer(path)
 
 
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Every task with plain tokens, and those that can be codes as codes too."""
-    if "task_name" in metafunc.fixturenames:
-        plain = [("plain", name) for name in registry.names(registry.TASKS)]
-        coded = [("codes", name) for name in SHAPES]
-        metafunc.parametrize(("formats", "task_name"), plain + coded, scope="session")
-    elif "formats" in metafunc.fixturenames:
-        metafunc.parametrize("formats", ["plain"], scope="session")
-
-
 @pytest.fixture(scope="session")
-def suite(tokenizer: text.Tokenizer, formats: str) -> tuple[Vocabulary, dict[str, Task]]:
-    codecs = {name: random_codec(shape) for name, shape in SHAPES.items()} if formats == "codes" else {}
+def worlds(tokenizer: text.Tokenizer) -> dict[str, World]:
+    """What a decoder keeps, it keeps untrained: tiny networks and codecs with random weights."""
+    return {kind: world(kind, tokenizer) for kind in ("plain", "codes", "ait")}
+
+
+def world(kind: str, tokenizer: text.Tokenizer) -> World:
+    """MAD's layout and network with plain tokens or with codes, or AiT's layout and network."""
+    layout: Any = "ait" if kind == "ait" else "mad"
+    classes = task_classes(None, layout)
+    codecs = {} if kind == "plain" else {name: random_codec(SHAPES[of]) for name, of in CODECS.items()}
     vocabulary, made = make_tasks(
-        list(task_classes(None).values()),
-        sizes=SIZES,
+        list(classes.values()),
+        sizes=replace(SIZES, layout=layout),
         class_names=("person", "ring", "star"),
         tokenizer=tokenizer,
         codecs=codecs,
+        canvas=64,
     )
-    return vocabulary, {task.name: task for task in made}
-
-
-@pytest.fixture
-def tasks(suite: tuple[Vocabulary, dict[str, Task]]) -> dict[str, Task]:
-    """All installed tasks, dependencies first."""
-    return suite[1]
-
-
-@pytest.fixture(scope="session")
-def network(suite: tuple[Vocabulary, dict[str, Task]]) -> Network:
-    """A tiny network with random weights: what a decoder keeps, it keeps untrained."""
-    longest = max(task.format.prompt_length + task.format.length for task in suite[1].values())
     options = NetworkOptions(
+        family=layout,
         backbone="resnet10t",
         width=32,
         heads=2,
         ffn=64,
         encoder_layers=1,
         decoder_layers=2,
-        positions=longest,
+        positions=max(task.format.prompt_length + task.format.length for task in made),
         frozen_stem=False,
     )
     torch.manual_seed(0)
-    return build_network(options, suite[0]).eval()
+    return World({task.name: task for task in made}, build_network(options, vocabulary).eval())
+
+
+@pytest.fixture(params=CASES, ids=lambda case: f"{case[1]}-in-{case[0]}")
+def case(request: pytest.FixtureRequest) -> tuple[str, str]:
+    """A world and one of its tasks."""
+    found: tuple[str, str] = request.param
+    return found
+
+
+@pytest.fixture
+def task_name(case: tuple[str, str]) -> str:
+    return case[1]
+
+
+@pytest.fixture
+def tasks(worlds: dict[str, World], case: tuple[str, str]) -> dict[str, Task]:
+    """All installed tasks of the layout, dependencies first."""
+    return worlds[case[0]].tasks
+
+
+@pytest.fixture
+def network(worlds: dict[str, World], case: tuple[str, str]) -> Network:
+    return worlds[case[0]].network
 
 
 @pytest.fixture(params=registry.names(registry.DECODERS))

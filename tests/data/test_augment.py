@@ -13,7 +13,7 @@ from pycocotools import mask as coco_mask
 from torch import Tensor
 
 from bench.data.augment import Augment
-from bench.data.transforms import Letterbox, Prepared, ShortestSide
+from bench.data.transforms import Letterbox, Prepared, ShortestSide, Windows
 from tasks.targets import Instances, Targets
 
 SIZE = (90, 120)  # height, width
@@ -49,6 +49,7 @@ AUGMENTS = [
     Augment(ShortestSide(short=90, longest=200, normalise=None), shorts=(60, 90, 120)),
     Augment(ShortestSide(short=90, longest=2000, normalise=None), crop=1.0),
     Augment(Letterbox(side=128, normalise=None), jitter=(0.3, 2.0)),
+    Augment(Windows(side=90, normalise=None)),
 ]
 
 
@@ -79,6 +80,32 @@ def test_sizes_are_those_asked_for() -> None:
     shorts = {min(drawn(AUGMENTS[0], seed).size) for seed in range(20)}
     assert shorts == {60, 90, 120}
     assert {tuple(drawn(AUGMENTS[2], seed).pixels.shape) for seed in range(5)} == {(3, 128, 128)}
+
+
+def test_jitter_changes_how_large_things_are() -> None:
+    prepared = [drawn(AUGMENTS[2], seed) for seed in range(20)]
+    longest = [max(one.size) for one in prepared]
+    assert min(longest) < 64 and longest.count(128) > 5, "small images stay small"
+    assert all(not one.pixels[:, one.size[0] :].any() and not one.pixels[:, :, one.size[1] :].any() for one in prepared)
+
+
+def test_a_window_is_anywhere() -> None:
+    lefts = {drawn(AUGMENTS[3], seed).left for seed in range(60)}
+    assert 0 <= min(lefts) < 8 and 22 < max(lefts) <= 30 and len(lefts) > 10
+    assert {tuple(drawn(AUGMENTS[3], seed).pixels.shape) for seed in range(5)} == {(3, 90, 90)}
+
+
+def test_colours_change_and_places_do_not() -> None:
+    plain = Augment(ShortestSide(short=90, longest=200, normalise=None), flip=0.0)
+    coloured = replace(plain, colour=1.0)
+    changed = [drawn(coloured, seed).pixels for seed in range(6)]
+    before = drawn(plain, 0).pixels
+    for pixels in changed:
+        assert float(pixels.min()) >= 0 and float(pixels.max()) <= 1
+        assert 0.003 < float((pixels - before).abs().mean()) < 0.3
+        white, grey, black = (float(pixels[:, y, x].mean()) for y, x in ((40, 30), (50, 95), (5, 5)))
+        assert white > grey > black - 1e-6
+    assert not torch.equal(changed[0], changed[1])
 
 
 def test_the_mirror_is_used_as_often_as_asked() -> None:
