@@ -41,7 +41,7 @@ def curves_figure(material: Material) -> Drawn | None:
             panel.set_xlim(left=0)
         for panel in axes.flat[len(metrics) :]:
             panel.set_axis_off()
-        figure.supxlabel("training steps", fontsize=7)
+        axes.flat[len(metrics) - 1].set_xlabel("training steps")
         figure.legend(loc="outside lower left", ncols=3, handlelength=1.4, columnspacing=1)
         return finished(figure, name="curves", title=title, alt=f"{title}. {_told(curves, metrics)}")
 
