@@ -20,7 +20,7 @@ from bench.synthetic import load, random_network
 from decoders.network.network import Network
 from decoders.oracle import Oracle
 
-UNSIGNED = ("out", "fresh", "decoder", "budget", "min_seconds", "min_images")
+UNSIGNED = ("out", "fresh", "decoder", "budget", "calibrate", "min_seconds", "min_images")
 """Options that decide no prediction."""
 
 
