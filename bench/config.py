@@ -71,6 +71,7 @@ class RunOptions:
         random_weights: take random weights, and without data random images, for times of networks not trained yet.
         instances: objects that random weights are prompted with; default: every object slot.
         persons: how many of them are persons.
+        calibrate: measure a fixed piece of work before each batch, so that the gate can compare times across machines.
         budget: most time for decoding, e.g. ``60s`` or ``5m``; images not reached by then are left out.
         min_seconds: least measured time of each decoder with ``--speed-only``.
         min_images: fewest measured images of each decoder with ``--speed-only``.
@@ -113,6 +114,7 @@ class RunOptions:
     random_weights: bool = False
     instances: int | None = None
     persons: int = 10
+    calibrate: bool = False
     budget: str | None = None
     min_seconds: float = 10.0
     min_images: int = 50

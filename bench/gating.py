@@ -92,6 +92,7 @@ def _run(options: GateOptions, known: Mapping[tuple[str, str], Baseline], out: P
     if REFERENCE not in names:
         names = [*names, REFERENCE]
     words = ["--preset", options.preset, "--decoder", ",".join(names), "--out", str(out), "--fresh", "true"]
+    words += ["--calibrate", "true"]
     given = {
         "config": options.settings,
         "coco": options.coco,

@@ -1,21 +1,15 @@
-"""The host while times are measured: what other processes take of it, its load, memory, and its fingerprint."""
+"""The host while times are measured: what other processes take of it, its load and its memory."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 BUSY_CORES = 0.25
 """Cores in other processes' use above which times are marked: an idle desktop uses less than a tenth of one."""
-
-DECIDING = ("cpu", "usable_cores", "memory_gib", "gpu", "threads", "omp_wait_policy", "system", "python")
-"""Members of ``describe_environment`` that decide speed."""
 
 
 class HostLoad:
@@ -91,17 +85,3 @@ def available_mib(path: Path = Path("/proc/meminfo")) -> float | None:
     except OSError:
         return None
     return int(found[0][1]) / 1024 if found else None
-
-
-def fingerprint(environment: Mapping[str, Any], *, device: str, precision: str) -> str:
-    """16 hexadecimal letters; times of runs with the same ones may be compared as they are.
-
-    Args:
-        environment: as ``describe_environment`` gives it.
-        device: ``cpu`` or ``cuda``.
-        precision: of the matrix products.
-    """
-    told = {name: environment.get(name) for name in DECIDING}
-    versions = environment.get("versions", {})
-    told |= {"torch": versions.get("torch"), "device": device, "precision": precision}
-    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]

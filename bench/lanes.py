@@ -73,10 +73,12 @@ class Surroundings:
     Args:
         host: load of other processes; None where nothing is timed.
         gpu: the GPU; None without one, or without its library.
+        calibration: a fixed piece of work that gives its milliseconds; None where it is not asked for.
     """
 
     host: HostLoad | None = None
     gpu: GpuWatch | None = None
+    calibration: Callable[[], float] | None = None
 
     def look(self) -> dict[str, Any]:
         """Members of ``Sample``."""
@@ -172,6 +174,7 @@ class Lane:
         self._carried += (time.perf_counter() - start) * 1000
         samples, repeat = self._batch(0)
         reads = [self.read(sample) for sample in samples]
+        calibrated = self.surroundings.calibration and self.surroundings.calibration()
         outcomes = self._predict([read.item for read in reads])
         start = time.perf_counter()
         around |= self._shared(outcomes[0])
@@ -182,6 +185,8 @@ class Lane:
                 continue  # the batch was interrupted between two of its images
             written = time.perf_counter()
             kept.milliseconds["keep"] = (written - start) * 1000 + self._carried
+            if calibrated:
+                kept.milliseconds["calibration"] = calibrated
             self.folder.append(kept)
             self.images, self.seconds = self.images + 1, self.seconds + kept.milliseconds["total"] / 1000
             start = time.perf_counter()

@@ -23,16 +23,17 @@ SECONDS = 0.3  # of each measurement
 
 
 def machine_rates(device: torch.device, precision: str, *, folder: Path, fingerprint: str, keep: bool) -> Rates:
-    """Rates of the machine with this fingerprint, from ``folder`` or measured.
+    """Rates of the machine with this fingerprint and the threads of now, from ``folder`` or measured.
 
     Args:
         device: where the network computes.
         precision: of its matrix products.
         folder: cache; a file that cannot be read or written is no fault.
-        fingerprint: of machine, threads, device and precision.
+        fingerprint: of the hardware.
         keep: whether to write what was measured; not on a busy machine.
     """
-    path = folder / f"{fingerprint}.json"
+    told = [fingerprint, device.type, precision, str(torch.get_num_threads()), str(torch.__version__)]
+    path = folder / f"{'-'.join(told)}.json"
     try:
         kept = json.loads(path.read_text())
         return Rates(matmul_gflops=float(kept["matmul_gflops"]), bandwidth_gb=float(kept["bandwidth_gb"]))
@@ -40,9 +41,9 @@ def machine_rates(device: torch.device, precision: str, *, folder: Path, fingerp
         pass
     rates = measure(device, torch.bfloat16 if precision == "bfloat16" else torch.float32)
     if keep:
-        told = {"matmul_gflops": rates.matmul_gflops, "bandwidth_gb": rates.bandwidth_gb}
+        plain = {"matmul_gflops": rates.matmul_gflops, "bandwidth_gb": rates.bandwidth_gb}
         with suppress(StoreError):
-            write_atomically(path, json.dumps(told).encode())
+            write_atomically(path, json.dumps(plain).encode())
     return rates
 
 

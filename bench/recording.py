@@ -28,7 +28,7 @@ class Circumstances:
 
     Args:
         environment: machine and versions.
-        fingerprint: of machine, threads, device and precision.
+        fingerprint: of the hardware.
         rates: what the machine can do; None where nothing is timed.
         ended: why measuring stopped.
         minimum: what was to be measured at least, where the budget came before.

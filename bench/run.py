@@ -22,13 +22,15 @@ from bench.building import (
     image_transform,
     plain_options,
 )
+from bench.calibration import Workload
+from bench.conditions import fingerprint
 from bench.config import RunOptions, cache_folder
 from bench.cost import CostCounter
 from bench.entries import Entry, chosen, entries, scenario_of
 from bench.environment import SOURCE, describe_environment, git_state
 from bench.errors import UserError
 from bench.gpu import watch_gpu
-from bench.hardware import BUSY_CORES, HostLoad, fingerprint
+from bench.hardware import BUSY_CORES, HostLoad
 from bench.lanes import Lane, Reader, Surroundings, kinds, reader
 from bench.modes import stand_in
 from bench.progress import Report, progress
@@ -144,7 +146,7 @@ class _Run:
         gpu, reason = watch_gpu(self.device)
         if reason:
             self.tell(f"note: {reason}")
-        return Surroundings(HostLoad(), gpu)
+        return Surroundings(HostLoad(), gpu, Workload(self.device).warm_up() if self.options.calibrate else None)
 
     def _reader(self) -> Reader:
         """Reads an image once for all decoders, which come to it one after the other."""
@@ -242,9 +244,6 @@ class _Run:
             return None
         return replace(self.limits, images=sys.maxsize).ended(images=least, measured=0, passed=passed)
 
-    def _fingerprint(self, environment: dict[str, Any]) -> str:
-        return fingerprint(environment, device=self.device.type, precision=self.options.precision)
-
     def _rates(self) -> Rates | None:
         computing = any(entry.network is not None for entry in self.entries)
         if self.options.accuracy_only or not computing or not self.team.first:
@@ -255,7 +254,7 @@ class _Run:
             self.device,
             self.options.precision,
             folder=cache_folder() / "rates",
-            fingerprint=self._fingerprint(describe_environment()),
+            fingerprint=fingerprint(describe_environment()),
             keep=before is None or before <= BUSY_CORES,
         )
 
@@ -264,7 +263,7 @@ class _Run:
         minimum = f"{self.limits.images} images and {self.limits.seconds:g} s of each decoder were measured"
         return Circumstances(
             environment=environment,
-            fingerprint=self._fingerprint(environment),
+            fingerprint=fingerprint(environment),
             rates=rates,
             ended=ended,
             minimum=minimum if self.options.speed_only and ended == "budget" else "",

@@ -122,7 +122,7 @@ def machine(
 
     Args:
         samples: lines of the images.
-        fingerprint: of machine, threads, device and precision.
+        fingerprint: of the hardware.
         rates: what it can do.
         load_average: at the end.
         peak_rss_mib: of the process, at the end.
