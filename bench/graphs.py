@@ -90,6 +90,8 @@ class Graphed:
 
     def decode(self, memory: Any, tokens: Tensor, *, attention: Any = "full", cache: Any = None, **more: Any) -> Tensor:
         """As ``Network.decode``; a mask of one's own runs eagerly."""
+        if self._network.options.family == "mad":
+            more.pop("opening", None)  # all tasks share their positions
         if not isinstance(attention, str) or more:
             self._remark("passes with a mask of their own ran eagerly")
             eager: Tensor = self._network.decode(memory, tokens, attention=attention, cache=cache, **more)

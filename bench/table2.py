@@ -9,6 +9,8 @@ from pathlib import Path
 
 import msgspec
 
+from bench import registry
+from bench.checkpoint import CHECKPOINTS, checkpoint_path
 from bench.config import RunOptions
 from bench.run import run
 from reports.tables import COLUMNS, cell
@@ -30,20 +32,27 @@ def measure_table2(options: RunOptions, *, out: Path) -> str:
     """Run the rows and write ``table2.md`` and ``table2.json`` into ``out``.
 
     Args:
-        options: of the runs; ``decoder`` is replaced by the rows.
+        options: of the runs; ``decoder`` is replaced by the rows whose weights are there.
         out: folder of the two files.
 
     Returns:
         The Markdown table.
     """
     write_atomically(out / "table2.md", b"")  # a folder that cannot be written is found before minutes of work
-    records = {record.decoder: record for record in run(dataclasses.replace(options, decoder=",".join(ROWS))).values()}
-    ordered = [records[name] for name in ROWS]
+    names = [name for name in ROWS if _weights(name, options).exists()]
+    records = {record.decoder: record for record in run(dataclasses.replace(options, decoder=",".join(names))).values()}
+    ordered = [records[name] for name in names]
     text = markdown(ordered)
     rows = [{"row": ROWS[record.decoder], **msgspec.to_builtins(record)} for record in ordered]
     write_atomically(out / "table2.json", (json.dumps(rows, indent=2, ensure_ascii=False) + "\n").encode())
     write_atomically(out / "table2.md", text.encode())
     return text
+
+
+def _weights(name: str, options: RunOptions) -> Path:
+    decoder = registry.load(registry.DECODERS, name)
+    kept = options.checkpoints or CHECKPOINTS
+    return checkpoint_path(str(options.preset), getattr(decoder, "weights", name), kept)
 
 
 def markdown(records: Sequence[Record]) -> str:
@@ -63,6 +72,8 @@ def markdown(records: Sequence[Record]) -> str:
         cells = [cell(record, task, metric, factor) for task, metric, _, factor in COLUMNS]
         lines.append(f"| {ROWS[record.decoder]} | {' | '.join(cells)} | {record.latency.total.mean_ms:.1f} |")
     lines += ["", "Decoding alone, milliseconds per image:", "", *_times(records)]
+    missing = [heading for name, heading in ROWS.items() if name not in {record.decoder for record in records}]
+    lines += ["", f"Not measured, as there are no weights: {', '.join(missing)}."] if missing else []
     notes = first.notes.get("captioning", {}).get("tokenizer")
     return "\n".join([*lines, *([f"\nCaption metrics: tokeniser {notes}."] if notes else [])]) + "\n"
 

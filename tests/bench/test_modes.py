@@ -78,8 +78,8 @@ def test_a_shape_is_recorded_once_and_a_step_is_one_graph(network: Network) -> N
     once = graphed.prepared
     filled(graphed, Autoregressive(), 1, 3)
     assert graphed.prepared == once, "the same shapes again"
-    # encoder: 3; a task: prefill, step, and the product with the vocabulary, which detection and captions share by rows
-    assert once <= 3 + 3 * 3
+    # encoder: 3; a task: prefill, step, products with the ids of a slot and, for the scores, with all of its vocabulary
+    assert once <= 3 + 3 * 4
     assert graphed.prepare_ms > 0
 
 
