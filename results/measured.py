@@ -64,7 +64,8 @@ class Latency(msgspec.Struct, frozen=True, kw_only=True):
     Args:
         total: preprocess + backbone + encoder + every task's decode and interpret.
         phases: ``read`` and ``keep`` (files and annotations before, the record's lines behind) and ``calibration`` (a
-            fixed piece of work before a batch, where it was asked for), which are not in the total; ``preprocess``, ``backbone``, ``encoder``, ``decode.<task>`` and ``interpret.<task>``.
+            fixed piece of work before a batch, where it was asked for), which are not in the total; ``preprocess``,
+            ``backbone``, ``encoder``, ``decode.<task>`` and ``interpret.<task>``.
         batch: images decoded together; a batch's time is shared equally among its images.
         sittings: processes that measured parts of this run (more than 1 when it was interrupted and resumed).
         scenario: ``latency`` (batch 1), ``throughput``, ``stream``, or ``untimed`` where only accuracy was asked for.
