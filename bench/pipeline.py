@@ -128,7 +128,7 @@ class Pipeline:
                 if task.annotated(items[0].targets):
                     watched = None if self.network is None else Watched(self.network, clock.mark)
                     self._decode(task, watched, memory, items, outcomes, clock=clock)
-                    if watched is not None:
+                    if watched is not None and watched.counts.passes:
                         calls.tasks[task.name] = watched.counts
         times = clock.times()
         for outcome in outcomes:
