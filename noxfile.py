@@ -1,4 +1,4 @@
-"""Sessions: `nox -s bench -- --decoder NAME`, `nox -s tests`, `nox -s lint`. Needs only `pip install 'nox[uv]'`."""
+"""Sessions: `nox -s bench -- --decoder NAME`, `nox -s gate`, `tests`, `lint`. Needs only `pip install 'nox[uv]'`."""
 
 import sys
 
@@ -19,9 +19,29 @@ def _install(session: nox.Session, *groups: str) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Run the benchmark; everything behind `--` is passed on."""
+    """Run the benchmark, which ends with a report; everything behind `--` is passed on."""
     _install(session)
-    session.run("python", "-m", "bench", *session.posargs)
+    words = list(session.posargs)
+    if words and words[0].startswith("-") and words[0] not in ("-h", "--help", "--version"):
+        words.insert(0, "run")  # options alone are those of `run`
+    if words[:1] == ["run"]:
+        words.insert(1, "--report=true")
+    session.run("python", "-m", "bench", *words)
+
+
+@nox.session
+def report(session: nox.Session) -> None:
+    """Write the report of finished runs, by default of the newest; everything behind `--` is passed on."""
+    _install(session)
+    session.run("python", "-m", "bench", "report", *session.posargs)
+
+
+@nox.session
+def gpu(session: nox.Session) -> None:
+    """Time the paper's sizes on a GPU and keep the records in results/gpu; arguments go to `sweep gpu`."""
+    _install(session)
+    session.install("-q", "-c", "constraints.txt", "nvidia-ml-py")
+    session.run("python", "-m", "bench", "sweep", "gpu", *session.posargs)
 
 
 @nox.session
@@ -29,6 +49,13 @@ def train(session: nox.Session) -> None:
     """Train a decoder, the encoder that decoders share, or a codec; everything behind `--` is passed on."""
     _install(session)
     session.run("python", "-m", "bench", "train", *session.posargs)
+
+
+@nox.session
+def gate(session: nox.Session) -> None:
+    """Judge the decoders against their baselines; everything behind `--` is passed on. "Cannot tell" is no failure."""
+    _install(session)
+    session.run("python", "-m", "bench", "gate", *session.posargs, env={"OMP_NUM_THREADS": "1"}, success_codes=[0, 3])
 
 
 @nox.session

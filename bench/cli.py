@@ -12,6 +12,13 @@ from bench.errors import UserError
 COMMANDS = {
     "run": "run decoders on a data set: accuracy, time and a record for each",
     "train": "train a decoder, the encoder that decoders share, or a learned codec",
+    "compare": "differences between runs with intervals, and a sentence for each pair",
+    "report": "one offline page of runs: figures, tables, gallery, claims; the same as files for papers",
+    "ablate": "train and run the settings of an ablation, as far as that is not done, and compare them",
+    "gate": "judge runs against their baselines: pass (0), fail (1) or cannot tell (3)",
+    "history": "a metric of past runs as a plot, with the runs at which it changed",
+    "planted-faults": "prove the gate: a slowed decoder, a garbled one, and twenty times the same",
+    "sweep": "run every combination of options that a file names; what is finished is skipped",
     "list": "decoders, tasks and presets",
     "describe": "one decoder, task or preset in detail",
     "verify-data": "check a COCO or NYUv2 folder before hours are spent",
@@ -28,9 +35,14 @@ COMMANDS = {
     "schema": "print the JSON Schema of record.json",
 }
 
+CONTINUED = (["run"], ["sweep"])
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; gives its exit code: 0 done, 1 faults found (``verify-data``), 2 bad input, 130 interrupted."""
+    """Run one command; gives its exit code.
+
+    0 done, 1 faults found (``verify-data``, ``gate``), 2 bad input, 3 cannot tell (``gate``), 130 interrupted.
+    """
     # Spinning worker threads slow every other process on the machine down; OpenMP reads this when torch is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     words = list(sys.argv[1:] if arguments is None else arguments)
@@ -39,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return _dispatch(words)
     except KeyboardInterrupt:
-        again = "; the same command, without --fresh, continues where it stopped" if words[:1] == ["run"] else ""
+        again = "; the same command, without --fresh, continues where it stopped" if words[:1] in CONTINUED else ""
         print(f"interrupted{again}", file=sys.stderr)
         return 130
     except BrokenPipeError:

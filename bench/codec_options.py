@@ -173,6 +173,6 @@ class CodecStudyOptions:
     runs: Path = Path("results/runs/codecs")
     depth_steps: int = 800
     mask_steps: int = 2000
-    pair_steps: int = 1200
+    pair_steps: int = 600
     seed: int = 0
     threads: int = 1

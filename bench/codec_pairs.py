@@ -80,7 +80,7 @@ def _rows(codec: Codec, dataset: Dataset, grid: tuple[int, int]) -> tuple[list[d
         record = metric.observe(sample.image_id, found, targets)
         rows.append(
             {
-                "pair": sample.file_name,
+                "pair": _name(sample),
                 **{n: record[n] for n in SHOWN},
                 "codes used": len(set(codes.flatten().tolist())),
             }

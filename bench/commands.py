@@ -6,6 +6,7 @@ import builtins
 import dataclasses
 import inspect
 import json
+import shlex
 import sys
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from bench.codec_options import CodecStudyOptions, CodecTrainOptions
 from bench.config import RunOptions, preset_file, preset_names
 from bench.errors import UserError
 from bench.progress import progress
+from bench.report_options import AblateOptions, ReportOptions
+from bench.statistics_options import CompareOptions, GateOptions, HistoryOptions, PlantedOptions
 from bench.training_options import TrainOptions
 
 STUDIES = Path("results") / "runs" / "ait-studies"  # trainings that two studies share
@@ -32,7 +35,142 @@ def run(options: RunOptions) -> int:
     print_records(builtins.list(records.values()), Console(width=None if sys.stdout.isatty() else 110))
     for folder in records:
         print(f"record: {folder / 'record.json'}")
+    if options.report:
+        from bench import report as reporting
+
+        own = ReportOptions(
+            runs=[*records],
+            coco=options.coco,
+            nyu=options.nyu,
+            nyu_list=options.nyu_list,
+            tokenizer=options.tokenizer,
+        )
+        print(f"report: {reporting.write(own)}")
     return 0
+
+
+def compare(options: CompareOptions) -> int:
+    """Print what differs between runs, and write it where ``--out`` says."""
+    import msgspec
+    from rich.console import Console
+
+    from bench import compare as comparing
+    from bench.tables import DataPlace
+    from reports.comparison import markdown, print_comparison
+    from results.store import write_atomically
+
+    place = DataPlace(options.coco, options.nyu, options.nyu_list, options.tokenizer)
+    found = comparing.compare(
+        options.runs, place=place, resamples=options.resamples, seed=options.seed, every=options.every
+    )
+    print_comparison(found, Console(width=None if sys.stdout.isatty() else 130))
+    if options.out is not None:
+        content = msgspec.json.format(msgspec.json.encode(found), indent=2) + b"\n"
+        write_atomically(options.out / "comparison.json", content)
+        write_atomically(options.out / "comparison.md", markdown(found).encode())
+        print(options.out / "comparison.md")
+    return 0
+
+
+def report(options: ReportOptions) -> int:
+    """Write the page, print a summary and where the page is."""
+    from rich.console import Console
+
+    from bench import report as reporting
+
+    path = reporting.write(options, console=Console(width=None if sys.stdout.isatty() else 130))
+    print(f"report: {path}")
+    return 0
+
+
+def ablate(options: AblateOptions) -> int:
+    """Do what is missing of an ablation and write its outcome, or show what it would do."""
+    from bench import ablation
+
+    if options.name is None:
+        for name in ablation.names():
+            print(f"{name}: {ablation.read_definition(name)[1].title}")
+    elif options.show:
+        name, definition = ablation.read_definition(options.name)
+        for words in ablation.commands(name, definition, options.work):
+            print("python -m bench " + shlex.join(words))
+    else:
+        print(ablation.run_ablation(options.name, work=options.work, out=options.out))
+    return 0
+
+
+def gate(options: GateOptions) -> int:
+    """Print the answers; their exit code, or 0 after new baselines were written."""
+    from rich.console import Console
+
+    from bench import gating
+    from reports.verdicts import print_report
+
+    found = gating.gate(options)
+    print_report(found.report, Console(width=None if sys.stdout.isatty() else 150))
+    print(f"report: {found.out / 'gate.md'}, {found.out / 'gate.xml'}")
+    if options.update_baseline:
+        for path in gating.update(found):
+            print(f"baseline: {path}")
+        return 0
+    return found.report.exit_code
+
+
+def planted_faults(options: PlantedOptions) -> int:
+    """Print the table of planted faults; 0 if the gate caught them and was quiet otherwise, else as ``gate``."""
+    from bench import planted
+    from results.verdict import EXIT_CODES
+
+    found = planted.planted_faults(options)
+    print(planted.markdown(found))
+    print(f"{found.verdict}: {options.out / planted.RESULT}")
+    return EXIT_CODES[found.verdict]
+
+
+def history(options: HistoryOptions) -> int:
+    """Plot a metric of past runs."""
+    from shutil import get_terminal_size
+
+    from bench import history as past
+    from reports.history import plot
+
+    if options.add:
+        from bench.gating import entries
+        from results.history import append
+
+        append(options.file, entries(options.add))
+        if options.metric is None:
+            return 0
+    for number, series in enumerate(past.history(options)):
+        print(*([""] if number else []), *plot(series, width=get_terminal_size((110, 24)).columns), sep="\n")
+    return 0
+
+
+def sweep(options: parsers.SweepOptions) -> int:
+    """Run a file's combinations and print where the records are; 2 if one could not be run."""
+    from bench.sweep import read_sweep
+
+    found = read_sweep(options.file, out=options.out, only=options.only)
+    if options.show:
+        for point in found.points:
+            print(point.name)
+        return 0
+    from bench.run import run as runner
+    from bench.sweep import run_sweep
+    from bench.team import joined
+
+    with joined() as team:
+        tell = print if team.first else (lambda text: None)
+        result = run_sweep(
+            found,
+            lambda one: runner(one, tell, team),
+            tell,
+            fresh=options.fresh,
+            agree=lambda own: team.everyone(own)[0],
+        )
+    for folder in result.records:
+        tell(f"record: {folder / 'record.json'}")
+    return 2 if result.failed else 0
 
 
 def train(options: TrainOptions | CodecTrainOptions) -> int:

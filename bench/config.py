@@ -10,7 +10,7 @@ from typing import Any, Literal
 import yaml
 
 from bench.errors import UserError
-from bench.registry import unknown
+from bench.registry import DECODERS, names, unknown
 from decoders.network.options import NetworkOptions
 from tasks.vocabulary import Sizes
 
@@ -51,7 +51,7 @@ class RunOptions:
     """Options of ``run``.
 
     Args:
-        decoder: decoder strategies, separated by commas; ``list`` shows them.
+        decoder: decoder strategies, separated by commas; ``all`` for every one that has weights; ``list`` shows them.
         preset: named starting point of all options; default: ``embedded`` without data, ``paper`` with.
         coco: COCO 2017 folder (``annotations/``, ``val2017/``); no data option means the embedded scenes.
         nyu: NYUv2 folder (list file, images, 16-bit depth) or labelled ``.mat`` file.
@@ -61,7 +61,20 @@ class RunOptions:
         limit: first N images of each data set.
         out: folder for the results; default: ``results/runs/<data>-<split>``.
         seed: seed of every random choice.
-        batch: images decoded together.
+        batch: images decoded together; default: 1, or the largest that fits with ``--scenario throughput``.
+        scenario: ``latency`` (images one by one), ``throughput`` (one large batch) or ``stream`` (1, 4, 8 and 32);
+            default: ``latency``, or ``throughput`` where a batch is given.
+        mode: how the network is executed: ``eager``, ``compiled`` (torch.compile) or ``graphed`` (CUDA graphs), several
+            separated by commas.
+        speed_only: measure times, score nothing; images are decoded until there is enough.
+        accuracy_only: score, and leave out warm-up, machine rates and all that is only there for times.
+        random_weights: take random weights, and without data random images, for times of networks not trained yet.
+        instances: objects that random weights are prompted with; default: every object slot.
+        persons: how many of them are persons.
+        calibrate: measure a fixed piece of work before each batch, so that the gate can compare times across machines.
+        budget: most time for decoding, e.g. ``60s`` or ``5m``; images not reached by then are left out.
+        min_seconds: least measured time of each decoder with ``--speed-only``.
+        min_images: fewest measured images of each decoder with ``--speed-only``.
         reading: where in its bin a coordinate is read: ``centre``, or ``edge`` as MAD's release.
         score_unseen: whether a pose without a visible joint keeps its detection's score, as MAD's release does.
         prompts: what prompts masks and poses: objects as the decoder ``detected`` them, or ``annotated`` ones.
@@ -77,6 +90,7 @@ class RunOptions:
             decoder was trained with.
         strategy: options of the decoders, e.g. ``{mad: {remask: lowest}}``; ``describe DECODER`` lists them.
         fresh: discard an unfinished run instead of continuing it.
+        report: end by writing the report of these runs.
         sizes: sizes of the token sequences.
         image: how an image becomes the network's input.
         network: the shared network; its weights must fit.
@@ -92,7 +106,18 @@ class RunOptions:
     limit: int | None = None
     out: Path | None = None
     seed: int = 0
-    batch: int = 1
+    batch: int | None = None
+    scenario: Literal["latency", "throughput", "stream"] | None = None
+    mode: str = "eager"
+    speed_only: bool = False
+    accuracy_only: bool = False
+    random_weights: bool = False
+    instances: int | None = None
+    persons: int = 10
+    calibrate: bool = False
+    budget: str | None = None
+    min_seconds: float = 10.0
+    min_images: int = 50
     reading: Literal["centre", "edge"] = "centre"
     score_unseen: bool = False
     prompts: Literal["detected", "annotated"] = "detected"
@@ -106,6 +131,7 @@ class RunOptions:
     formats: dict[str, str] = field(default_factory=dict)
     strategy: dict[str, dict[str, Any]] = field(default_factory=dict)
     fresh: bool = False
+    report: bool = False
     sizes: Sizes = field(default_factory=Sizes)
     image: ImageOptions = field(default_factory=ImageOptions)
     network: NetworkOptions = field(default_factory=NetworkOptions)
@@ -115,8 +141,16 @@ class RunOptions:
             raise UserError(
                 f"--limit {self.limit}: nothing to evaluate; give at least 1, or leave it out for all images"
             )
-        if self.batch < 1:
+        if self.batch is not None and self.batch < 1:
             raise UserError(f"--batch {self.batch}: give at least 1")
+        if self.speed_only and self.accuracy_only:
+            raise UserError(
+                "--speed-only and --accuracy-only: nothing is left to do; give one of them, or none for both"
+            )
+        if self.random_weights and not self.speed_only:
+            raise UserError("--random-weights: what they predict is worth no score; give --speed-only too")
+        if self.persons < 0 or (self.instances is not None and self.instances < 1):
+            raise UserError(f"--instances {self.instances}, --persons {self.persons}: give at least 1 and at least 0")
         for name, value in self.temperatures.items():
             if name not in ("masks", "depth") or value <= 0:
                 raise UserError(f"--temperatures.{name} {value}: give masks or depth a number above 0")
@@ -128,7 +162,9 @@ class RunOptions:
             raise UserError(f"--threads {self.threads}: give 0 (torch's choice) or more")
 
     def decoders(self) -> list[str]:
-        """Names given with ``--decoder``."""
+        """Names given with ``--decoder``; all that are installed for ``all``."""
+        if self.decoder == "all":
+            return names(DECODERS)
         found = [name.strip() for name in self.decoder.split(",") if name.strip()]
         if not found:
             raise UserError("--decoder names no decoder; `list` shows them")

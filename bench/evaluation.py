@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from bench.building import image_transform, windowed
 from bench.checkpoint import device_of
 from bench.pipeline import Item
-from bench.run import build_pipeline, image_transform
 from bench.suite import Suite
 from bench.training_options import TrainOptions
 from decoders.network.network import Network
@@ -21,10 +21,10 @@ def pipeline_scores(decoder: Any, network: Network, suite: Suite, *, options: Tr
         suite: held-out images with tasks and metrics.
         options: how images are fitted, and the seed of the strategy's random choices.
     """
-    pipeline = build_pipeline(
+    pipeline = windowed(
+        image_transform(options.image),
         decoder=decoder,
         tasks=suite.tasks,
-        transform=image_transform(options.image),
         fill=suite.vocabulary.id("mask"),
         seed=options.seed,
         network=network,

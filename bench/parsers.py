@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import itertools
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,6 +18,8 @@ from jsonargparse import ArgumentError, ArgumentParser
 from bench.codec_options import CodecStudyOptions, CodecTrainOptions
 from bench.config import RunOptions, choose_preset, preset_file
 from bench.errors import UserError
+from bench.report_options import AblateOptions, ReportOptions
+from bench.statistics_options import CompareOptions, GateOptions, HistoryOptions, PlantedOptions
 from bench.training_options import TrainOptions
 
 
@@ -154,7 +158,27 @@ class ImportOptions:
     codecs: tuple[Path, ...] = ()
 
 
+@dataclass(frozen=True)
+class SweepOptions:
+    """Options of ``sweep``.
+
+    Args:
+        file: YAML file with ``options`` and ``matrix``, or the name of a shipped one: ``gpu``.
+        out: folder of the runs, in place of the file's.
+        only: run those whose name contains this.
+        fresh: run finished ones again, and discard unfinished ones.
+        show: only print the names of the runs.
+    """
+
+    file: Path
+    out: Path | None = None
+    only: str | None = None
+    fresh: bool = False
+    show: bool = False
+
+
 OPTIONS: dict[str, type] = {
+    "sweep": SweepOptions,
     "parity": ParityOptions,
     "import": ImportOptions,
     "list": ListOptions,
@@ -165,6 +189,12 @@ OPTIONS: dict[str, type] = {
     "ceilings": CeilingsOptions,
     "codecs": CodecStudyOptions,
     "schema": SchemaOptions,
+    "compare": CompareOptions,
+    "gate": GateOptions,
+    "history": HistoryOptions,
+    "planted-faults": PlantedOptions,
+    "report": ReportOptions,
+    "ablate": AblateOptions,
 }
 # Commands with the options of ``run``, and what is fixed for them; what follows may change the preset.
 MEASUREMENTS = {"table2": ("--decoder", "mad"), "paper-time": ("--decoder", "mad-released", "--preset", "mad-r50")}
@@ -181,7 +211,16 @@ SECTIONS = {
 }  # of presets, that not every command reads
 # The same with the options of ``train``.
 STUDIES = dict.fromkeys(("soft-tokens", "parallel-study"), ("--decoder", "ait", "--train.decoder.steps", "1500"))
-POSITIONAL = {"list": ("what",), "describe": ("name",), "parity": ("file",), "import": ("kind", "checkpoint")}
+MANY = {"compare": "runs", "gate": "runs", "report": "runs"}  # commands whose leading words are one list
+POSITIONAL = {
+    "sweep": ("file",),
+    "list": ("what",),
+    "describe": ("name",),
+    "parity": ("file",),
+    "import": ("kind", "checkpoint"),
+    "ablate": ("name",),
+    "history": ("metric",),
+}
 
 
 def top(commands: Mapping[str, str]) -> argparse.ArgumentParser:
@@ -216,6 +255,9 @@ def parse(command: str, words: list[str]) -> Any:
     for number, name in enumerate(POSITIONAL.get(command, ())):
         if number < len(words) and not words[number].startswith("-"):
             words = [*words[:number], f"--{name}={words[number]}", *words[number + 1 :]]
+    if command in MANY:
+        leading = list(itertools.takewhile(lambda word: not word.startswith("-"), words))
+        words = [*([f"--{MANY[command]}={json.dumps(leading)}"] if leading else []), *words[len(leading) :]]
     parser.add_class_arguments(OPTIONS[command], nested_key=None, as_group=False)
     return _typed(parser, words, OPTIONS[command])
 

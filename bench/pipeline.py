@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -12,7 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bench.clock import Clock, Times, stopwatch
 from bench.data.transforms import Prepared
+from bench.watched import Counts, Watched
 from decoders.base import Decoder, Request
 from decoders.network.network import Network
 from tasks.base import Task
@@ -21,17 +21,36 @@ from tasks.targets import Context, Targets
 
 
 @dataclass
+class Calls:
+    """What a batch asked of the network, as far as its cost depends on it.
+
+    Args:
+        size: height and width of the images, padding included.
+        images: B.
+        tasks: task to what its decoding asked for.
+    """
+
+    size: tuple[int, int]
+    images: int
+    tasks: dict[str, Counts] = field(default_factory=dict)
+
+
+@dataclass
 class Outcome:
     """What one image gave.
 
     Args:
         predictions: task to prediction.
-        milliseconds: phase to milliseconds.
+        tokens: task to tokens (N, L).
+        times: what its batch took, per image.
+        calls: what its batch asked of the network; None without one.
         work: task to (network evaluations, positions, sequences).
     """
 
     predictions: dict[str, Any] = field(default_factory=dict)
-    milliseconds: dict[str, float] = field(default_factory=dict)
+    tokens: dict[str, Tensor] = field(default_factory=dict)
+    times: Times = field(default_factory=Times)
+    calls: Calls | None = None
     work: dict[str, tuple[int, int, int]] = field(default_factory=dict)
 
 
@@ -63,6 +82,8 @@ class Pipeline:
         prompter: strategy that decodes the tasks which others are prompted by; None: the decoder itself.
         fill: id that pads prompts of images with fewer sequences.
         seed: every image draws from its own stream of this seed, so batches and resumed runs change nothing.
+        stand_ins: task to what later tasks get in place of its prediction, made from an image's size; it gives
+            networks with random weights a load.
     """
 
     def __init__(
@@ -77,6 +98,7 @@ class Pipeline:
         prompter: Decoder | None = None,
         device: torch.device | str = "cpu",
         precision: str = "float32",
+        stand_ins: Mapping[str, Callable[[tuple[int, int]], Any]] | None = None,
     ) -> None:
         self.decoder = decoder
         self.prompter = prompter or decoder
@@ -87,24 +109,30 @@ class Pipeline:
         self.network = network
         self.device = torch.device(device)
         self.precision = precision
+        self.stand_ins = stand_ins or {}
         self._prompting = {earlier for task in tasks for earlier in task.after}
+        self._watch = stopwatch(self.device)
 
     @torch.inference_mode()
     def predict(self, items: Sequence[Item]) -> list[Outcome]:
         """Outcomes of a batch whose images carry the same kinds of annotation; its time is shared equally."""
-        clock = Clock(share=len(items), device=self.device)
+        clock = Clock(self._watch, share=len(items))
         outcomes = [Outcome() for _ in items]
         with clock.phase("preprocess"):
             images, pad = stack_images([self.transform(item.image) for item in items])
             images, pad = images.to(self.device), None if pad is None else pad.to(self.device)
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.precision == "bfloat16"):
             memory = self._encode(images, pad, clock)
+            calls = Calls((images.shape[2], images.shape[3]), len(items))
             for task in self.tasks:
                 if task.annotated(items[0].targets):
-                    self._decode(task, memory, items, outcomes, clock)
-        clock.milliseconds["total"] = sum(clock.milliseconds.values())
+                    watched = None if self.network is None else Watched(self.network, clock.mark)
+                    self._decode(task, watched, memory, items, outcomes, clock=clock)
+                    if watched is not None and watched.counts.passes:
+                        calls.tasks[task.name] = watched.counts
+        times = clock.times()
         for outcome in outcomes:
-            outcome.milliseconds = dict(clock.milliseconds)
+            outcome.times, outcome.calls = times, None if self.network is None else calls
         return outcomes
 
     def _encode(self, images: Tensor, pad: Tensor | None, clock: Clock) -> Any:
@@ -115,7 +143,9 @@ class Pipeline:
         with clock.phase("encoder"):
             return self.network.memorise(self.network.encode(features))
 
-    def _decode(self, task: Task, memory: Any, items: Sequence[Item], outcomes: list[Outcome], clock: Clock) -> None:
+    def _decode(
+        self, task: Task, network: Any, memory: Any, items: Sequence[Item], outcomes: list[Outcome], *, clock: Clock
+    ) -> None:
         decoder = self.prompter if task.name in self._prompting else self.decoder
         truths = [task.encode(item.targets) for item in items] if decoder.needs_truth else None
         with clock.phase(f"decode.{task.name}"):
@@ -125,13 +155,17 @@ class Pipeline:
             prompts = [task.prompt(context) for context in contexts]
             request = self._request(task, prompts, contexts, truths)
             generators = [image_generator(self.seed, item.image_id, task.name) for item in items]
-            decoded = decoder.decode(self.network, memory, request, generators)
+            decoded = decoder.decode(network, memory, request, generators)
             decoded = replace(decoded, tokens=decoded.tokens.cpu(), probabilities=decoded.probabilities.float().cpu())
+        own = [decoded.image(row, len(prompt)) for row, prompt in enumerate(prompts)]
         with clock.phase(f"interpret.{task.name}"):
-            for row, (context, outcome) in enumerate(zip(contexts, outcomes, strict=True)):
-                outcome.predictions[task.name] = task.interpret(decoded.image(row, len(prompts[row])), context)
-        for row, outcome in enumerate(outcomes):
-            outcome.work[task.name] = (decoded.evaluations, decoded.positions // len(items), len(prompts[row]))
+            for filled, context, outcome in zip(own, contexts, outcomes, strict=True):
+                outcome.predictions[task.name] = task.interpret(filled, context)
+        for filled, context, outcome in zip(own, contexts, outcomes, strict=True):
+            outcome.tokens[task.name] = filled.tokens
+            outcome.work[task.name] = (decoded.evaluations, decoded.positions // len(items), len(filled.tokens))
+            if task.name in self.stand_ins:
+                outcome.predictions[task.name] = self.stand_ins[task.name](context.size)
 
     def _request(
         self, task: Task, prompts: Sequence[torch.Tensor], contexts: Sequence[Context], truths: list[Encoded] | None
@@ -143,32 +177,6 @@ class Pipeline:
             legal = int(task.format.ids[0])  # rows that pad the batch hold some id of the task's vocabulary
             truth, _ = stack_prompts(rows, legal)
         return Request(format=task.format, prompts=stacked.to(self.device), valid=valid.to(self.device), truth=truth)
-
-
-class Clock:
-    """Sums wall-clock time per phase; milliseconds per image of a batch of ``share``.
-
-    A GPU works on behind the program's back, so it is waited for at both ends of a phase.
-    """
-
-    def __init__(self, *, share: int, device: torch.device) -> None:
-        self.share = share
-        self._device = device
-        self.milliseconds: dict[str, float] = {}
-
-    def _wait(self) -> None:
-        if self._device.type == "cuda":
-            torch.cuda.synchronize(self._device)
-
-    @contextmanager
-    def phase(self, name: str) -> Iterator[None]:
-        """Time the block and add it to ``name``."""
-        self._wait()
-        start = time.perf_counter()
-        yield
-        self._wait()
-        passed = (time.perf_counter() - start) * 1000 / self.share
-        self.milliseconds[name] = self.milliseconds.get(name, 0.0) + passed
 
 
 def stack_images(images: Sequence[Prepared]) -> tuple[Tensor, Tensor | None]:

@@ -1,116 +1,290 @@
-"""A run: every decoder over the data set, each image kept as it is finished, metrics and record at the end."""
+"""A run: decoders take turns over the data set, each image kept as it is finished, metrics and records at the end."""
 
 from __future__ import annotations
 
-import dataclasses
-import hashlib
+import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, nullcontext
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from itertools import groupby
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import torch
 
-from bench import registry
-from bench.codec_files import CODECS
-from bench.config import ImageOptions, RunOptions
-from bench.data import dataset
-from bench.data.transforms import IMAGENET, Letterbox, ShortestSide, Square, Windows
+from bench.building import (
+    UNSIGNED,
+    build_decoder,
+    build_pipeline,
+    choose_device,
+    image_transform,
+    plain_options,
+)
+from bench.calibration import Workload
+from bench.conditions import fingerprint
+from bench.config import RunOptions, cache_folder
+from bench.cost import CostCounter
+from bench.entries import Entry, chosen, entries, scenario_of
 from bench.environment import SOURCE, describe_environment, git_state
 from bench.errors import UserError
-from bench.formats import CODES, formats_to_run, with_formats
-from bench.pipeline import Item, Outcome, Pipeline
-from bench.progress import progress
+from bench.gpu import watch_gpu
+from bench.hardware import BUSY_CORES, HostLoad
+from bench.lanes import Lane, Reader, Surroundings, kinds, reader
+from bench.modes import stand_in
+from bench.progress import Report, progress
+from bench.rates import machine_rates
+from bench.recording import Circumstances, record
 from bench.suite import Suite, build_suite
-from bench.windowed import WindowedPipeline, window_pixels
-from decoders.network.network import Network
-from decoders.oracle import Oracle
-from results.record import SAMPLES_FOR, Cost, Latency, Record, Sample, Timing
+from bench.summary import checksum, timing
+from bench.synthetic import IMAGES, random_suite
+from bench.team import Team, joined
+from bench.timing import Limits, WarmUpRule, largest_batch, seconds
+from bench.turns import level, planned, turns
+from results.record import Key, Rates, Record
 from results.store import RunFolder, open_run
 
-Read = tuple[dataset.Sample, Item, float]  # a sample, its image and annotations, and the milliseconds of reading them
+__all__ = ["build_decoder", "checksum", "image_transform", "plain_options", "run", "timing"]
+
+MOST = {"cpu": 8, "cuda": 128}  # images of the largest batch that is tried
+AHEAD = 4  # images that are kept for the decoders that have not had them yet, beyond the largest batch
+
+Tell = Callable[[str], None]
 
 
-def run(options: RunOptions) -> dict[Path, Record]:
+def run(options: RunOptions, tell: Tell | None = None, team: Team | None = None) -> dict[Path, Record]:
     """Run every decoder of ``options``; the same as the command ``run``.
 
+    Args:
+        options: of the run.
+        tell: what is said of decoders and modes that are left out; by default on standard error.
+        team: the processes of ``torchrun``, if they were joined before.
+
     Returns:
-        Run folder to record, in the order in which the decoders were named.
+        Run folder to record, in the order in which the decoders were named; nothing in processes of ``torchrun`` that
+        only helped.
 
     Raises:
         UserError: if data, options or their combination cannot be used.
         StoreError: if the results cannot be written.
     """
-    decoders = {name: registry.load(registry.DECODERS, name) for name in options.decoders()}
-    for name in options.strategy:
-        if name not in decoders:
-            raise UserError(f"--strategy: {registry.unknown('decoder of this run', name, list(decoders))}")
-    if options.threads:
-        torch.set_num_threads(options.threads)
-    with progress("rendering scenes") as report:
-        suite = build_suite(options, progress=report)
-    suite.dataset.check_files()
-    root = options.out or Path("results") / "runs" / _run_name(options)
-    built = {name: build_decoder(cls, options.strategy) for name, cls in decoders.items()}
-    suites = {
-        name: with_formats(suite, formats_to_run(options, decoder, suite.names), options)
-        for name, decoder in built.items()
-    }
-    networks = {name: _network(decoder, suites[name], options) for name, decoder in built.items()}
+    with nullcontext(team) if team else joined() as own:
+        said = (tell or (lambda text: print(text, file=sys.stderr))) if own.first else (lambda text: None)
+        return _Run(options, own, said).records()
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """An entry whose folder is open."""
+
+    entry: Entry
+    lane: Lane
+    signature: dict[str, Any]
+
+
+class _Run:
+    """One run in one process: what all its decoders share."""
+
+    def __init__(self, options: RunOptions, team: Team, tell: Tell) -> None:
+        chosen(options, lambda text: None)  # unknown names are found before seconds of work
+        self.options = options
+        self.team = team
+        self.tell = tell
+        if options.threads:
+            torch.set_num_threads(options.threads)
+        self.device = choose_device(options, local=team.local)
+        self.limits = Limits(
+            seconds=options.min_seconds,
+            images=options.min_images,
+            budget=None if options.budget is None else seconds(options.budget),
+        )
+        self.surroundings = self._surroundings()
+        with team.one_at_first(), progress("rendering scenes") as report:
+            self.suite = _suite(options, team, report)
+        self.suite.dataset.check_files()
+        self.root = options.out or Path("results") / "runs" / _run_name(options)
+        self.entries = entries(options, self.suite, self.device, tell)
+
+    def records(self) -> dict[Path, Record]:
+        """Measure everything and write the records."""
+        rates = self._rates()
+        reading = self._reader()
+        started = datetime.now(UTC).isoformat(timespec="seconds")
+        with ExitStack() as stack:
+            opened = [self._open(entry, reading, started, stack) for entry in self.entries]
+            lanes = [one.lane for one in opened]
+            ended = self._measure(lanes)
+            circumstances = self._circumstances(ended, rates, [lane.name for lane in lanes])
+            for lane in lanes:
+                for samples in self.team.everyone(list(lane.folder.samples.values())):
+                    lane.folder.learn(samples)
+            written = {self.root / one.entry.name: self._write(one, circumstances) for one in self._writing(opened)}
+            self.team.wait()
+            for lane in lanes:
+                lane.folder.discard()
+            return written
+
+    def _writing(self, opened: Sequence[_Opened]) -> Sequence[_Opened]:
+        return opened if self.team.first else []
+
+    def _write(self, one: _Opened, circumstances: Circumstances) -> Record:
+        folder = one.lane.folder
+        order = [sample.image_id for sample in self.suite.dataset.samples]
+        keys: list[Key] = [image for image in order if image in folder.samples]
+        if self.options.speed_only:
+            place = {image: number for number, image in enumerate(order)}
+            keys = sorted(folder.samples, key=lambda key: _repeated(key, place))
+        samples = [folder.samples[key] for key in keys]
+        made = record(one.entry, one.lane, samples, circumstances, one.signature)
+        folder.write(made, keys)
+        return made
+
+    def _surroundings(self) -> Surroundings:
+        if self.options.accuracy_only:
+            return Surroundings()
+        gpu, reason = watch_gpu(self.device)
+        if reason:
+            self.tell(f"note: {reason}")
+        return Surroundings(HostLoad(), gpu, Workload(self.device).warm_up() if self.options.calibrate else None)
+
+    def _reader(self) -> Reader:
+        """Reads an image once for all decoders, which come to it one after the other."""
+        largest = max(entry.options.batch or MOST[self.device.type] for entry in self.entries)
+        return lru_cache(maxsize=largest + AHEAD)(reader(self.suite.dataset))
+
+    def _open(self, entry: Entry, reading: Reader, started: str, stack: ExitStack) -> _Opened:
+        network = stand_in(entry.options.mode, entry.network)
+        pipeline = build_pipeline(entry.decoder, entry.suite, network, entry.options, self.device)
+        if entry.options.batch is None:
+            entry = replace(entry, options=replace(entry.options, batch=self._largest(pipeline, reading)))
+        signature = _signature(entry)
+        folder = self._folder(self.root / entry.name, signature, started, stack)
+        samples, size = entry.suite.dataset.samples, entry.options.batch or 1
+        batches = planned(samples, size, kinds(entry.suite.dataset, entry.suite))
+        eager = None
+        if entry.options.mode != "eager":
+            eager = build_pipeline(entry.decoder, entry.suite, entry.network, entry.options, self.device)
+        lane = Lane(
+            name=entry.name,
+            suite=entry.suite,
+            pipeline=pipeline,
+            batches=batches[self.team.rank :: self.team.world],
+            read=reading,
+            folder=folder,
+            endless=self.options.speed_only,
+            scored=not self.options.speed_only,
+            surroundings=self.surroundings,
+            counter=None if self.options.accuracy_only or entry.network is None else CostCounter(entry.network),
+            eager=eager,
+            mode=entry.options.mode,
+        )
+        return _Opened(entry, lane, signature)
+
+    def _folder(self, path: Path, signature: dict[str, Any], started: str, stack: ExitStack) -> RunFolder:
+        """The open folder, with what other processes did of the run already."""
+
+        def opening() -> RunFolder:
+            own = open_run(path, signature=signature, started=started, fresh=self.options.fresh, rank=self.team.rank)
+            return stack.enter_context(own)
+
+        folder = opening() if self.team.first else None
+        self.team.wait()
+        folder = folder or opening()
+        self.team.wait()
+        folder.learn(folder.others(signature).values())
+        for samples in self.team.everyone(list(folder.samples.values())):
+            folder.learn(samples)
+        return folder
+
+    def _largest(self, pipeline: Any, reading: Reader) -> int:
+        samples = self.suite.dataset.samples
+
+        def fits(size: int) -> bool:
+            items = [reading(samples[number % len(samples)]).item for number in range(size)]
+            try:
+                pipeline.predict(items)
+            except torch.cuda.OutOfMemoryError:
+                torch.cuda.empty_cache()
+                return False
+            return True
+
+        most = min(MOST[self.device.type], len(samples) if not self.options.speed_only else MOST[self.device.type])
+        return int(min(self.team.everyone(largest_batch(fits, most=most))))
+
+    def _measure(self, lanes: Sequence[Lane]) -> str:
+        """Warm up, then let decoders take turns until there is nothing left, or enough; gives the reason."""
+        start, timed = time.perf_counter(), not self.options.accuracy_only
+        for lane in lanes if timed else []:
+            lane.prepare(self._warm_up(len(lanes)))
+        total = sum(len(batch) for lane in lanes for batch in lane.batches)
+        if self.options.speed_only:
+            total = self.options.min_images * len(lanes)
+        with progress(", ".join(lane.name for lane in lanes)) as report:
+            for lane in turns(lanes):
+                if ended := self._ended(lanes, time.perf_counter() - start):
+                    return ended
+                lane.advance()
+                done = sum(lane.images for lane in lanes)
+                report(done, max(total, done))
+        return "data"
+
+    def _warm_up(self, lanes: int) -> WarmUpRule:
+        """A tenth of the budget goes to the warm-up of all decoders, if there is one."""
+        rule = WarmUpRule()
+        return rule if self.limits.budget is None else replace(rule, seconds=self.limits.budget / 10 / lanes)
+
+    def _ended(self, lanes: Sequence[Lane], passed: float) -> str | None:
+        least = min(lane.images for lane in lanes)
+        if not least:
+            return None
+        if self.options.speed_only:
+            return self.limits.ended(images=least, measured=min(lane.seconds for lane in lanes), passed=passed)
+        if not level(lanes):  # all decoders are scored on the same images
+            return None
+        return replace(self.limits, images=sys.maxsize).ended(images=least, measured=0, passed=passed)
+
+    def _rates(self) -> Rates | None:
+        computing = any(entry.network is not None for entry in self.entries)
+        if self.options.accuracy_only or not computing or not self.team.first:
+            return None
+        host = self.surroundings.host
+        before = host.others() if host else None
+        return machine_rates(
+            self.device,
+            self.options.precision,
+            folder=cache_folder() / "rates",
+            fingerprint=fingerprint(describe_environment()),
+            keep=before is None or before <= BUSY_CORES,
+        )
+
+    def _circumstances(self, ended: str, rates: Rates | None, lanes: list[str]) -> Circumstances:
+        environment = describe_environment()
+        minimum = f"{self.limits.images} images and {self.limits.seconds:g} s of each decoder were measured"
+        return Circumstances(
+            environment=environment,
+            fingerprint=fingerprint(environment),
+            rates=rates,
+            ended=ended,
+            minimum=minimum if self.options.speed_only and ended == "budget" else "",
+            lanes=lanes,
+            processes=self.team.world,
+            timed=not self.options.accuracy_only,
+        )
+
+
+def _suite(options: RunOptions, team: Team, report: Report) -> Suite:
+    if options.random_weights and options.coco is None and options.nyu is None:
+        most = max(size or MOST["cuda"] for size in scenario_of(options)[1])
+        return random_suite(options, images=max(IMAGES, most) * team.world)
+    return build_suite(options, progress=report)
+
+
+def _signature(entry: Entry) -> dict[str, Any]:
+    suite, options = entry.suite, entry.options
     return {
-        root / name: _run_decoder(decoder, networks[name], suites[name], options, root / name)
-        for name, decoder in built.items()
-    }
-
-
-def build_decoder(cls: Any, strategy: Mapping[str, Mapping[str, Any]]) -> Any:
-    """A strategy with its own options from ``--strategy``.
-
-    Raises:
-        UserError: if it has no such option, or a value is of the wrong type.
-    """
-    given = strategy.get(cls.name, {})
-    if not hasattr(cls, "Options"):
-        if given:
-            raise UserError(f"--strategy: {cls.name} has no options, got {', '.join(given)}")
-        return cls()
-    known = [field.name for field in dataclasses.fields(cls.Options)]
-    for name in given:
-        if name not in known:
-            raise UserError(f"--strategy: {registry.unknown(f'option of {cls.name}', name, known)}")
-    try:
-        return cls(msgspec.convert(given, cls.Options, strict=False))
-    except (msgspec.ValidationError, ValueError) as error:
-        raise UserError(f"--strategy: {cls.name}: {error}") from None
-
-
-def _network(decoder: Any, suite: Suite, options: RunOptions) -> Network | None:
-    """The network with the weights that a decoder was trained with, or None if it needs none."""
-    if not decoder.needs_network:
-        return None
-    from bench.checkpoint import load_network
-    from decoders.network.folding import folded
-
-    hashed = suite.data.get("tokenizer", {}).get("hash")
-    network = load_network(getattr(decoder, "weights", decoder.name), options, suite.vocabulary, tokenizer=hashed)
-    return folded(network).to(_device(options))
-
-
-def _device(options: RunOptions) -> torch.device:
-    if options.device == "cuda" and not torch.cuda.is_available():
-        raise UserError("--device cuda: torch finds no GPU; use --device cpu")
-    if options.device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return torch.device(options.device)
-
-
-def _run_decoder(decoder: Any, network: Network | None, suite: Suite, options: RunOptions, path: Path) -> Record:
-    signature = {
-        "decoder": decoder.name,
-        "options": plain_options(options),
+        "decoder": entry.decoder.name,
+        "options": {name: value for name, value in plain_options(options).items() if name not in UNSIGNED},
         "data": suite.data["hash"],
         "tokenizer": suite.data.get("tokenizer"),
         "tasks": [task.name for task in suite.tasks],
@@ -118,206 +292,17 @@ def _run_decoder(decoder: Any, network: Network | None, suite: Suite, options: R
         "code": {**git_state(SOURCE), "torch": str(torch.__version__)},  # predictions of two versions are not one run
         **suite.formats,
     }
-    started = datetime.now(UTC).isoformat(timespec="seconds")
-    with open_run(path, signature=signature, started=started, fresh=options.fresh) as folder:
-        _predict(decoder, network, suite, options, folder)
-        order = [sample.image_id for sample in suite.dataset.samples]
-        record = _record(decoder.name, suite, options, folder, [folder.samples[image_id] for image_id in order])
-        folder.finish(record, order)
-    return record
 
 
-def _predict(decoder: Any, network: Network | None, suite: Suite, options: RunOptions, folder: RunFolder) -> None:
-    pipeline = build_pipeline(
-        decoder=decoder,
-        tasks=suite.tasks,
-        transform=image_transform(options.image),
-        fill=suite.vocabulary.id("mask"),
-        seed=options.seed,
-        network=network,
-        prompter=Oracle() if options.prompts == "annotated" else None,
-        device=_device(options),
-        precision=options.precision,
-    )
-    remaining = [sample for sample in suite.dataset.samples if sample.image_id not in folder.samples]
-    total = len(suite.dataset.samples)
-    with progress(decoder.name) as report:
-        report(total - len(remaining), total)
-        for batch in _batches(remaining, suite, options.batch):
-            items = [item for _, item, _ in batch]
-            for read, outcome in zip(batch, pipeline.predict(items), strict=True):
-                folder.append(_kept(read, outcome, suite, folder.sitting))
-            report(len(folder.samples), total)
-
-
-def _batches(samples: Sequence[dataset.Sample], suite: Suite, size: int) -> Iterator[list[Read]]:
-    """Images in order with the milliseconds that reading took; a batch holds images with the same annotations only."""
-
-    def read() -> Iterator[Read]:
-        for sample in samples:
-            start = time.perf_counter()
-            image, targets = suite.dataset.image(sample), suite.dataset.targets(sample)
-            passed = (time.perf_counter() - start) * 1000
-            yield sample, Item(image_id=sample.image_id, image=image, targets=targets), passed
-
-    def annotated(read: Read) -> tuple[bool, ...]:
-        return tuple(task.annotated(read[1].targets) for task in suite.tasks)
-
-    for _, group in groupby(read(), key=annotated):
-        batch: list[Read] = []
-        for one in group:
-            batch.append(one)
-            if len(batch) == size:
-                yield batch
-                batch = []
-        if batch:
-            yield batch
-
-
-def _kept(read: Read, outcome: Outcome, suite: Suite, sitting: int) -> Sample:
-    sample, item, read_ms = read
-    kept = {
-        name: suite.metrics[name].observe(item.image_id, prediction, item.targets)
-        for name, prediction in outcome.predictions.items()
-        if name in suite.metrics
-    }
-    return Sample(
-        image_id=item.image_id,
-        file=sample.file_name,
-        predictions=kept,
-        milliseconds={"read": read_ms} | outcome.milliseconds,
-        work=outcome.work,
-        cut={task.name: count for task in suite.tasks if (count := task.cut(item.targets))},
-        sitting=sitting,
-    )
-
-
-def _record(name: str, suite: Suite, options: RunOptions, folder: RunFolder, samples: Sequence[Sample]) -> Record:
-    metrics = {}
-    for task, metric in suite.metrics.items():
-        kept = {s.image_id: s.predictions[task] for s in samples if task in s.predictions}
-        metrics[task] = metric.summarise(kept)
-    return Record(
-        decoder=name,
-        preset=str(options.preset),
-        options=plain_options(options),
-        data=suite.data,
-        tasks=list(suite.metrics),
-        off=suite.off,
-        metrics=metrics,
-        notes=_notes(suite, samples),
-        latency=_latency(samples, options.batch),
-        cost=_cost(samples, [task.name for task in suite.tasks]),
-        environment=describe_environment(),
-        seed=options.seed,
-        images=len(samples),
-        checksum=checksum(samples),
-        started=folder.started,
-        finished=datetime.now(UTC).isoformat(timespec="seconds"),
-    )
-
-
-def _notes(suite: Suite, samples: Sequence[Sample]) -> dict[str, dict[str, str]]:
-    notes = {}
-    for name, metric in suite.metrics.items():
-        cut = sum(sample.cut.get(name, 0) for sample in samples)
-        found = metric.notes() | (
-            {"cut": f"{cut} annotations do not fit its sequences, for any decoder"} if cut else {}
-        )
-        if codes := _codes_note(name, suite):
-            found |= {"format": codes}
-        if found:
-            notes[name] = found
-    return notes
-
-
-def _codes_note(task: str, suite: Suite) -> str | None:
-    if suite.formats.get("formats", {}).get(task) != CODES:
-        return None
-    return f"codes of codec {suite.formats['codecs'][CODECS[task]]['hash']}"
-
-
-def checksum(samples: Sequence[Sample]) -> str:
-    """SHA-256 over image ids and kept predictions in the given order."""
-    digest = hashlib.sha256()
-    for sample in samples:
-        digest.update(msgspec.json.encode([sample.image_id, sample.predictions]))
-    return digest.hexdigest()
-
-
-def timing(milliseconds: Sequence[float]) -> Timing:
-    """Summary of one phase; percentiles only where there are enough images for them."""
-    ordered = sorted(milliseconds)
-    count = len(ordered)
-
-    def percentile(p: int) -> float | None:
-        return ordered[min(count - 1, -(-count * p // 100) - 1)] if count >= SAMPLES_FOR[p] else None
-
-    return Timing(
-        n=count,
-        mean_ms=sum(ordered) / count,
-        min_ms=ordered[0],
-        max_ms=ordered[-1],
-        p50_ms=percentile(50),
-        p90_ms=percentile(90),
-        p95_ms=percentile(95),
-        p99_ms=percentile(99),
-    )
-
-
-def _latency(samples: Sequence[Sample], batch: int) -> Latency:
-    phases: dict[str, list[float]] = {}
-    for sample in samples:
-        for name, value in sample.milliseconds.items():
-            phases.setdefault(name, []).append(value)
-    return Latency(
-        total=timing(phases.pop("total")),
-        phases={name: timing(values) for name, values in phases.items()},
-        batch=batch,
-        sittings=len({sample.sitting for sample in samples}),
-    )
-
-
-def _cost(samples: Sequence[Sample], tasks: Sequence[str]) -> dict[str, Cost]:
-    costs = {}
-    for task in tasks:
-        work = [sample.work[task] for sample in samples if task in sample.work]
-        if work:
-            evaluations, positions, sequences = (sum(column) / len(work) for column in zip(*work, strict=True))
-            costs[task] = Cost(evaluations=evaluations, positions=positions, sequences=sequences)
-    return costs
-
-
-def image_transform(image: ImageOptions) -> Any:
-    """The transform that a preset names."""
-    normalise = IMAGENET if image.normalise else None
-    match image.transform:
-        case "shortest_side":
-            return ShortestSide(short=image.short, longest=image.longest, normalise=normalise)
-        case "letterbox":
-            return Letterbox(side=image.side, normalise=normalise)
-        case "square":
-            return Square(side=image.side, normalise=normalise)
-        case "windows":
-            return Windows(side=image.side, normalise=normalise, mirrored=image.mirrored)
-
-
-def build_pipeline(**parts: Any) -> Pipeline | WindowedPipeline:
-    """The pipeline of a run from the arguments of ``Pipeline``; windows are decoded one by one."""
-    if not isinstance(parts["transform"], Windows):
-        return Pipeline(**parts)
-    return WindowedPipeline(pipeline=Pipeline(**(parts | {"transform": window_pixels})), windows=parts["transform"])
-
-
-def plain_options(options: RunOptions) -> dict[str, Any]:
-    """Options as JSON data; of paths only the last part, so that a record tells nothing of a machine's folders."""
-    left_out = ("out", "fresh", "decoder")
-    plain: Mapping[str, Any] = {k: v for k, v in dataclasses.asdict(options).items() if k not in left_out}
-    return {name: value.name if isinstance(value, Path) else value for name, value in plain.items()}
+def _repeated(key: Key, place: dict[int, int]) -> tuple[int, int]:
+    image, repeat = key if isinstance(key, tuple) else (key, 0)
+    return repeat, place[image]
 
 
 def _run_name(options: RunOptions) -> str:
     roots = [path.resolve().name for path in (options.coco, options.nyu) if path is not None]
+    if options.random_weights and not roots:
+        return f"random-{options.preset}"
     parts = ["+".join(roots) or "embedded", options.split]
     if options.limit is not None:
         parts.append(f"first{options.limit}")

@@ -30,6 +30,8 @@ METRICS = {"depth": "rmse", "segmentation": "AP"}
 HEADINGS = {"depth": "depth RMSE, m", "segmentation": "mask AP"}
 PUBLISHED = Path(__file__).resolve().parent.parent / "results" / "published"
 
+RESOLVED = ("mode", "scenario", "batch")  # options that a run fills in itself
+
 
 @dataclass(frozen=True)
 class Measured:
@@ -203,5 +205,5 @@ def _is_done(folder: Path, options: RunOptions) -> bool:
     """Whether a finished run of these options lies there."""
     if not (folder / RECORD).exists() or (folder / PARTIAL).exists():
         return False
-    wanted = json.loads(json.dumps(plain_options(options), default=str))
-    return bool(read_record(folder).options == wanted)
+    wanted, found = json.loads(json.dumps(plain_options(options), default=str)), read_record(folder).options
+    return all(found.get(name) == value for name, value in wanted.items() if name not in RESOLVED)

@@ -1,4 +1,4 @@
-"""MAD's Table 2, measured: autoregressive, parallel, + masked training, + masked inference; five tasks and time."""
+"""MAD's Table 2, measured, with AiT's strategies below: five tasks and time, every row on the same encoder."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from pathlib import Path
 
 import msgspec
 
+from bench import registry
+from bench.checkpoint import CHECKPOINTS, checkpoint_path
 from bench.config import RunOptions
 from bench.run import run
 from reports.tables import COLUMNS, cell
@@ -20,22 +22,26 @@ ROWS = {
     "parallel": "parallel",
     "mad-one-pass": "+ masked training",
     "mad": "+ masked inference",
+    "ait": "AiT, soft tokens",
+    "ait-parallel": "AiT-P, parallel dense tokens",
 }
+COMPARED = ("autoregressive", "mad")  # rows whose times are set against each other
 
 
 def measure_table2(options: RunOptions, *, out: Path) -> str:
-    """Run the four rows one after another and write ``table2.md`` and ``table2.json`` into ``out``.
+    """Run the rows and write ``table2.md`` and ``table2.json`` into ``out``.
 
     Args:
-        options: of the runs; ``decoder`` is replaced by the rows.
+        options: of the runs; ``decoder`` is replaced by the rows whose weights are there.
         out: folder of the two files.
 
     Returns:
         The Markdown table.
     """
     write_atomically(out / "table2.md", b"")  # a folder that cannot be written is found before minutes of work
-    records = {record.decoder: record for record in run(dataclasses.replace(options, decoder=",".join(ROWS))).values()}
-    ordered = [records[name] for name in ROWS]
+    names = [name for name in ROWS if _weights(name, options).exists()]
+    records = {record.decoder: record for record in run(dataclasses.replace(options, decoder=",".join(names))).values()}
+    ordered = [records[name] for name in names]
     text = markdown(ordered)
     rows = [{"row": ROWS[record.decoder], **msgspec.to_builtins(record)} for record in ordered]
     write_atomically(out / "table2.json", (json.dumps(rows, indent=2, ensure_ascii=False) + "\n").encode())
@@ -43,12 +49,18 @@ def measure_table2(options: RunOptions, *, out: Path) -> str:
     return text
 
 
+def _weights(name: str, options: RunOptions) -> Path:
+    decoder = registry.load(registry.DECODERS, name)
+    kept = options.checkpoints or CHECKPOINTS
+    return checkpoint_path(str(options.preset), getattr(decoder, "weights", name), kept)
+
+
 def markdown(records: Sequence[Record]) -> str:
     """Accuracy and time of the rows, then milliseconds per task and the ratio of the first row to the last."""
     first = records[0]
     cpu, threads = first.environment["cpu"], first.environment["threads"]
     lines = [
-        "# MAD's Table 2, on the embedded scenes",
+        "# MAD's Table 2 and AiT, on the embedded scenes",
         "",
         f"{first.images} images, preset {first.preset}, batch {first.latency.batch}, seed {first.seed}; {cpu},",
         f"threads: {threads}. Metrics × 100, depth error in metres. Written by `python -m bench table2`.",
@@ -60,6 +72,8 @@ def markdown(records: Sequence[Record]) -> str:
         cells = [cell(record, task, metric, factor) for task, metric, _, factor in COLUMNS]
         lines.append(f"| {ROWS[record.decoder]} | {' | '.join(cells)} | {record.latency.total.mean_ms:.1f} |")
     lines += ["", "Decoding alone, milliseconds per image:", "", *_times(records)]
+    missing = [heading for name, heading in ROWS.items() if name not in {record.decoder for record in records}]
+    lines += ["", f"Not measured, as there are no weights: {', '.join(missing)}."] if missing else []
     notes = first.notes.get("captioning", {}).get("tokenizer")
     return "\n".join([*lines, *([f"\nCaption metrics: tokeniser {notes}."] if notes else [])]) + "\n"
 
@@ -72,12 +86,9 @@ def _times(records: Sequence[Record]) -> list[str]:
     table = [_decode_ms(record, tasks) for record in records]
     for record, times in zip(records, table, strict=True):
         lines.append(f"| {ROWS[record.decoder]} | " + " | ".join(f"{value:.1f}" for value in times) + " |")
-    ratios = [slow / fast for slow, fast in zip(table[0], table[-1], strict=True)]
-    lines.append(
-        f"| {ROWS[records[0].decoder]} / {ROWS[records[-1].decoder]} | "
-        + " | ".join(f"{r:.1f}×" for r in ratios)
-        + " |"
-    )
+    own = {record.decoder: times for record, times in zip(records, table, strict=True)}
+    ratios = [slow / fast for slow, fast in zip(own[COMPARED[0]], own[COMPARED[1]], strict=True)]
+    lines.append(f"| {ROWS[COMPARED[0]]} / {ROWS[COMPARED[1]]} | " + " | ".join(f"{r:.1f}×" for r in ratios) + " |")
     return lines
 
 

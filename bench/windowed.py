@@ -12,8 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from bench.clock import Clock, Times, stopwatch
 from bench.data.transforms import Prepared, Windows
-from bench.pipeline import Clock, Item, Outcome, Pipeline
+from bench.pipeline import Item, Outcome, Pipeline
 from tasks.targets import Targets
 
 NEAREST = 1e-3  # metres, which AiT cuts merged depths to
@@ -32,9 +33,19 @@ class WindowedPipeline:
         self.pipeline = pipeline
         self.windows = windows
 
+    @property
+    def network(self) -> Any:
+        """The network that decodes windows, or None."""
+        return self.pipeline.network
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return self.pipeline.device
+
     def predict(self, items: Sequence[Item]) -> list[Outcome]:
         """Outcomes of a batch, as ``Pipeline.predict`` gives them; times and work are those of all windows together."""
-        clock = Clock(share=len(items), device=self.pipeline.device)
+        clock = Clock(stopwatch(self.pipeline.device), share=len(items))
         with clock.phase("preprocess"):
             cut = [self._cut(item) for item in items]
         found = self.pipeline.predict([window for own in cut for window in own])
@@ -43,13 +54,11 @@ class WindowedPipeline:
             parts, start = found[start : start + len(own)], start + len(own)
             with clock.phase(f"interpret.{TASK}"):
                 predictions = self._merged(item.targets.size, parts)
-            outcomes.append(Outcome(predictions, {}, _total(parts)))
-        phases = {name: sum(part.milliseconds[name] for part in found) / len(items) for name in found[0].milliseconds}
-        for name, passed in clock.milliseconds.items():
-            phases[name] = phases.get(name, 0.0) + passed
-            phases["total"] += passed
+            tokens = {name: torch.cat([part.tokens[name] for part in parts]) for name in parts[0].tokens}
+            outcomes.append(Outcome(predictions, tokens, calls=parts[0].calls, work=_total(parts)))
+        times = _together(clock.times(), found[0].times, windows=len(found) / len(items))
         for outcome in outcomes:
-            outcome.milliseconds = dict(phases)
+            outcome.times = times
         return outcomes
 
     def _cut(self, item: Item) -> list[Item]:
@@ -86,6 +95,15 @@ class WindowImage:
 def window_pixels(image: WindowImage) -> Prepared:
     """The transform of windows: nothing is left to do."""
     return Prepared(image.pixels, (image.pixels.shape[1], image.pixels.shape[2]))
+
+
+def _together(own: Times, window: Times, *, windows: float) -> Times:
+    """Times of an image: of cutting and merging it, and of each of its windows."""
+    wall, process = (
+        {name: before.get(name, 0.0) + windows * each.get(name, 0.0) for name in before | each}
+        for before, each in ((own.wall, window.wall), (own.process, window.process))
+    )
+    return Times(wall, process, {name: (count, windows * passed) for name, (count, passed) in window.passes.items()})
 
 
 def _total(parts: Sequence[Outcome]) -> dict[str, tuple[int, int, int]]:

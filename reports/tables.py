@@ -52,8 +52,19 @@ def records_table(records: Sequence[Record]) -> Table:
     table.add_column("ms/image", justify="right", no_wrap=True)
     for record in records:
         cells = [cell(record, task, metric, factor) for task, metric, _, factor in COLUMNS]
-        table.add_row(record.decoder, *cells, f"{record.latency.total.mean_ms:.1f}")
+        table.add_row(label(record), *cells, milliseconds(record))
     return table
+
+
+def label(record: Record) -> str:
+    """The decoder, with its mode and batch where they are not the usual ones."""
+    batch = f" ×{record.latency.batch}" if record.latency.scenario == "stream" else ""
+    return record.decoder + (f" {record.mode.name}" if record.mode.name != "eager" else "") + batch
+
+
+def milliseconds(record: Record) -> str:
+    """Mean time of an image; none where only accuracy was asked for."""
+    return "–" if record.latency.scenario == "untimed" else f"{record.latency.total.mean_ms:.1f}"
 
 
 def cell(record: Record, task: str, metric: str, factor: float) -> str:
@@ -82,11 +93,15 @@ def remarks(records: Sequence[Record]) -> list[str]:
             lines.append(
                 f"{record.decoder}: time measured in {record.latency.sittings} sittings (interrupted and resumed)"
             )
+    for warning in dict.fromkeys(text for record in records for text in record.warnings):
+        told = [label(record) for record in records if warning in record.warnings]
+        lines.append(f"{'times' if len(told) == len(records) else ', '.join(told)}: {warning}")
     return lines
 
 
 def _title(record: Record) -> str:
-    seed, batch = f"seed {record.seed}", f"batch {record.latency.batch}"
+    batch = "batches of several sizes" if record.latency.scenario == "stream" else f"batch {record.latency.batch}"
+    seed = f"seed {record.seed}"
     return f"{record.images} images, preset {record.preset}, {batch}, {seed} (metrics × 100, depth in metres)"
 
 

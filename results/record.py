@@ -6,59 +6,29 @@ from typing import Any
 
 import msgspec
 
-SCHEMA = "decoder-bench/record/1"
+from results.measured import (
+    SAMPLES_FOR,
+    Cost,
+    Gpu,
+    Latency,
+    Machine,
+    Mode,
+    Passes,
+    Rates,
+    Timing,
+    WarmUp,
+    Work,
+)
 
-# Fewest samples for a percentile: below them a quantile claim does not hold at 99 % (MLPerf's early-stopping bound).
-SAMPLES_FOR = {50: 7, 90: 44, 95: 90, 99: 459}
+__all__ = [
+    "READABLE", "SAMPLES_FOR", "SCHEMA", "Cost", "Gpu", "Key", "Latency", "Machine", "Mode", "Passes", "Rates",
+    "Record", "Sample", "Timing", "WarmUp", "Work", "json_schema",
+]  # fmt: skip
 
+SCHEMA = "decoder-bench/record/2"
+READABLE = (SCHEMA, "decoder-bench/record/1")  # fields that came later have defaults
 
-class Timing(msgspec.Struct, frozen=True, kw_only=True):
-    """Milliseconds per image of one phase. A percentile is null where ``n`` is too small for it.
-
-    Args:
-        n: images measured.
-        mean_ms: mean.
-        min_ms: smallest.
-        max_ms: largest.
-        p50_ms: median; needs 7 images.
-        p90_ms: needs 44 images.
-        p95_ms: needs 90 images.
-        p99_ms: needs 459 images.
-    """
-
-    n: int
-    mean_ms: float
-    min_ms: float
-    max_ms: float
-    p50_ms: float | None = None
-    p90_ms: float | None = None
-    p95_ms: float | None = None
-    p99_ms: float | None = None
-
-
-class Latency(msgspec.Struct, frozen=True, kw_only=True):
-    """Wall-clock time. ``total`` runs from decoded pixels to predictions; reading files is apart.
-
-    Args:
-        total: preprocess + backbone + encoder + every task's decode and interpret.
-        phases: ``read`` (not in the total), ``preprocess``, ``backbone``, ``encoder``, ``decode.<task>`` and
-            ``interpret.<task>``.
-        batch: images decoded together; a batch's time is shared equally among its images.
-        sittings: processes that measured parts of this run (more than 1 when it was interrupted and resumed).
-    """
-
-    total: Timing
-    phases: dict[str, Timing]
-    batch: int
-    sittings: int
-
-
-class Cost(msgspec.Struct, frozen=True, kw_only=True):
-    """Mean work per image of one task: network evaluations and the positions that they computed."""
-
-    evaluations: float
-    positions: float
-    sequences: float
+Key = int | tuple[int, int]  # an image's id; with the number of the repetition, if it is one
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,6 +52,15 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
         checksum: SHA-256 over the scored predictions, which are those that were timed.
         started: UTC time of the first sitting, ISO 8601.
         finished: UTC time at which the record was written.
+        signature: hash of all that decides the predictions; runs with the same one give the same predictions.
+        random_weights: whether the weights are random, so that only times mean anything.
+        mode: how the network was executed.
+        parameters: of the network; null without one.
+        work: ``backbone``, ``encoder`` and ``decode.<task>`` to what the network computed there.
+        machine: where and under what load.
+        processes: processes that shared the images.
+        interleaved: decoders that took turns with this one, image by image, in their order; this one included.
+        warnings: what makes the times doubtful.
     """
 
     schema: str = SCHEMA
@@ -101,6 +80,15 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     checksum: str
     started: str
     finished: str
+    signature: str = ""
+    random_weights: bool = False
+    mode: Mode = Mode()
+    parameters: int | None = None
+    work: dict[str, Work] = {}
+    machine: Machine | None = None
+    processes: int = 1
+    interleaved: list[str] = []
+    warnings: list[str] = []
 
 
 class Sample(msgspec.Struct, frozen=True, kw_only=True):
@@ -114,6 +102,16 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
         cut: task to annotated things that do not fit its sequences, where there are any.
         work: task to (network evaluations, positions, sequences).
         sitting: 1 for the first process of the run, 2 after one interruption, ...
+        process_ms: phase to milliseconds of CPU time.
+        passes: ``decode.<task>.<kind>`` to how many passes and their milliseconds together.
+        computed: phase to (floating-point operations, bytes), shared equally among the images of a batch.
+        tokens: task to hash of its tokens, by which modes are compared.
+        other_cores: cores that other processes kept busy lately.
+        gpu: state of the GPU, where it was sampled just before.
+        allocated_mib: most memory on the GPU while it was decoded.
+        reserved_mib: most memory that torch held there.
+        rank: process that decoded it, where several share the images.
+        repeat: 0 for the first time that the image was decoded; only times are measured again.
     """
 
     image_id: int
@@ -123,6 +121,21 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     work: dict[str, tuple[int, int, int]]
     cut: dict[str, int] = {}
     sitting: int = 1
+    process_ms: dict[str, float] = {}
+    passes: dict[str, tuple[int, float]] = {}
+    computed: dict[str, tuple[float, float]] = {}
+    tokens: dict[str, str] = {}
+    other_cores: float | None = None
+    gpu: dict[str, Any] | None = None
+    allocated_mib: float | None = None
+    reserved_mib: float | None = None
+    rank: int = 0
+    repeat: int = 0
+
+    @property
+    def key(self) -> Key:
+        """What names the line within its run."""
+        return (self.image_id, self.repeat) if self.repeat else self.image_id
 
 
 def json_schema() -> dict[str, Any]:

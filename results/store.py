@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
 import msgspec
 
-from results.record import SCHEMA, Record, Sample
+from results.record import READABLE, SCHEMA, Key, Record, Sample
 
 RECORD = "record.json"
 SAMPLES = "samples.jsonl"
@@ -39,14 +39,20 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
 class RunFolder:
     """An open run. Each finished image is one flushed line, so ``kill -9`` loses at most the image in work.
 
+    Several processes that share the images of a run have a file each, and know each other's lines.
+
     Attributes:
-        samples: lines of earlier sittings, by image id.
+        samples: lines of earlier sittings and of this one, by ``Sample.key``.
+        rank: number of this process among those that share the run.
         sitting: number of this process among those that worked on the run.
         started: time of the first sitting.
     """
 
-    def __init__(self, path: Path, stream: IO[bytes], header: Header, samples: dict[int, Sample]) -> None:
+    def __init__(
+        self, path: Path, stream: IO[bytes], header: Header, samples: dict[Key, Sample], *, rank: int = 0
+    ) -> None:
         self.path = path
+        self.rank = rank
         self.samples = samples
         self.started = header.started
         self.sitting = 1 + max((s.sitting for s in samples.values()), default=0)
@@ -54,40 +60,66 @@ class RunFolder:
 
     def append(self, sample: Sample) -> None:
         """Keep one image's outcome."""
-        self.samples[sample.image_id] = sample
+        self.samples[sample.key] = sample
         try:
             self._stream.write(msgspec.json.encode(sample) + b"\n")
             self._stream.flush()
         except OSError as error:
             raise StoreError(f"{self.path}: cannot write ({error.strerror}); make room and run it again") from None
 
-    def finish(self, record: Record, order: Sequence[int]) -> Path:
-        """Write ``samples.jsonl`` (a line an image, in ``order`` of ids) and then the record; each appears whole.
+    def learn(self, samples: Iterable[Sample]) -> None:
+        """Take over lines of other processes; those that are known already stay as they are."""
+        self.samples = {sample.key: sample for sample in samples} | self.samples
 
-        A kill between the two leaves the partial file, from which the next run writes both again.
+    def others(self, signature: dict[str, Any]) -> dict[Key, Sample]:
+        """Lines that other processes of this or an earlier sitting left in this folder.
+
+        Raises:
+            StoreError: if they are of a run with other settings.
         """
-        lines = b"".join(msgspec.json.encode(self.samples[image_id]) + b"\n" for image_id in order)
+        found: dict[Key, Sample] = {}
+        for path in _partials(self.path):
+            if path.name != partial_name(self.rank):
+                found |= _lines(path.read_bytes(), path, signature)[1]
+        return found
+
+    def write(self, record: Record, order: Sequence[Key]) -> Path:
+        """Write ``samples.jsonl`` (a line an image, in ``order``) and then the record; each appears whole."""
+        lines = b"".join(msgspec.json.encode(self.samples[key]) + b"\n" for key in order)
         write_atomically(self.path / SAMPLES, lines)
         write_atomically(self.path / RECORD, msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n")
-        (self.path / PARTIAL).unlink()
         return self.path / RECORD
+
+    def discard(self) -> None:
+        """Remove the partial files: everything is in the record. Killed before, the next run writes it again."""
+        for path in _partials(self.path) if self.rank == 0 else [self.path / partial_name(self.rank)]:
+            path.unlink(missing_ok=True)
+
+    def finish(self, record: Record, order: Sequence[Key]) -> Path:
+        """``write`` and ``discard``."""
+        path = self.write(record, order)
+        self.discard()
+        return path
 
 
 @contextmanager
-def open_run(path: Path, *, signature: dict[str, Any], started: str, fresh: bool = False) -> Iterator[RunFolder]:
+def open_run(
+    path: Path, *, signature: dict[str, Any], started: str, fresh: bool = False, rank: int = 0
+) -> Iterator[RunFolder]:
     """Open ``path`` for a run, continuing an unfinished one with the same signature.
 
     Args:
         path: folder of the run; made if absent.
         signature: what decides the predictions, as plain JSON data.
         started: UTC time, kept if this is the first sitting.
-        fresh: discard an unfinished run.
+        fresh: discard an unfinished run; the process of rank 0 does it for all, before the others open theirs.
+        rank: number of this process among those that share the run.
 
     Raises:
         StoreError: if the folder cannot be written, another process works in it, or it holds an unfinished run with
             other settings.
     """
-    partial = path / PARTIAL
+    partial = path / partial_name(rank)
     try:
         path.mkdir(parents=True, exist_ok=True)
         stream = partial.open("ab+")
@@ -100,44 +132,63 @@ def open_run(path: Path, *, signature: dict[str, Any], started: str, fresh: bool
             raise StoreError(f"{path}: another process is running here; wait for it or choose another --out") from None
         if fresh:
             stream.truncate(0)
-        header, samples = _resume(stream, path, signature)
+            for other in _partials(path) if rank == 0 else []:
+                if other != partial:
+                    other.unlink()
+        header, samples = _resume(stream, partial, signature)
         if header is None:
             header = Header(schema=SCHEMA, signature=signature, started=started)
             stream.truncate(0)
             stream.write(msgspec.json.encode(header) + b"\n")
             stream.flush()
-        folder = RunFolder(path, stream, header, samples)
+        folder = RunFolder(path, stream, header, samples, rank=rank)
         try:
             yield folder
         finally:
-            if not folder.samples:  # nothing to continue from, so nothing is left behind
+            if not any(sample.rank == rank for sample in folder.samples.values()):  # nothing of its own to continue
                 partial.unlink(missing_ok=True)
                 with suppress(OSError):
                     path.rmdir()
 
 
-def _resume(stream: IO[bytes], path: Path, signature: dict[str, Any]) -> tuple[Header | None, dict[int, Sample]]:
+def partial_name(rank: int) -> str:
+    """Name of the file in which a process keeps its lines while a run is at work."""
+    return PARTIAL if rank == 0 else PARTIAL.replace(".jsonl", f".{rank}.jsonl")
+
+
+def _partials(path: Path) -> list[Path]:
+    return sorted(path.glob(PARTIAL.replace(".jsonl", "*.jsonl")))
+
+
+def _resume(stream: IO[bytes], path: Path, signature: dict[str, Any]) -> tuple[Header | None, dict[Key, Sample]]:
     """Header and samples of an unfinished run; a last line cut by a kill is dropped from the file."""
     stream.seek(0)
-    lines = stream.read().split(b"\n")
-    whole = lines[:-1]  # what follows the last newline was never finished
+    content = stream.read()
+    header, samples = _lines(content, path, signature)
+    if header is not None:
+        stream.truncate(content.rfind(b"\n") + 1)
+        stream.seek(0, os.SEEK_END)
+    return header, samples
+
+
+def _lines(content: bytes, path: Path, signature: dict[str, Any]) -> tuple[Header | None, dict[Key, Sample]]:
+    """Header and samples of a partial file; None where not even the header is whole."""
+    whole = content.split(b"\n")[:-1]  # what follows the last newline was never finished
     if not whole:
         return None, {}
     try:
         header = msgspec.json.decode(whole[0], type=Header)
         samples = [msgspec.json.decode(line, type=Sample) for line in whole[1:]]
     except msgspec.MsgspecError as error:
-        raise StoreError(f"{path / PARTIAL}: not readable ({error}); --fresh starts over") from None
+        raise StoreError(f"{path}: not readable ({error}); --fresh starts over") from None
     wanted = msgspec.json.decode(msgspec.json.encode(signature))
     if header.schema != SCHEMA or header.signature != wanted:
         changed = ", ".join(_differences(header.signature, wanted)) or "record format"
         raise StoreError(
-            f"{path}: holds an unfinished run with other settings ({changed}); "
+            f"{path.parent}: holds an unfinished run with other settings ({changed}); "
             "finish it with those, choose another --out, or discard it with --fresh"
         )
-    stream.truncate(sum(len(line) + 1 for line in whole))
-    stream.seek(0, os.SEEK_END)
-    return header, {sample.image_id: sample for sample in samples}
+    return header, {sample.key: sample for sample in samples}
 
 
 def _differences(before: Any, after: Any, name: str = "") -> Iterator[str]:
@@ -156,11 +207,14 @@ def read_record(path: Path) -> Record:
     """
     file = path / RECORD if path.is_dir() else path
     try:
-        return msgspec.json.decode(file.read_bytes(), type=Record)
+        record = msgspec.json.decode(file.read_bytes(), type=Record)
     except OSError as error:
         raise StoreError(f"{file}: no record ({error.strerror}); `python -m bench run` writes one") from None
     except msgspec.MsgspecError as error:
         raise StoreError(f"{file}: not a {SCHEMA} record ({error})") from None
+    if record.schema not in READABLE:
+        raise StoreError(f"{file}: is a {record.schema} record, this version reads {' and '.join(READABLE)}")
+    return record
 
 
 def read_samples(path: Path) -> list[Sample]:

@@ -63,7 +63,11 @@ class MetricParts:
 
 
 class Metric(Protocol):
-    """Scores predictions in two steps, so that what is kept per image is enough to score, to resume and to pair."""
+    """Scores predictions in two steps, so that what is kept per image is enough to score, to resume and to pair.
+
+    A metric may also have ``tables(records) -> tasks.metrics.tables.Table``, from which any resample of the images is
+    scored; without it two runs are compared without an interval.
+    """
 
     def observe(self, image_id: int, prediction: Any, targets: Targets) -> Json:
         """What the score needs of one image's prediction, as plain JSON data."""

@@ -21,6 +21,13 @@ def test_its_table_is_the_measured_one() -> None:
     assert [line for line in shown.splitlines() if line] == rows
 
 
+def test_its_report_is_the_committed_one() -> None:
+    block = README.partition("<!-- report -->\n")[2].partition("<!-- /report -->")[0]
+    assert block.endswith((ROOT / "results/report/comparison.md").read_text())
+    for theme in ("light", "dark"):
+        assert f"docs/frontier-{theme}.svg" in block and (ROOT / f"docs/frontier-{theme}.svg").exists()
+
+
 @pytest.mark.parametrize("target", sorted(set(re.findall(r"\]\(((?!https?:)[^)#]+)\)", README))))
 def test_its_links_lead_somewhere(target: str) -> None:
     assert (ROOT / target).exists()

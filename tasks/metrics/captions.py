@@ -23,6 +23,7 @@ from pycocoevalcap.tokenizer.ptbtokenizer import STANFORD_CORENLP_3_4_1_JAR
 from tasks.base import Json, MetricParts
 from tasks.errors import TaskError
 from tasks.metrics import ptb
+from tasks.metrics.caption_table import CaptionTable, bleu_counts
 from tasks.targets import Targets
 
 NAMES = ("BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "METEOR", "ROUGE-L", "CIDEr")
@@ -40,11 +41,13 @@ class CaptionScores:
         values: by metric name; None where the metric is absent.
         per_image: image id to values by metric name, absent metrics left out.
         absent: metric name to the reason why it is absent.
+        table: counts and values of each image, from which every resample can be scored; None without captions.
     """
 
     values: dict[str, float | None]
     per_image: dict[int, dict[str, float]]
     absent: dict[str, str] = field(default_factory=dict)
+    table: CaptionTable | None = None
 
 
 class CaptionMetric:
@@ -87,6 +90,17 @@ class CaptionMetric:
     def per_image(self, records: Mapping[int, dict[str, Any]]) -> dict[int, dict[str, float]]:
         """Values of each image as pycocoevalcap gives them, for paired statistics. An absent metric is left out."""
         return {image_id: dict(values) for image_id, values in self._scores(records).per_image.items()}
+
+    def tables(self, records: Mapping[int, dict[str, Any]]) -> CaptionTable:
+        """Counts and values of each image, from which every resample of the images can be scored.
+
+        Raises:
+            TaskError: if there is no image, or one has no references.
+        """
+        table = self._scores(records).table
+        if table is None:
+            raise TaskError("there is no caption to compare; give the records of at least one image")
+        return table
 
     def notes(self) -> dict[str, str]:
         """The tokeniser, and the reason for each metric that is absent from the last values."""
@@ -139,7 +153,8 @@ def score(references: Mapping[int, Sequence[str]], hypotheses: Mapping[int, str]
     columns["ROUGE-L"] = Rouge().compute_score(truth, found)
     columns["CIDEr"] = Cider().compute_score(truth, found)
     absent = _absent_from_the_start()
-    for name, compute in (("METEOR", _meteor), ("SPICE", _spice)):
+    counted: list[list[float]] = []  # what METEOR adds up
+    for name, compute in (("METEOR", lambda *texts: _meteor(*texts, counted=counted)), ("SPICE", _spice)):
         if name not in absent:
             try:
                 columns[name] = compute(truth, found)
@@ -153,7 +168,14 @@ def score(references: Mapping[int, Sequence[str]], hypotheses: Mapping[int, str]
         image_id: {name: float(columns[name][1][row]) for name in values if name in columns}
         for row, image_id in enumerate(ids)
     }
-    return CaptionScores(values, per_image, absent)
+    table = CaptionTable(
+        ids,
+        [bleu_counts(truth[image_id], found[image_id][0]) for image_id in ids],
+        {name: columns[name][1] for name in ("ROUGE-L", "CIDEr", "SPICE") if name in columns},
+        counted if "METEOR" in columns else None,
+        [*NAMES, "SPICE"],
+    )
+    return CaptionScores(values, per_image, absent, table)
 
 
 @lru_cache(maxsize=1)
@@ -211,7 +233,8 @@ class _MeteorProcess(Meteor):  # type: ignore[misc]  # untyped base
     The original lets a comma locale break its numbers, and its destructor waits for a lock that a failed call holds.
     """
 
-    def __init__(self, errors: IO[bytes]) -> None:
+    def __init__(self, errors: IO[bytes], counted: list[list[float]]) -> None:
+        self.counted = counted
         self.meteor_p = subprocess.Popen(  # noqa: S603  (no shell, our own arguments)
             [*_java(), "-Xmx2G", "-jar", METEOR_JAR, "-", "-", "-stdio", "-l", "en", "-norm"],
             cwd=_package() / "meteor",
@@ -222,6 +245,12 @@ class _MeteorProcess(Meteor):  # type: ignore[misc]  # untyped base
         )
         self.lock = threading.Lock()
 
+    def _stat(self, hypothesis_str: str, reference_list: list[str]) -> str:
+        """The counts of one caption as the program prints them; they are kept."""
+        line = str(super()._stat(hypothesis_str, reference_list))
+        self.counted.append([float(number) for number in line.split()])
+        return line
+
     def close(self) -> None:
         """End the Java process and wait for it."""
         self.meteor_p.kill()
@@ -231,10 +260,15 @@ class _MeteorProcess(Meteor):  # type: ignore[misc]  # untyped base
         """Nothing: ``close`` has ended the process."""
 
 
-def _meteor(truth: dict[int, list[str]], found: dict[int, list[str]]) -> tuple[float, Sequence[float]]:
-    """METEOR and its value for each image. Raises OSError or ValueError with the reason when Java fails."""
+def _meteor(
+    truth: dict[int, list[str]], found: dict[int, list[str]], *, counted: list[list[float]]
+) -> tuple[float, Sequence[float]]:
+    """METEOR and its value for each image; what it adds up for each goes into ``counted``.
+
+    Raises OSError or ValueError with the reason when Java fails.
+    """
     with tempfile.TemporaryFile() as errors:
-        process = _MeteorProcess(errors)
+        process = _MeteorProcess(errors, counted)
         alarm = threading.Timer(SECONDS_TO_RUN, process.meteor_p.kill)  # a killed process answers with nothing
         alarm.start()
         try:

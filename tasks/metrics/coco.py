@@ -13,6 +13,7 @@ from pycocotools.cocoeval import COCOeval
 
 from tasks.base import Json, MetricParts
 from tasks.errors import TaskError
+from tasks.metrics.matches import MatchTable
 from tasks.targets import Detections, Masks, Poses, Targets
 
 Kind = Literal["bbox", "segm", "keypoints"]
@@ -92,6 +93,14 @@ class CocoMetric:
                 evaluation.params.kpt_oks_sigmas = self._tolerances(evaluation.params.kpt_oks_sigmas)
             evaluation.evaluate()
         return evaluation
+
+    def tables(self, records: Mapping[int, list[Json]]) -> MatchTable:
+        """The matches of each image, from which every resample of the images can be scored.
+
+        Raises:
+            TaskError: as ``summarise``.
+        """
+        return MatchTable.of(self.evaluated(records))
 
     def notes(self) -> dict[str, str]:
         """Nothing to explain: the numbers are pycocotools'."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import math
+import zlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,11 +13,14 @@ from torch import Tensor
 
 from tasks.base import Json, MetricParts
 from tasks.errors import TaskError
+from tasks.metrics.tables import MeanTable
 from tasks.targets import Targets
 
 NAMES = ("delta1", "delta2", "delta3", "abs_rel", "sq_rel", "rmse", "rmse_log", "log10", "silog")
+LOWER = frozenset(name for name in NAMES if not name.startswith("delta"))  # errors: less is better
 NEAREST, FARTHEST = 1e-3, 10.0  # metres, both outside the valid range
 CROPPED_SIZE = (480, 640)
+PICTURE_SIDE, PICTURE_NEAREST, PICTURE_FARTHEST = 64, 0.1, 20.0  # cells; metres
 EIGEN_CROP = (slice(45, 471), slice(41, 601))  # rows and columns of a 480 x 640 map
 
 
@@ -34,7 +40,8 @@ class DepthMetric:
         self._notes: dict[str, str] = {}
 
     def observe(self, image_id: int, prediction: Tensor, targets: Targets) -> dict[str, Json]:
-        """Nine numbers of one image (None without valid pixel), its valid ``pixels`` and whether it was ``cropped``.
+        """Nine numbers of one image (None without valid pixel), its valid ``pixels``, whether it was ``cropped``, and a
+        small ``picture`` of the predicted map to look at.
 
         Args:
             image_id: for messages.
@@ -60,7 +67,7 @@ class DepthMetric:
             valid &= inside
         pixels = int(valid.sum())
         errors: Mapping[str, float | None] = depth_errors(prediction, truth, valid) if pixels else dict.fromkeys(NAMES)
-        return {**errors, "pixels": pixels, "cropped": cropped}
+        return {**errors, "pixels": pixels, "cropped": cropped, "picture": picture(prediction)}
 
     def summarise(self, records: Mapping[int, dict[str, Any]]) -> dict[str, float | None]:
         """Means over the images that have valid pixels; None where none has."""
@@ -70,9 +77,44 @@ class DepthMetric:
             return dict.fromkeys(NAMES)
         return {name: sum(record[name] for record in scored) / len(scored) for name in NAMES}
 
+    def tables(self, records: Mapping[int, dict[str, Any]]) -> MeanTable:
+        """The nine numbers of each image; not a number without valid pixel."""
+        images = sorted(records)
+        columns = {name: [records[i][name] if records[i]["pixels"] else float("nan") for i in images] for name in NAMES}
+        return MeanTable(images, columns, LOWER)
+
     def notes(self) -> dict[str, str]:
         """How many images of the last summary were not cropped, and how many had no valid pixel."""
         return dict(self._notes)
+
+
+def picture(depth: Tensor) -> dict[str, Json]:
+    """A depth map (height, width) as a small picture: means of cells, in 255 steps of equal ratio (2.1 % each).
+
+    Returns:
+        ``rows``, ``columns``, ``nearest`` and ``farthest`` in metres, and ``levels``: one byte a cell, row by row,
+        compressed and in base 64; byte b stands for nearest * (farthest / nearest) ** (b / 255).
+    """
+    rows, columns = picture_size(depth.shape[0], depth.shape[1])
+    metres = depth.detach().cpu().float()
+    metres = torch.where(metres.isfinite(), metres, PICTURE_FARTHEST)
+    small = torch.nn.functional.adaptive_avg_pool2d(metres[None, None], (rows, columns))[0, 0]
+    span = math.log(PICTURE_FARTHEST / PICTURE_NEAREST)
+    share = (small.clamp(PICTURE_NEAREST, PICTURE_FARTHEST) / PICTURE_NEAREST).log() / span
+    levels = (share * 255).round().to(torch.uint8).numpy().tobytes()
+    return {
+        "rows": rows,
+        "columns": columns,
+        "nearest": PICTURE_NEAREST,
+        "farthest": PICTURE_FARTHEST,
+        "levels": base64.b64encode(zlib.compress(levels, 9)).decode(),
+    }
+
+
+def picture_size(height: int, width: int) -> tuple[int, int]:
+    """Rows and columns of the small picture of a map."""
+    scale = min(1.0, PICTURE_SIDE / max(height, width))
+    return max(1, round(height * scale)), max(1, round(width * scale))
 
 
 def depth_errors(prediction: Tensor, truth: Tensor, valid: Tensor) -> dict[str, float]:

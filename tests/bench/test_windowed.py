@@ -49,9 +49,9 @@ def test_times_and_work_are_those_of_all_windows() -> None:
     (one,) = pipeline(mirrored=False).predict(items((48, 64)))
     (both,) = pipeline(mirrored=True).predict(items((48, 64)))
     assert both.work["depth"][2] == 2 * one.work["depth"][2] == 4
-    parts = [value for name, value in both.milliseconds.items() if name != "total"]
-    assert sum(parts) == pytest.approx(both.milliseconds["total"])
-    assert {"preprocess", "decode.depth", "interpret.depth"} <= set(both.milliseconds)
+    parts = [value for name, value in both.times.wall.items() if name != "total"]
+    assert sum(parts) == pytest.approx(both.times.wall["total"])
+    assert {"preprocess", "decode.depth", "interpret.depth"} <= set(both.times.wall)
 
 
 def test_an_image_without_depth_has_no_prediction() -> None:

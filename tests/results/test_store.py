@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from results import store
@@ -131,7 +132,19 @@ def test_unwritable_places_are_named(tmp_path: Path) -> None:
 
 def test_a_file_that_is_no_record_is_refused(tmp_path: Path) -> None:
     (tmp_path / "record.json").write_text('{"schema": "other"}')
-    with pytest.raises(StoreError, match=r"record\.json: not a decoder-bench/record/1"):
+    with pytest.raises(StoreError, match=r"record\.json: not a decoder-bench/record/2"):
         read_record(tmp_path)
     with pytest.raises(StoreError, match="no record"):
         read_record(tmp_path / "nowhere")
+
+
+def test_records_of_the_first_version_are_read_and_those_of_later_ones_refused(tmp_path: Path) -> None:
+    """What version 2 added has defaults."""
+    added = {"signature", "random_weights", "mode", "parameters", "work", "machine", "processes", "interleaved"}
+    first = {name: value for name, value in msgspec.to_builtins(record(3)).items() if name not in added | {"warnings"}}
+    path = tmp_path / "record.json"
+    path.write_bytes(msgspec.json.encode(first | {"schema": "decoder-bench/record/1"}))
+    assert read_record(path).mode.name == "eager"
+    path.write_bytes(msgspec.json.encode(first | {"schema": "decoder-bench/record/9"}))
+    with pytest.raises(StoreError, match=r"record/9 record, this version reads decoder-bench/record/2 and"):
+        read_record(path)

@@ -1,0 +1,131 @@
+"""What the gate looks at: finished runs with their times in turn with ``parallel`` and the calibration workload."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from bench.calibration import Calibration
+from bench.conditions import settings, took_turns
+from bench.tables import RunFiles
+from results.baseline import Baseline
+from results.record import Record, Sample
+from tasks.metrics.tables import Table
+
+REFERENCE, CALIBRATION = "parallel", "calibration"
+DIGITS = 4  # of a time that is kept
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One decoder's run as the gate sees it.
+
+    Args:
+        record: its record.
+        tables: task to per-image table.
+        images: ids in order.
+        total_ms: milliseconds of each image.
+        decode_ms: milliseconds of each image's decoding, all tasks together.
+        against: as in ``Baseline``.
+        together: whether it took turns with the reference, image by image.
+        drift: how much slower the machine was after the run than before, where the calibration was measured around it.
+    """
+
+    record: Record
+    tables: Mapping[str, Table]
+    images: Sequence[int]
+    total_ms: Sequence[float]
+    decode_ms: Sequence[float]
+    against: Mapping[str, Mapping[str, Sequence[float]]]
+    together: bool
+    drift: float | None = None
+
+
+def measured(
+    runs: Iterable[RunFiles],
+    tables: Callable[[RunFiles], Mapping[str, Table]],
+    calibration: Calibration | None = None,
+) -> dict[str, Measured]:
+    """Decoder to its run, with what was measured beside it.
+
+    Args:
+        runs: runs of one command.
+        tables: gives the per-image tables of a run.
+        calibration: the machine's speed around the runs. A phase ``calibration`` of the samples, measured before each
+            image, is taken instead where it is there.
+    """
+    by_name = {run.record.decoder: run for run in runs}
+    reference = by_name.get(REFERENCE)
+    found = {}
+    for name, run in by_name.items():
+        inside = all("calibration" in sample.milliseconds for sample in run.samples)
+        found[name] = Measured(
+            record=run.record,
+            tables=tables(run),
+            images=[sample.image_id for sample in run.samples],
+            total_ms=[sample.milliseconds["total"] for sample in run.samples],
+            decode_ms=[decode_ms(sample) for sample in run.samples],
+            against=_against(run, reference, calibration, inside=inside),
+            together=reference is None or took_turns(run.record, reference.record),
+            drift=None if inside or calibration is None else calibration.drift,
+        )
+    return found
+
+
+def decode_ms(sample: Sample) -> float:
+    """Milliseconds of all tasks' decoding."""
+    return sum(value for name, value in sample.milliseconds.items() if name.startswith("decode."))
+
+
+def _against(
+    run: RunFiles, reference: RunFiles | None, calibration: Calibration | None, *, inside: bool
+) -> dict[str, dict[str, list[float]]]:
+    against: dict[str, dict[str, list[float]]] = {}
+    if reference is not None and reference is not run:
+        other = {sample.image_id: sample for sample in reference.samples}
+        if all(sample.image_id in other for sample in run.samples):
+            paired = [other[sample.image_id] for sample in run.samples]
+            against[REFERENCE] = {
+                "total": [sample.milliseconds["total"] for sample in paired],
+                "decode": [decode_ms(sample) for sample in paired],
+            }
+    if inside and run.samples:
+        against[CALIBRATION] = {"total": [sample.milliseconds["calibration"] for sample in run.samples]}
+    elif calibration is not None:
+        against[CALIBRATION] = {"total": calibration.per_image(len(run.samples))}
+    return against
+
+
+def tokenizer(record: Record) -> str:
+    """First word of the caption metrics' tokeniser: ``ptb``, ``python`` or nothing."""
+    return record.notes.get("captioning", {}).get("tokenizer", "").partition(" ")[0]
+
+
+def baseline_of(run: Measured) -> Baseline:
+    """The baseline that a run would be from now on."""
+    record = run.record
+    return Baseline(
+        decoder=record.decoder,
+        preset=record.preset,
+        data=str(record.data["hash"]),
+        seed=record.seed,
+        tokenizer=tokenizer(record),
+        settings=settings(record),
+        metrics=record.metrics,
+        checksum=record.checksum,
+        tables={task: table.pack() for task, table in run.tables.items()},
+        images=list(run.images),
+        total_ms=_rounded(run.total_ms),
+        decode_ms=_rounded(run.decode_ms),
+        against={name: {part: _rounded(ms) for part, ms in parts.items()} for name, parts in run.against.items()},
+        together=run.together,
+        environment=record.environment,
+        commit=record.environment.get("git_commit"),
+        written=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+
+
+def _rounded(times: Sequence[float]) -> list[float]:
+    return [round(ms, DIGITS - 1 - math.floor(math.log10(ms))) if ms > 0 else 0.0 for ms in times]

@@ -1,0 +1,117 @@
+"""Paired bootstrap over images: both runs are scored on the same resamples, so what an image does to both cancels.
+
+Efron and Tibshirani 1993, chapters 13 (percentile interval) and 15 (significance by inverting it).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from bench.errors import UserError
+from tasks.metrics.tables import Table
+
+Array = np.ndarray[Any, Any]
+
+RESAMPLES = 1000
+LEVEL = 0.95
+FEW = 5  # resamples in a tail, below which their share says little
+# Standard errors of the smallest difference that a two-sided test at 5 % finds four times out of five.
+DETECTABLE = 1.959964 + 0.841621
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value with its uncertainty.
+
+    Args:
+        value: on the images as they are.
+        low: lower end of the 95 % interval.
+        high: upper end.
+        p: two-sided probability of a value this far from 0 if the true one is 0.
+        detectable: smallest true value that would be found with probability 0.8; 0 where no resample differs.
+        draws: (R,) values of the resamples, those without a value left out.
+    """
+
+    value: float
+    low: float
+    high: float
+    p: float
+    detectable: float
+    draws: Array
+
+
+def draw(images: int, *, resamples: int = RESAMPLES, seed: int = 0) -> Array:
+    """(1 + resamples, images) weights: every image once, then how often each is drawn with replacement."""
+    if images < 1 or resamples < 1:
+        raise UserError(f"{resamples} resamples of {images} images: give at least 1 of both")
+    generator = np.random.default_rng(seed)
+    drawn = generator.multinomial(images, np.full(images, 1 / images), size=resamples)
+    return np.concatenate([np.ones((1, images), dtype=drawn.dtype), drawn])
+
+
+def estimate(values: Array) -> Estimate | None:
+    """Uncertainty of a value from its draws.
+
+    Args:
+        values: (1 + R,) the value on the images as they are, then on each resample; not a number where it has none.
+
+    Returns:
+        None if the value itself or every resample has none.
+    """
+    draws = values[1:][np.isfinite(values[1:])]
+    if not np.isfinite(values[0]) or not len(draws):
+        return None
+    low, high = np.quantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    error = float(np.std(draws, ddof=1)) if len(draws) > 1 else 0.0
+    return Estimate(
+        float(values[0]), float(low), float(high), two_sided(draws, float(values[0])), DETECTABLE * error, draws
+    )
+
+
+def two_sided(draws: Array, value: float) -> float:
+    """Two-sided p of a value whose resamples are ``draws`` (R,): below 0.05 where the 95 % interval leaves out 0."""
+    below, above = int((draws <= 0).sum()), int((draws >= 0).sum())
+    return min(1.0, 2 * _tail(min(below, above), draws, abs(value)))
+
+
+def beyond(draws: Array, value: float, margin: float) -> float:
+    """One-sided p of a value above ``margin``: the share of its resamples ``draws`` (R,) that are not above it."""
+    return _tail(int((draws <= margin).sum()), draws, value - margin)
+
+
+def _tail(count: int, draws: Array, distance: float) -> float:
+    """The share of resamples in a tail; where almost none is there, the normal distribution's, which goes on."""
+    share = (1 + count) / (1 + len(draws))
+    error = float(np.std(draws))
+    if count >= FEW or not error:
+        return share
+    return min(share, 0.5 * math.erfc(distance / error / 2**0.5))
+
+
+def scores(table: Table, *, names: Sequence[str] | None = None, resamples: int, seed: int) -> dict[str, Array]:
+    """Metric to (1 + R,) values of a table; two tables of the same images get the same resamples."""
+    return table.score(draw(len(table.images), resamples=resamples, seed=seed), names)
+
+
+def differences(first: Mapping[str, Array], second: Mapping[str, Array]) -> dict[str, Estimate | None]:
+    """Second minus first for every metric that both have, from the ``scores`` of two tables of the same images."""
+    return {name: estimate(second[name] - first[name]) for name in first if name in second}
+
+
+def paired(
+    first: Table, second: Table, *, names: Sequence[str] | None = None, resamples: int = RESAMPLES, seed: int = 0
+) -> dict[str, Estimate | None]:
+    """Second minus first for every metric that both tables have.
+
+    Raises:
+        UserError: if the tables are not of the same images in the same order.
+    """
+    if list(first.images) != list(second.images):
+        raise UserError("the runs are of different images; compare runs of the same data")
+    a, b = (scores(table, names=names, resamples=resamples, seed=seed) for table in (first, second))
+    return differences(a, b)

@@ -1,0 +1,75 @@
+"""torch.compile: the network's passes as compiled functions, with a static cache so that shapes do not change."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from importlib.util import find_spec
+from typing import Any
+
+import torch
+from torch import Tensor
+
+Compiler = Callable[..., Any]
+
+
+class Compiled:
+    """Stands in for a network; what is not named here is the network's own.
+
+    Products with the vocabulary stay as they are: the network keeps their normalised rows, which compiled code cannot.
+
+    Args:
+        network: the network, in evaluation mode.
+        compiler: makes a compiled function of a function; for tests.
+        count: how many graphs were compiled so far, in the whole process; for tests.
+
+    Attributes:
+        prepare_ms: filled by who measures: compiling happens within the first calls.
+        remarks: none.
+    """
+
+    def __init__(
+        self, network: Any, *, compiler: Compiler = torch.compile, count: Callable[[], int] | None = None
+    ) -> None:
+        self._network = network
+        self._count = count or _compiled_graphs
+        self._before = self._count()
+        self.extract = compiler(network.extract)
+        self.encode = compiler(network.encode)
+        self.memorise = compiler(network.memorise)
+        self._decode = compiler(network.decode)
+        self.prepare_ms = 0.0
+        self.remarks: list[str] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._network, name)
+
+    @property
+    def prepared(self) -> int:
+        """Graphs compiled since this was made; of other compiled networks of the process too."""
+        return self._count() - self._before
+
+    def decode(self, memory: Any, tokens: Tensor, *, attention: Any = "full", cache: Any = None, **more: Any) -> Tensor:
+        """As ``Network.decode``."""
+        found: Tensor = self._decode(memory, tokens, attention=attention, cache=cache, **more)
+        return found
+
+    def cache(self, *, batch: int, sequences: int, length: int, static: bool = True) -> Any:
+        """A static cache."""
+        del static
+        return self._network.cache(batch=batch, sequences=sequences, length=length, static=True)
+
+
+def _compiled_graphs() -> int:
+    from torch._dynamo.utils import counters
+
+    return int(counters["stats"]["unique_graphs"])
+
+
+def why_not(device: torch.device) -> str | None:
+    """Why nothing can be compiled for a device; None if it can."""
+    if device.type == "cpu" and not any(map(shutil.which, ("g++", "clang++", "c++"))):
+        return "torch.compile needs a C++ compiler (g++), and none is installed"
+    if device.type == "cuda" and find_spec("triton") is None:
+        return "torch.compile needs triton on a GPU, and it is not installed"
+    return None

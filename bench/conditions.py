@@ -1,0 +1,55 @@
+"""When two times can be compared: same hardware, taken in turns, on a machine with nothing else to do."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from results.record import Record
+
+HARDWARE = ("cpu", "cores", "usable_cores", "memory_gib", "gpu", "system")
+SETTINGS = ("batch", "threads", "device", "precision")
+IDLE_LOAD = 0.75  # processes at work beside our own threads, above which a machine counts as busy
+
+
+def hardware(environment: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a record's environment decides speed and is not chosen by a run."""
+    found = {name: environment.get(name) for name in HARDWARE}
+    if isinstance(found["memory_gib"], (int, float)):
+        found["memory_gib"] = round(found["memory_gib"])  # kernels reserve a little more or less of it
+    return found
+
+
+def fingerprint(environment: Mapping[str, Any]) -> str:
+    """12 letters that are equal on equal hardware."""
+    plain = json.dumps(hardware(environment), sort_keys=True)
+    return hashlib.sha256(plain.encode()).hexdigest()[:12]
+
+
+def hardware_differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[str]:
+    """What differs, as ``name: one and other``; nothing on equal hardware."""
+    a, b = hardware(first), hardware(second)
+    return [f"{name}: {a[name]} and {b[name]}" for name in HARDWARE if a[name] != b[name]]
+
+
+def settings(record: Record) -> dict[str, Any]:
+    """What a run chose that decides its speed beside the decoder."""
+    return {name: record.environment.get(name) if name == "threads" else record.options.get(name) for name in SETTINGS}
+
+
+def took_turns(first: Record, second: Record) -> bool:
+    """Whether two runs were at work at the same time, so that the machine's drift is in both."""
+    return first.started < second.finished and second.started < first.finished
+
+
+def busy(environment: Mapping[str, Any]) -> str | None:
+    """Why the machine counts as busy with other things, from the load average of a record; None if it does not.
+
+    On a machine of many cores others may work as long as half of the cores are free.
+    """
+    load, threads = environment.get("load_average"), environment.get("threads") or 1
+    if load is None or load <= max(threads + IDLE_LOAD, (environment.get("usable_cores") or 1) / 2):
+        return None
+    return f"the machine was busy (load {load:.1f} with {threads} {'thread' if threads == 1 else 'threads'} of ours)"

@@ -1,0 +1,124 @@
+"""The GPU while times are measured, through NVIDIA's management library: clocks, heat, throttling, strangers, energy.
+
+The library (``pip install nvidia-ml-py``, extra ``gpu``) is optional; without it a run says so and measures all the
+same.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+REASONS = {
+    0x4: "power cap",
+    0x8: "hardware slowdown",
+    0x10: "sync boost",
+    0x20: "heat (software)",
+    0x40: "heat (hardware)",
+    0x80: "power brake",
+}
+"""Bits of the clocks' event reasons that slow a GPU at work; idling and set application clocks are none."""
+
+NO_LIBRARY = "nvidia-ml-py is not installed (extra `gpu`), so clocks, heat and other processes were not looked at"
+
+
+class GpuWatch:
+    """Looks at one GPU. What a driver does not tell is left out.
+
+    Args:
+        library: the module ``pynvml``, or what behaves like it.
+        handle: the device's handle.
+        every: seconds between two looks.
+        now: seconds.
+        pid: of this process.
+    """
+
+    def __init__(
+        self,
+        library: Any,
+        handle: Any,
+        *,
+        every: float = 1.0,
+        now: Callable[[], float] = time.monotonic,
+        pid: int | None = None,
+    ) -> None:
+        self._library = library
+        self._handle = handle
+        self._every = every
+        self._now = now
+        self._pid = os.getpid() if pid is None else pid
+        self._before = self._pids()
+        self._own: int | None = None
+        self._last = -float("inf")
+
+    def sample(self) -> dict[str, Any] | None:
+        """``sm_mhz``, ``memory_mhz``, ``celsius``, ``throttled`` and ``foreign``; None if it is not time yet."""
+        if self._now() - self._last < self._every:
+            return None
+        self._last = self._now()
+        own, ask = self._library, self._ask
+        found = {
+            "sm_mhz": ask("nvmlDeviceGetClockInfo", getattr(own, "NVML_CLOCK_SM", 1)),
+            "memory_mhz": ask("nvmlDeviceGetClockInfo", getattr(own, "NVML_CLOCK_MEM", 2)),
+            "celsius": ask("nvmlDeviceGetTemperature", getattr(own, "NVML_TEMPERATURE_GPU", 0)),
+        }
+        known = {name: float(value) for name, value in found.items() if value is not None}
+        return {**known, "throttled": self._throttled(), "foreign": self._foreign()}
+
+    def millijoules(self) -> float | None:
+        """The energy counter; None where there is none (before Volta)."""
+        value = self._ask("nvmlDeviceGetTotalEnergyConsumption")
+        return None if value is None else float(value)
+
+    def _throttled(self) -> list[str]:
+        bits = self._ask("nvmlDeviceGetCurrentClocksEventReasons")
+        if bits is None:
+            bits = self._ask("nvmlDeviceGetCurrentClocksThrottleReasons")  # its name in older libraries
+        return [name for bit, name in REASONS.items() if int(bits or 0) & bit]
+
+    def _foreign(self) -> list[str]:
+        """Other processes. In a container the driver tells other ids than ours; the first new one is then this one."""
+        pids = self._pids()
+        if self._own is None:
+            new = [pid for pid in pids if pid not in self._before]
+            self._own = self._pid if self._pid in pids else new[0] if new else None
+        return [self._name(pid) for pid in pids if pid != self._own]
+
+    def _pids(self) -> list[int]:
+        return [int(one.pid) for one in self._ask("nvmlDeviceGetComputeRunningProcesses") or []]
+
+    def _name(self, pid: int) -> str:
+        try:
+            name = self._library.nvmlSystemGetProcessName(pid)
+        except self._library.NVMLError:
+            return f"process {pid}"
+        text = name.decode(errors="replace") if isinstance(name, bytes) else str(name)
+        return text.split()[0].rsplit("/", 1)[-1] if text.strip() else f"process {pid}"
+
+    def _ask(self, function: str, *arguments: Any) -> Any:
+        call = getattr(self._library, function, None)
+        try:
+            return None if call is None else call(self._handle, *arguments)
+        except self._library.NVMLError:
+            return None
+
+
+def watch_gpu(device: torch.device) -> tuple[GpuWatch | None, str]:
+    """A watch of the device's GPU, or None and the reason. To be called before anything computes there."""
+    if device.type != "cuda":
+        return None, ""
+    try:
+        import pynvml
+    except ImportError:
+        return None, NO_LIBRARY
+    try:
+        pynvml.nvmlInit()
+        uuid = str(torch.cuda.get_device_properties(device).uuid)
+        handle = pynvml.nvmlDeviceGetHandleByUUID(uuid if uuid.startswith("GPU-") else f"GPU-{uuid}")
+    except pynvml.NVMLError as error:
+        return None, f"the GPU's driver does not tell ({error}), so clocks, heat and other processes were not looked at"
+    return GpuWatch(pynvml, handle), ""

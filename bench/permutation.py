@@ -1,0 +1,86 @@
+"""Tests that assume no distribution: sign flips (paired permutation), Hodges-Lehmann's estimate, Holm's correction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray[Any, Any]
+
+FLIPS = 10_000
+EXACT = 13  # up to so many values every pattern of signs is tried
+TABULATED = 60  # up to so many values the signed-rank distribution is counted out; above, the normal one is close
+LEVEL = 0.95
+
+
+def sign_flips(values: Array, *, flips: int = FLIPS, seed: int = 0) -> float:
+    """Two-sided p of paired differences (n,): how often random signs give a mean as far from 0.
+
+    If both sides of each pair could be swapped, every pattern of signs is as likely as the one observed.
+    """
+    return _share(np.asarray(values, dtype=float), np.abs, flips=flips, seed=seed)
+
+
+def sign_flips_above(values: Array, margin: float, *, flips: int = FLIPS, seed: int = 0) -> float:
+    """One-sided p of paired differences (n,) that lie above ``margin``."""
+    return _share(np.asarray(values, dtype=float) - margin, lambda sums: sums, flips=flips, seed=seed)
+
+
+def _share(values: Array, side: Callable[[Array], Array], *, flips: int, seed: int) -> float:
+    """Share of sign patterns whose sum is at least the observed one, as ``side`` looks at sums."""
+    count = len(values)
+    if not count:
+        return 1.0
+    exact = count <= EXACT
+    if exact:  # the observed pattern is among them
+        signs = 1.0 - 2.0 * ((np.arange(2**count)[:, None] >> np.arange(count)) & 1)
+    else:
+        signs = np.random.default_rng([seed, count]).choice([-1.0, 1.0], size=(flips, count))
+    observed = float(side(values.sum()))
+    reached = int((side(signs @ values) >= observed - 1e-12 * np.abs(values).sum()).sum())
+    return (reached + (not exact)) / (len(signs) + (not exact))
+
+
+def hodges_lehmann(values: Array) -> tuple[float, float, float]:
+    """Location of values (n,): median of the means of all pairs, and its 95 % interval from the signed-rank test.
+
+    The interval is infinite below 6 values, where no such interval exists (Hodges and Lehmann 1963).
+    """
+    values = np.asarray(values, dtype=float)
+    rows, columns = np.triu_indices(len(values))
+    walsh = np.sort((values[rows] + values[columns]) / 2)
+    cut = _signed_rank_cut(len(values))
+    if cut is None:
+        return float(np.median(walsh)), -np.inf, np.inf
+    return float(np.median(walsh)), float(walsh[cut]), float(walsh[-1 - cut])
+
+
+def _signed_rank_cut(count: int) -> int | None:
+    """How many of the smallest pair means lie outside the interval; None if not even all of them suffice."""
+    tail = (1 - LEVEL) / 2
+    if count > TABULATED:
+        mean, error = count * (count + 1) / 4, (count * (count + 1) * (2 * count + 1) / 24) ** 0.5
+        return max(0, int(mean - 1.959964 * error - 0.5))
+    ways = np.zeros(count * (count + 1) // 2 + 1)
+    ways[0] = 1.0
+    for rank in range(1, count + 1):  # each rank belongs to a positive value or not
+        ways[rank:] = ways[rank:] + ways[:-rank].copy()
+    below = np.cumsum(ways) / 2.0**count  # P(rank sum <= k)
+    cut = int(np.searchsorted(below, tail, side="right"))
+    return cut - 1 if cut else None
+
+
+def holm(ps: Sequence[float | None]) -> list[float | None]:
+    """Holm's adjusted p values: with these the chance of any false alarm among all is what each is compared with.
+
+    A missing p stays missing and is not counted.
+    """
+    order = sorted((p, place) for place, p in enumerate(ps) if p is not None)
+    adjusted: list[float | None] = [None] * len(ps)
+    largest = 0.0
+    for done, (p, place) in enumerate(order):
+        largest = max(largest, min(1.0, p * (len(order) - done)))
+        adjusted[place] = largest
+    return adjusted

@@ -1,0 +1,86 @@
+"""Ratio of two runs' times on the same images, with an interval: consecutive images share the machine's state.
+
+A machine's speed drifts over seconds, so neighbouring images are not independent, and a test that takes them for it
+finds differences between two runs of the same thing. Log-ratios are averaged over blocks of consecutive images first.
+Accuracy is resampled by ``bench.bootstrap``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from bench.bootstrap import DETECTABLE
+from bench.errors import UserError
+from bench.permutation import hodges_lehmann, sign_flips
+
+Array = np.ndarray[Any, Any]
+
+FEWEST_BLOCKS, BLOCK = 12, 25
+SHORTEST_MS = 1e-6  # a clock may answer 0
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """How many times as long one thing takes as another.
+
+    Args:
+        value: Hodges-Lehmann estimate over blocks.
+        low: lower end of the 95 % interval.
+        high: upper end.
+        p: two-sided, of blocks whose sides could be swapped (paired permutation); 1 where nothing differs.
+        detectable: smallest change of the ratio that would be found with probability 0.8, 0.03 for 3 %.
+        images: pairs measured.
+        blocks: independent pieces they were averaged to.
+    """
+
+    value: float
+    low: float
+    high: float
+    p: float
+    detectable: float
+    images: int
+    blocks: int
+
+
+def block_means(values: Array) -> Array:
+    """(b,) means of consecutive values (n,): blocks of 25 or, where these would be fewer than 12, as long as fits."""
+    count = min(len(values), max(FEWEST_BLOCKS, len(values) // BLOCK))
+    return np.array([part.mean() for part in np.array_split(values, count)]) if count else np.zeros(0)
+
+
+def log_ratios(first: Sequence[float], second: Sequence[float]) -> Array:
+    """(n,) log(second / first) of paired milliseconds.
+
+    Raises:
+        UserError: if there is not one of each for every image.
+    """
+    if len(first) != len(second) or not len(first):
+        raise UserError(f"{len(first)} and {len(second)} times are no pairs; compare runs of the same images")
+    a, b = (np.log(np.maximum(np.asarray(times, dtype=float), SHORTEST_MS)) for times in (first, second))
+    ratios: Array = b - a
+    return ratios
+
+
+def ratio_of(logs: Array, *, seed: int = 0) -> Ratio:
+    """The ratio of which ``logs`` (n,) are the logarithms, one an image in the order of measurement."""
+    means = block_means(logs)
+    value, low, high = hodges_lehmann(means)
+    error = float(np.std(means, ddof=1) / len(means) ** 0.5) if len(means) > 1 else np.inf
+    return Ratio(
+        value=float(np.exp(value)),
+        low=float(np.exp(low)),
+        high=float(np.exp(high)),
+        p=sign_flips(means, seed=seed),
+        detectable=float(np.expm1(DETECTABLE * error)),
+        images=len(logs),
+        blocks=len(means),
+    )
+
+
+def time_ratio(first: Sequence[float], second: Sequence[float], *, seed: int = 0) -> Ratio:
+    """How many times as long ``second`` takes as ``first`` (milliseconds of the same images in order)."""
+    return ratio_of(log_ratios(first, second), seed=seed)

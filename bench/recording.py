@@ -1,0 +1,156 @@
+"""The record of one decoder, from the lines of its images and what the run knows."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from bench import summary
+from bench.building import plain_options
+from bench.codec_files import CODECS
+from bench.doubts import doubts
+from bench.entries import Entry
+from bench.formats import CODES
+from bench.hardware import load_average, peak_rss_mib
+from bench.lanes import Lane
+from bench.suite import Suite
+from results.record import Rates, Record, Sample
+
+
+@dataclass(frozen=True)
+class Circumstances:
+    """What the decoders of a run have in common.
+
+    Args:
+        environment: machine and versions.
+        fingerprint: of the hardware.
+        rates: what the machine can do; None where nothing is timed.
+        ended: why measuring stopped.
+        minimum: what was to be measured at least, where the budget came before.
+        lanes: names of those that took turns.
+        processes: that shared the images.
+        timed: whether times were wanted.
+    """
+
+    environment: Mapping[str, Any]
+    fingerprint: str
+    rates: Rates | None
+    ended: str
+    minimum: str
+    lanes: Sequence[str]
+    processes: int
+    timed: bool
+
+
+def signature_hash(signature: Mapping[str, Any]) -> str:
+    """16 hexadecimal letters."""
+    return hashlib.sha256(msgspec.json.encode(signature, order="deterministic")).hexdigest()[:16]
+
+
+def record(
+    entry: Entry, lane: Lane, samples: Sequence[Sample], circumstances: Circumstances, signature: Mapping[str, Any]
+) -> Record:
+    """The record of an entry.
+
+    Args:
+        entry: what was measured.
+        lane: how it was measured.
+        samples: lines of its images, of all processes, in order.
+        circumstances: of the run.
+        signature: what decides its predictions.
+    """
+    suite, around = entry.suite, circumstances
+    tokens = {task.name: task.format.length for task in suite.tasks}
+    latency = summary.latency(
+        samples,
+        batch=entry.options.batch or 1,
+        scenario=str(entry.options.scenario) if around.timed else "untimed",
+        tokens=tokens,
+        after=_needed(suite),
+        warm_up=lane.warm,
+        ended=around.ended,
+    )
+    machine = summary.machine(
+        samples,
+        fingerprint=around.fingerprint,
+        rates=around.rates,
+        load_average=load_average(),
+        peak_rss_mib=peak_rss_mib(),
+        energy=lane.energy,
+    )
+    return Record(
+        decoder=entry.decoder.name,
+        preset=str(entry.options.preset),
+        options=plain_options(entry.options),
+        data=suite.data,
+        tasks=list(suite.metrics) if lane.scored else [task.name for task in suite.tasks],
+        off=suite.off,
+        metrics=_metrics(suite, samples) if lane.scored else {},
+        notes=_notes(suite, samples) if lane.scored else {},
+        latency=latency,
+        cost=summary.cost(samples, tokens),
+        environment=dict(around.environment),
+        seed=entry.options.seed,
+        images=len(samples),
+        checksum=summary.checksum(samples),
+        started=lane.folder.started,
+        finished=datetime.now(UTC).isoformat(timespec="seconds"),
+        signature=signature_hash(signature),
+        random_weights=entry.options.random_weights,
+        mode=lane.told,
+        parameters=None if entry.network is None else sum(p.numel() for p in entry.network.parameters()),
+        work=summary.work(samples, around.rates),
+        machine=machine,
+        processes=around.processes,
+        interleaved=list(around.lanes),
+        warnings=doubts(
+            latency=latency,
+            machine=machine,
+            mode=lane.told,
+            environment=around.environment,
+            minimum=around.minimum,
+        )
+        if around.timed
+        else [],
+    )
+
+
+def _needed(suite: Suite) -> dict[str, list[str]]:
+    """Task to all tasks that must run before it; tasks stand behind those they need."""
+    found: dict[str, list[str]] = {}
+    for task in suite.tasks:
+        found[task.name] = list(dict.fromkeys(name for own in task.after for name in [*found.get(own, []), own]))
+    return found
+
+
+def _metrics(suite: Suite, samples: Sequence[Sample]) -> dict[str, dict[str, float | None]]:
+    found = {}
+    for task, metric in suite.metrics.items():
+        kept = {s.image_id: s.predictions[task] for s in samples if task in s.predictions}
+        found[task] = metric.summarise(kept)
+    return found
+
+
+def _notes(suite: Suite, samples: Sequence[Sample]) -> dict[str, dict[str, str]]:
+    notes = {}
+    for name, metric in suite.metrics.items():
+        cut = sum(sample.cut.get(name, 0) for sample in samples)
+        found = metric.notes() | (
+            {"cut": f"{cut} annotations do not fit its sequences, for any decoder"} if cut else {}
+        )
+        if codes := _codes_note(name, suite):
+            found |= {"format": codes}
+        if found:
+            notes[name] = found
+    return notes
+
+
+def _codes_note(task: str, suite: Suite) -> str | None:
+    if suite.formats.get("formats", {}).get(task) != CODES:
+        return None
+    return f"codes of codec {suite.formats['codecs'][CODECS[task]]['hash']}"

@@ -1,0 +1,115 @@
+"""Intervals of every number of a report, and comparisons of every pair of its runs, from their per-image tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import combinations
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from bench import bootstrap
+from bench.conditions import hardware_differences
+from bench.ratios import block_means, time_ratio
+from bench.tables import RunFiles
+from reports.material import AVERAGE, TIME, Comparison, Interval, Statistics
+from reports.metrics import averaged
+from tasks.metrics.tables import Table
+
+Array = np.ndarray[Any, Any]
+Scores = dict[str, Array]  # ``task.metric`` to (1 + R,) values
+
+
+def report_statistics(
+    runs: Mapping[str, RunFiles], tables: Mapping[str, Mapping[str, Table]], *, resamples: int, seed: int
+) -> Statistics:
+    """Statistics of runs on the same data.
+
+    Args:
+        runs: label to run.
+        tables: label to task to table; a run without samples has none and gets no interval.
+        resamples: of the bootstrap.
+        seed: of the resamples.
+    """
+    scores = {label: _scores(runs[label], own, resamples=resamples, seed=seed) for label, own in tables.items()}
+    _add_average(runs, scores)
+    intervals: dict[str, dict[str, Interval]] = {}
+    for label, own in scores.items():
+        found = {key: bootstrap.estimate(values) for key, values in own.items()}
+        intervals[label] = {key: Interval(e.low, e.high) for key, e in found.items() if e is not None}
+        if (time := _time(runs[label], resamples=resamples, seed=seed)) is not None:
+            intervals[label][TIME] = time
+    pairs = combinations(runs, 2)
+    comparisons = [one for a, b in pairs for one in _pair(a, b, runs, scores, tables, seed=seed)]
+    known = any(intervals.values())
+    images = next(iter(runs.values())).record.images
+    told = f"95 % intervals by paired bootstrap over {images} images, {resamples} resamples, seed {seed}"
+    return Statistics(told if known else "", intervals, comparisons)
+
+
+def _scores(run: RunFiles, tables: Mapping[str, Table], *, resamples: int, seed: int) -> Scores:
+    found: Scores = {}
+    for task, table in tables.items():
+        for name, values in bootstrap.scores(table, resamples=resamples, seed=seed).items():
+            if run.record.metrics[task].get(name) is not None:
+                found[f"{task}.{name}"] = values
+    return found
+
+
+def _add_average(runs: Mapping[str, RunFiles], scores: dict[str, Scores]) -> None:
+    """Add the mean over the metrics that stand for a run, resample by resample."""
+    keys = [metric.key for metric in averaged([msgspec.to_builtins(run.record) for run in runs.values()])]
+    for own in scores.values():
+        if keys and all(key in own for key in keys):
+            own[AVERAGE] = np.mean([own[key] for key in keys], axis=0)
+
+
+def _time(run: RunFiles, *, resamples: int, seed: int) -> Interval | None:
+    """Interval of the mean time: blocks of consecutive images are drawn anew, for neighbours are not independent."""
+    blocks = block_means(np.array(_totals(run)))
+    if len(blocks) < 2:
+        return None
+    drawn = bootstrap.draw(len(blocks), resamples=resamples, seed=seed)[1:] @ blocks / len(blocks)
+    low, high = np.quantile(drawn, [(1 - bootstrap.LEVEL) / 2, (1 + bootstrap.LEVEL) / 2])
+    return Interval(float(low), float(high))
+
+
+def _totals(run: RunFiles) -> list[float]:
+    return [sample.milliseconds["total"] for sample in run.samples if "total" in sample.milliseconds]
+
+
+def _pair(
+    first: str,
+    second: str,
+    runs: Mapping[str, RunFiles],
+    scores: Mapping[str, Scores],
+    tables: Mapping[str, Mapping[str, Table]],
+    *,
+    seed: int,
+) -> list[Comparison]:
+    found = []
+    a, b = scores.get(first, {}), scores.get(second, {})
+    for key in (key for key in a if key in b):
+        task = key.partition(".")[0]
+        both = [list(own[task].images) for own in (tables[first], tables[second]) if task in own]
+        estimate = bootstrap.estimate(b[key] - a[key])
+        if estimate is not None and (key == AVERAGE or both[0] == both[1]):
+            interval = Interval(estimate.low, estimate.high)
+            found.append(Comparison(first=first, second=second, key=key, value=estimate.value, interval=interval))
+    time = _faster(runs[first], runs[second], seed=seed)
+    if time is not None:
+        value, interval = time
+        found.append(Comparison(first=first, second=second, key=TIME, value=value, interval=interval))
+    return found
+
+
+def _faster(first: RunFiles, second: RunFiles, *, seed: int) -> tuple[float, Interval] | None:
+    """How many times faster the second is; None on other hardware, other images, or too few of them."""
+    if hardware_differences(first.record.environment, second.record.environment):
+        return None
+    a, b = _totals(first), _totals(second)
+    if not a or [s.image_id for s in first.samples] != [s.image_id for s in second.samples] or len(a) != len(b):
+        return None
+    ratio = time_ratio(b, a, seed=seed)
+    return (ratio.value, Interval(ratio.low, ratio.high)) if np.isfinite(ratio.high) and ratio.low > 0 else None

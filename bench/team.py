@@ -1,0 +1,71 @@
+"""Processes that share the images of a run, as ``torchrun`` starts them; one of them without it.
+
+What they exchange are small Python objects, through the CPU, so that it works beside any device and on several nodes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Team:
+    """This process among those that share a run.
+
+    Args:
+        rank: its number; 0 writes the record.
+        world: how many there are.
+        local: its number on its machine.
+    """
+
+    rank: int = 0
+    world: int = 1
+    local: int = 0
+
+    @property
+    def first(self) -> bool:
+        """Whether this is the one that writes the record."""
+        return self.rank == 0
+
+    def everyone(self, value: Any) -> list[Any]:
+        """The values of all processes in order of rank; all of them wait for each other."""
+        if self.world == 1:
+            return [value]
+        import torch.distributed
+
+        found: list[Any] = [None] * self.world
+        torch.distributed.all_gather_object(found, value)
+        return found
+
+    def wait(self) -> None:
+        """Wait until all processes are here."""
+        self.everyone(None)
+
+    @contextmanager
+    def one_at_first(self) -> Iterator[None]:
+        """Let the first process of each machine run the block before the others, which find what it left in caches."""
+        if self.local:
+            self.wait()
+        yield
+        if not self.local:
+            self.wait()
+
+
+@contextmanager
+def joined() -> Iterator[Team]:
+    """Join the other processes that ``torchrun`` started, if it did."""
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    if world == 1:
+        yield Team()
+        return
+    import torch.distributed
+
+    torch.distributed.init_process_group("gloo")
+    try:
+        yield Team(torch.distributed.get_rank(), world, int(os.environ.get("LOCAL_RANK", "0")))
+    finally:
+        torch.distributed.destroy_process_group()

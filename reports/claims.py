@@ -1,0 +1,221 @@
+"""The papers' claims against our numbers: each part is decided by an interval, a claim by its parts.
+
+A part is one of
+
+- ``better``: ``second`` is better than ``first`` in ``key`` (faster, for ``time.total``);
+- ``best``: no setting of a sweep beats ``point``, and it beats at least one;
+- ``flat``: no setting is further than ``margin`` from ``reference``;
+- ``enough``: ``more`` gains less than ``margin`` over ``point``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from reports import findings
+from reports.material import AVERAGE, TIME, Comparison, Interval, Material
+from reports.metrics import Metric, metric
+from reports.table import Table, words
+from results.published import Claim
+from results.sweeps import Sweep
+
+Verdict = Literal["agrees", "disagrees", "cannot tell", "not run"]
+VERDICTS: tuple[Verdict, ...] = ("agrees", "disagrees", "cannot tell", "not run")
+MARKS = dict(zip(VERDICTS, "✓✗?–", strict=True))
+
+
+@dataclass(frozen=True)
+class Part:
+    """Outcome of one part: the verdict and what it rests on."""
+
+    verdict: Verdict
+    evidence: str
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A claim with its outcome.
+
+    Args:
+        claim: the claim.
+        verdict: of the whole.
+        parts: of its parts.
+        on: what our numbers are of, where they are of other data than the report's runs.
+    """
+
+    claim: Claim
+    verdict: Verdict
+    parts: Sequence[Part]
+    on: str = ""
+
+
+def judge(claim: Claim, material: Material) -> Judged:
+    """Hold a claim against the runs and sweeps of a report."""
+    parts = [_part(part, material) for part in claim.parts]
+    told = list(dict.fromkeys(parts))  # parts that lack the same run say so once
+    return Judged(claim, overall([part.verdict for part in parts]), told, _elsewhere(claim, material))
+
+
+def claims_table(judged: Sequence[Judged]) -> Table:
+    """The claims with their verdicts; evidence and printed numbers in words."""
+    rows = []
+    for one in judged:
+        evidence = "; ".join(part.evidence for part in one.parts)
+        cells = [one.claim.statement, f"{one.claim.paper}, {one.claim.where}", one.verdict, evidence]
+        rows.append([words(cell) for cell in cells])
+    return Table(
+        name="claims",
+        title=summary(judged),
+        headings=["claim", "source", "verdict", "ours"],
+        rows=rows,
+        words=(1, 2, 3),
+    )
+
+
+def overall(verdicts: Sequence[Verdict]) -> Verdict:
+    """The whole from its parts: half of those that were run must be decided, and all decided ones the same way."""
+    run = [verdict for verdict in verdicts if verdict != "not run"]
+    ways: tuple[tuple[Verdict, Verdict], ...] = (("agrees", "disagrees"), ("disagrees", "agrees"))
+    for verdict, other in ways:
+        if verdict in run and other not in run and 2 * run.count(verdict) >= len(run):
+            return verdict
+    return "cannot tell" if run else "not run"
+
+
+def summary(judged: Sequence[Judged]) -> str:
+    """How many claims came out which way, a sentence."""
+    counts = {verdict: sum(one.verdict == verdict for one in judged) for verdict in VERDICTS}
+    told = [
+        f"{counts['agrees']} agree",
+        f"{counts['disagrees']} disagree",
+        f"{counts['cannot tell']} cannot be told",
+        f"{counts['not run']} were not run",
+    ]
+    return f"Of {len(judged)} claims of the two papers {findings.joined(told)}"
+
+
+def _part(part: Mapping[str, Any], material: Material) -> Part:
+    sweep = material.sweeps.get(part.get("sweep", ""))
+    if "sweep" in part and sweep is None:
+        return Part("not run", f"needs the sweep {part['sweep']}")
+    key = str(part["key"])
+    shown = _shown(key)
+    match part["kind"]:
+        case "better":
+            found = _between(part["first"], part["second"], key, material, sweep)
+            return found if isinstance(found, Part) else _better(found, shown)
+        case "best":
+            return _best(part["point"], key, shown, material, sweep)
+        case "flat":
+            return _flat(part["reference"], float(part["margin"]), key, shown, sweep)
+        case _:
+            found = _between(part["point"], part["more"], key, material, sweep)
+            return found if isinstance(found, Part) else _enough(found, float(part["margin"]), shown)
+
+
+def _shown(key: str) -> Metric | None:
+    return None if key in (TIME, AVERAGE) else metric(*key.split(".", 1))
+
+
+def _between(first: str, second: str, key: str, material: Material, sweep: Sweep | None) -> Comparison | Part:
+    """The comparison, or the part's outcome where there is none."""
+    if sweep is not None:
+        points, found = set(sweep.points), between(sweep, first, second, key)
+    else:
+        points, found = {run.label for run in material.runs}, material.statistics.between(first, second, key)
+    absent = [name for name in (first, second) if name not in points]
+    if absent:
+        return Part("not run", f"{findings.joined(absent)} {'were' if len(absent) > 1 else 'was'} not run")
+    if found is None:
+        return Part("cannot tell", f"{first} and {second}: no interval for {key}")
+    return found
+
+
+def between(sweep: Sweep, first: str, second: str, key: str) -> Comparison | None:
+    """``second`` against ``first`` in a sweep; None where seeds contradict each other or nothing was compared."""
+    for one in sweep.differences:
+        if one.key == key and {one.first, one.second} == {first, second}:
+            interval = Interval(one.low, one.high)
+            if one.agreeing is False:  # the seeds contradict each other: nothing can be told
+                interval = Interval(min(one.low, 0.0), max(one.high, 0.0)) if key != TIME else Interval(0.0, 2.0)
+            found = Comparison(first=one.first, second=one.second, key=key, value=one.value, interval=interval)
+            return found if found.first == first else found.turned()
+    return None
+
+
+def _better(found: Comparison, shown: Metric | None) -> Part:
+    """Whether the second of a comparison is better."""
+    up = True if shown is None else shown.higher
+    nothing = 1.0 if found.key == TIME else 0.0
+    if not found.significant:
+        return Part("cannot tell", _told(found, shown))
+    return Part("agrees" if (found.value > nothing) == up else "disagrees", _told(found, shown))
+
+
+def _best(point: str, key: str, shown: Metric | None, material: Material, sweep: Sweep | None) -> Part:
+    if sweep is None or point not in sweep.points:
+        return Part("not run", f"{point} was not run")
+    beaten, verdicts, evidence = 0, [], []
+    for other in sweep.points:
+        found = None if other == point else _between(other, point, key, material, sweep)
+        if isinstance(found, Comparison):
+            part = _better(found, shown)
+            verdicts.append(part.verdict)
+            evidence.append(part.evidence)
+            beaten += part.verdict == "agrees"
+    if not verdicts:
+        return Part("cannot tell", f"{point}: no interval for {key}")
+    ahead = _ahead(point, key, shown, sweep)
+    told = "; ".join(evidence)
+    if "disagrees" in verdicts:
+        return Part("disagrees", told)
+    return Part("agrees" if beaten and not ahead else "cannot tell", told)
+
+
+def _ahead(point: str, key: str, shown: Metric | None, sweep: Sweep) -> list[str]:
+    """Settings whose value is better, however little."""
+    up = True if shown is None else bool(shown.higher)
+    own = sweep.points[point].values.get(key)
+    values = {name: each.values[key] for name, each in sweep.points.items() if key in each.values and name != point}
+    return [] if own is None else [name for name, value in values.items() if (value > own if up else value < own)]
+
+
+def _flat(reference: str, margin: float, key: str, shown: Metric | None, sweep: Sweep | None) -> Part:
+    if sweep is None or reference not in sweep.points:
+        return Part("not run", f"{reference} was not run")
+    found = [between(sweep, reference, other, key) for other in sweep.points if other != reference]
+    known = [one for one in found if one is not None]
+    if not known:
+        return Part("cannot tell", f"{reference}: no interval for {key}")
+    told = "; ".join(_told(one, shown) for one in known)
+    if any(one.interval.low > margin or one.interval.high < -margin for one in known):
+        return Part("disagrees", told)
+    within = all(-margin < one.interval.low and one.interval.high < margin for one in known)
+    return Part("agrees" if within and len(known) == len(found) else "cannot tell", told)
+
+
+def _enough(found: Comparison, margin: float, shown: Metric | None) -> Part:
+    gain = found if shown is None or shown.higher else found.turned()
+    if gain.interval.high < margin:
+        return Part("agrees", _told(found, shown))
+    return Part("disagrees" if gain.interval.low > margin else "cannot tell", _told(found, shown))
+
+
+def _told(found: Comparison, shown: Metric | None) -> str:
+    if found.key == TIME:
+        return f"{found.second} is {findings.ratio(found)} times as fast as {found.first}"
+    return f"{found.second} against {found.first}: {findings.points(found, shown)}"
+
+
+def _elsewhere(claim: Claim, material: Material) -> str:
+    """What data the sweeps of a claim are of, where it is not the report's."""
+    own = material.runs[0].record["data"].get("hash")
+    sweeps = [material.sweeps[name] for part in claim.parts if (name := part.get("sweep", "")) in material.sweeps]
+    other = {
+        f"{sweep.data.get('images', 'other')} images ({sweep.data['hash']})": None
+        for sweep in sweeps
+        if sweep.data.get("hash") not in (None, own)
+    }
+    return f"on other data than these runs: {', '.join(other)}" if other else ""

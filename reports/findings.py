@@ -1,0 +1,122 @@
+"""Sentences that say what was found, made from values and their intervals; no title is typed in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from reports.material import AVERAGE, TIME, Comparison, Interval, Run, Statistics
+from reports.metrics import Metric, average
+
+
+def frontier(runs: Sequence[Run], metrics: Sequence[Metric]) -> list[Run]:
+    """Runs that no other beats in time and average both, fastest first (of those that encode an image)."""
+    scored = [(run, average(run.record, metrics)) for run in runs if run.encodes]
+    known = sorted(((run, value) for run, value in scored if value is not None), key=lambda r: r[0].milliseconds)
+    best, kept = float("-inf"), []
+    for run, value in known:
+        if value > best:
+            best = value
+            kept.append(run)
+    return kept
+
+
+def headline(runs: Sequence[Run], metrics: Sequence[Metric], statistics: Statistics) -> str:
+    """Accuracy against time in a sentence: the most accurate run against the fastest, or against the slowest."""
+    front = frontier(runs, metrics)
+    if not front:
+        return "Nothing was decoded by a network, so there is no accuracy against time"
+    timed = [run for run in runs if run.encodes]
+    if len(timed) == 1:
+        value = average(front[0].record, metrics)
+        of = f", average {value * 100:.1f}" if value is not None else ""
+        return f"{front[0].label} takes {milliseconds(front[0].milliseconds)} an image{of}"
+    best, slowest = front[-1], max(timed, key=lambda run: run.milliseconds)
+    if best is slowest:
+        return _costly(best, front[0], statistics)
+    speed = faster(best, slowest, statistics)
+    gain = statistics.between(slowest.label, best.label, AVERAGE)
+    if gain is None:
+        return f"{speed} and more accurate on average"
+    if not gain.significant:
+        return f"{speed}; their average accuracy cannot be told apart ({points(gain)})"
+    return f"{speed}, at {points(gain)} on average"
+
+
+def _costly(best: Run, fastest: Run, statistics: Statistics) -> str:
+    """The most accurate run is the slowest: what the fastest of the frontier gains in time and loses in accuracy."""
+    if best is fastest:
+        return f"{best.label} is the most accurate on average, and no other strategy on the frontier is faster"
+    loss = statistics.between(best.label, fastest.label, AVERAGE)
+    speed = faster(fastest, best, statistics)
+    if loss is None:
+        return f"{best.label} is the most accurate on average, but {speed}"
+    if not loss.significant:
+        return f"{speed}; their average accuracy cannot be told apart ({points(loss)})"
+    return f"{speed}, at {points(loss)} on average"
+
+
+def leaders(runs: Sequence[Run], columns: Sequence[Metric], best: Callable[[Run, Metric], bool]) -> str:
+    """Who is significantly best in which column: a title for a comparison.
+
+    Args:
+        runs: rows.
+        columns: columns.
+        best: whether a run is significantly better than all others in a column.
+    """
+    won = {run.label: [column.heading for column in columns if best(run, column)] for run in runs}
+    parts = [f"{label} in {joined(names)}" for label, names in won.items() if names]
+    open_ = [c.heading for c in columns if not any(c.heading in names for names in won.values())]
+    if len([run for run in runs if run.encodes]) < 2:
+        return "Accuracy and time"
+    if not parts:
+        return "No strategy is significantly better than all others in any metric"
+    return f"Significantly best: {'; '.join(parts)}" + (f"; nobody in {joined(open_)}" if open_ else "")
+
+
+def faster(quick: Run, slow: Run, statistics: Statistics) -> str:
+    """``a is 3.1 (3.0–3.2) times faster than b``; without an interval where there is none."""
+    found = statistics.between(slow.label, quick.label, TIME)
+    if found is None:
+        return f"{quick.label} is {slow.milliseconds / quick.milliseconds:.1f} times faster than {slow.label}"
+    if not found.significant:
+        return f"{quick.label} and {slow.label} take the same time within what can be seen ({ratio(found)})"
+    return f"{quick.label} is {ratio(found)} times faster than {slow.label}"
+
+
+def ratio(found: Comparison) -> str:
+    """A ratio of times with its interval."""
+    return f"{found.value:.1f} ({found.interval.low:.1f}–{found.interval.high:.1f})"
+
+
+def points(found: Comparison, metric: Metric | None = None) -> str:
+    """A difference with its interval: ``+5.2 (+1.1 … +9.0) points``; metrics in their own unit."""
+    if metric is not None and metric.factor != 100:
+        low, high = metric.signed(found.interval.low), metric.signed(found.interval.high)
+        return f"{metric.signed(found.value)} ({low} … {high}) {metric.heading}"
+    value, low, high = (
+        f"{v * 100:+.1f}".replace("-", "−") for v in (found.value, found.interval.low, found.interval.high)
+    )
+    name = "points" if metric is None else metric.heading
+    return f"{value} ({low} … {high}) {name}"
+
+
+def milliseconds(value: float) -> str:
+    """Milliseconds with three figures, seconds where they are many."""
+    if value >= 10_000:
+        return f"{value / 1000:.1f} s"
+    return f"{value:.0f} ms" if value >= 100 else f"{value:.1f} ms" if value >= 1 else f"{value:.2f} ms"
+
+
+def spread(interval: Interval | None, metric: Metric) -> str:
+    """An interval as tables print it beside the value; empty without one."""
+    if interval is None:
+        return ""
+    low, high = metric.text(interval.low), metric.text(interval.high)
+    return f"({low}–{high})"
+
+
+def joined(names: Sequence[str]) -> str:
+    """``a``, ``a and b``, ``a, b and c``."""
+    if len(names) < 2:
+        return "".join(names)
+    return f"{', '.join(names[:-1])} and {names[-1]}"

@@ -1,0 +1,254 @@
+"""The gallery: the same images, strategy beside strategy, drawn as pictures: boxes and joints, masks, depth, errors.
+
+Colours are the classes' in boxes and masks, one scale of metres for all depth maps of an image, another for all errors.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Pixels = NDArray[np.uint8]  # (height, width, 3)
+
+TILE = 200  # pixels of a panel's longer side
+GAP = 4
+DEPTH, ERROR = "cividis_r", "magma"  # colour maps of even brightness
+QUALITY = 72
+# Okabe and Ito's colours: told apart by readers with any kind of cones.
+CLASSES = ((0, 114, 178), (230, 159, 0), (0, 158, 115), (213, 94, 0), (204, 121, 167), (86, 180, 233), (240, 228, 66))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shown:
+    """What one strategy, or the truth, says of an image. A part that is None is left out of the picture.
+
+    Args:
+        label: name of the strategy.
+        boxes: (N, 4) x0 y0 x1 y1 in pixels.
+        classes: (N,) class indices.
+        names: (N,) class names.
+        masks: N arrays (height, width) of booleans.
+        joints: (M, K, 3) x, y and visibility; below 0.5 a joint is not drawn.
+        caption: the caption.
+        depth: (rows, columns) metres, 0 where unknown.
+        scores: what it scores on this image, in words.
+    """
+
+    label: str
+    boxes: NDArray[np.float64] | None = None
+    classes: Sequence[int] = ()
+    names: Sequence[str] = ()
+    masks: Sequence[NDArray[np.bool_]] | None = None
+    joints: NDArray[np.float64] | None = None
+    caption: str | None = None
+    depth: NDArray[np.float64] | None = None
+    scores: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """One image of the gallery.
+
+    Args:
+        name: its file name.
+        why: why it was chosen, a sentence.
+        image: (height, width, 3) bytes.
+        truth: its annotations; ``caption`` is the first reference.
+        shown: every strategy's predictions.
+        references: reference captions.
+        limbs: pairs of joints, counted from 0.
+    """
+
+    name: str
+    why: str
+    image: Pixels
+    truth: Shown
+    shown: Sequence[Shown]
+    references: Sequence[str] = ()
+    limbs: Sequence[tuple[int, int]] = field(default_factory=tuple)
+
+
+def columns(picture: Picture) -> list[str]:
+    """What the panels of a row show."""
+    everyone = (picture.truth, *picture.shown)
+    found = ["boxes and joints"] if any(shown.boxes is not None for shown in everyone) else []
+    found += ["masks"] if any(shown.masks is not None for shown in everyone) else []
+    if any(shown.depth is not None for shown in everyone):
+        found += ["depth", *(["depth error"] if picture.truth.depth is not None and picture.shown else [])]
+    return found or ["image"]
+
+
+def rows(picture: Picture) -> list[dict[str, Any]]:
+    """Label, image, alternative text and caption markup of the truth and of every strategy, for the page."""
+    farthest, worst = _scales(picture)
+    width = len(columns(picture))
+    found = []
+    for shown in (picture.truth, *picture.shown):
+        truth = shown is picture.truth
+        panels = _panels(picture, shown, farthest, worst)
+        found.append(
+            {
+                "label": shown.label,
+                "src": _data_url(_side_by_side(panels, width)),
+                "alt": _alt(shown),
+                "said": html.escape(shown.caption or "") if truth else marked(shown.caption or "", picture.references),
+                "scores": shown.scores,
+            }
+        )
+    return found
+
+
+def marked(caption: str, references: Sequence[str]) -> str:
+    """The caption as markup, words that no reference uses underlined."""
+    known = {word for text in references for word in _words(text)}
+    parts = []
+    for word in caption.split():
+        core = _words(word)
+        strange = bool(known) and bool(core) and not set(core) <= known
+        parts.append(f"<u>{html.escape(word)}</u>" if strange else html.escape(word))
+    return " ".join(parts)
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"[a-z0-9']+", text.lower())
+
+
+def _panels(picture: Picture, shown: Shown, farthest: float, worst: float) -> list[Any]:
+    panels = []
+    if shown.boxes is not None:
+        panels.append(_with_boxes(picture, shown))
+    if shown.masks is not None:
+        panels.append(_with_masks(picture, shown))
+    if shown.depth is not None:
+        panels.append(_map(np.where(shown.depth > 0, shown.depth, np.nan), farthest, DEPTH, _size(picture)))
+        truth = picture.truth.depth
+        if truth is not None and shown is not picture.truth:
+            panels.append(_map(_error(shown.depth, truth), worst, ERROR, _size(picture)))
+    return panels or [_enlarged(picture)]
+
+
+def _size(picture: Picture) -> tuple[int, int]:
+    """Width and height of a panel."""
+    height, width = picture.image.shape[:2]
+    scale = TILE / max(height, width)
+    return max(1, round(width * scale)), max(1, round(height * scale))
+
+
+def _enlarged(picture: Picture) -> Any:
+    from PIL import Image
+
+    return Image.fromarray(picture.image).convert("RGB").resize(_size(picture), Image.Resampling.BICUBIC)
+
+
+def _with_boxes(picture: Picture, shown: Shown) -> Any:
+    from PIL import ImageDraw
+
+    image = _enlarged(picture)
+    draw, scale = ImageDraw.Draw(image), image.width / picture.image.shape[1]
+    assert shown.boxes is not None  # noqa: S101 - asked by the caller
+    for box, number, name in zip(shown.boxes, shown.classes, shown.names, strict=True):
+        x0, y0, x1, y1 = (float(value) * scale for value in box)
+        colour = CLASSES[number % len(CLASSES)]
+        draw.rectangle((x0, y0, max(x0, x1), max(y0, y1)), outline=colour, width=2)
+        wide = draw.textlength(name) + 3
+        top = y0 - 11 if y0 >= 11 else y0
+        draw.rectangle((x0, top, x0 + wide, top + 11), fill=colour)
+        draw.text((x0 + 2, top), name, fill="white" if sum(colour) < 420 else "black")
+    for pose in () if shown.joints is None else shown.joints:
+        _pose(draw, pose, picture.limbs, scale)
+    return image
+
+
+def _pose(draw: Any, pose: NDArray[np.float64], limbs: Sequence[tuple[int, int]], scale: float) -> None:
+    seen = [(float(x + 0.5) * scale, float(y + 0.5) * scale) if visible >= 0.5 else None for x, y, visible in pose]
+    for start, end in limbs:
+        if seen[start] is not None and seen[end] is not None:
+            draw.line((seen[start], seen[end]), fill=(20, 20, 20), width=4)
+            draw.line((seen[start], seen[end]), fill=(255, 255, 255), width=2)
+    for joint in seen:
+        if joint is not None:
+            draw.circle(joint, 2, fill=(213, 94, 0), outline=(20, 20, 20))
+
+
+def _with_masks(picture: Picture, shown: Shown) -> Any:
+    from PIL import Image
+
+    grey = picture.image.astype(np.float64).mean(axis=2, keepdims=True)
+    canvas = np.repeat(grey * 0.6 + 80, 3, axis=2)  # (height, width, 3)
+    for mask, number in zip(shown.masks or (), shown.classes, strict=True):
+        canvas[mask] = 0.4 * canvas[mask] + 0.6 * np.array(CLASSES[number % len(CLASSES)])
+        canvas[_outline(mask)] = CLASSES[number % len(CLASSES)]
+    pixels = canvas.clip(0, 255).astype(np.uint8)
+    return Image.fromarray(pixels).resize(_size(picture), Image.Resampling.BICUBIC)
+
+
+def _outline(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Pixels of a mask (height, width) that touch its outside."""
+    inner = np.pad(mask, 1)
+    inside = inner[:-2, 1:-1] & inner[2:, 1:-1] & inner[1:-1, :-2] & inner[1:-1, 2:]
+    edge: NDArray[np.bool_] = mask & ~inside
+    return edge
+
+
+def _scales(picture: Picture) -> tuple[float, float]:
+    """Farthest metre and largest error that the maps of a picture reach."""
+    maps = [shown.depth for shown in (picture.truth, *picture.shown) if shown.depth is not None]
+    farthest = max((float(depth.max()) for depth in maps), default=1.0)
+    truth = picture.truth.depth
+    errors = [] if truth is None else [_error(s.depth, truth) for s in picture.shown if s.depth is not None]
+    worst = max((float(np.nanquantile(error, 0.98)) for error in errors), default=1.0)
+    return farthest or 1.0, worst or 1.0
+
+
+def _error(depth: NDArray[np.float64], truth: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(rows, columns) metres between two maps of one size, not a number where the truth is unknown."""
+    if depth.shape != truth.shape:
+        raise ValueError(f"depth map of {depth.shape} against a truth of {truth.shape}; give both at one size")
+    found: NDArray[np.float64] = np.where(truth > 0, np.abs(depth - truth), np.nan)
+    return found
+
+
+def _map(values: NDArray[np.float64], top: float, colours: str, size: tuple[int, int]) -> Any:
+    """A map from 0 to ``top``, grey where it is not known."""
+    import matplotlib as mpl
+    from PIL import Image
+
+    pixels = (mpl.colormaps[colours]((values / top).clip(0, 1))[..., :3] * 255).astype(np.uint8)
+    pixels[~np.isfinite(values)] = 150
+    return Image.fromarray(pixels).resize(size, Image.Resampling.NEAREST)
+
+
+def _side_by_side(panels: Sequence[Any], columns: int) -> Any:
+    """Panels in a row of ``columns`` places; what is left over stays transparent."""
+    from PIL import Image
+
+    width, height = panels[0].width, max(panel.height for panel in panels)
+    whole = Image.new("RGBA", (columns * (width + GAP) - GAP, height), (0, 0, 0, 0))
+    for place, panel in enumerate(panels):
+        whole.paste(panel, (place * (width + GAP), 0))
+    return whole
+
+
+def _data_url(image: Any) -> str:
+    stream = io.BytesIO()
+    image.save(stream, format="WEBP", quality=QUALITY, method=4)
+    return "data:image/webp;base64," + base64.b64encode(stream.getvalue()).decode()
+
+
+def _alt(shown: Shown) -> str:
+    parts = []
+    if shown.boxes is not None:
+        parts.append(f"{len(shown.boxes)} objects: {', '.join(shown.names) or 'none'}")
+    if shown.joints is not None:
+        parts.append(f"{len(shown.joints)} poses")
+    if shown.depth is not None:
+        parts.append("depth map")
+    return f"{shown.label}: {'; '.join(parts) or 'the image'}. {shown.scores}".strip()

@@ -1,0 +1,147 @@
+"""A report from its material: which sections there are, and what is said where something is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from reports import checks, findings, sensitivity
+from reports.ablations import ablation_tables, open_ablations
+from reports.budget import budget_figures, budget_tables
+from reports.claims import MARKS, claims_table, judge, summary
+from reports.curves import curves_figure
+from reports.drawing import Drawn
+from reports.frontier import frontier_figure
+from reports.gallery import columns, rows
+from reports.material import Material
+from reports.metrics import averaged
+from reports.overview import comparison_table, cost_table, detail_tables, phase_table
+from reports.page import Page, Part, fragment, write_page
+from reports.phases import phases_figure
+from reports.provenance import facts, provenance_table
+from reports.style import in_order
+from reports.systems import published_table
+from reports.table import Table
+from results import published
+
+
+def write_report(material: Material, folder: Path) -> Path:
+    """Write the report into ``folder``; gives the page's path.
+
+    Raises:
+        ReportError: if the runs cannot be shown together.
+        StoreError: if the folder cannot be written.
+    """
+    return write_page(make_page(material), folder)
+
+
+def make_page(material: Material) -> Page:
+    """The page of some material."""
+    checks.refuse_unlike([*material.runs, *material.variants])
+    material = replace(material, runs=in_order(material.runs), variants=in_order(material.variants))
+    metrics = averaged([run.record for run in material.runs])
+    return Page(
+        title=findings.headline(material.runs, metrics, material.statistics),
+        lead=_lead(material),
+        warnings=checks.warnings(material.runs),
+        parts=[part for part in _parts(material) if part is not None],
+    )
+
+
+def _parts(material: Material) -> list[Part]:
+    systems = published.systems()
+    return [
+        Part(
+            name="result",
+            heading="Accuracy against time",
+            figures=_there(frontier_figure(material, systems)),
+            tables=[comparison_table(material)],
+        ),
+        Part(
+            name="time",
+            heading="Where time goes",
+            figures=_there(phases_figure(material)),
+            tables=[phase_table(material), *_tables(cost_table(material))],
+        ),
+        _budget(material),
+        _more(material, "sensitivity", "What time depends on", sensitivity.figures(material)),
+        _more(material, "curves", "Learning curves", _there(curves_figure(material))),
+        Part(name="tasks", heading="Every metric", tables=detail_tables(material)),
+        _ablations(material),
+        _claims(material),
+        _gallery(material),
+        Part(name="published", heading="Published systems", tables=[published_table(systems)]),
+        _provenance(material),
+    ]
+
+
+def _lead(material: Material) -> str:
+    record = material.runs[0].record
+    roots = dict.fromkeys(part["root"] for part in (record["data"].get("coco"), record["data"].get("nyu")) if part)
+    machines = dict.fromkeys(checks.machine(run.record) for run in material.runs)
+    data = ", ".join(roots) or "unnamed data"
+    return f"{record['images']} images of {data} (content {record['data'].get('hash')}); {', '.join(machines)}."
+
+
+def _budget(material: Material) -> Part:
+    figures = budget_figures(material)
+    if not figures:
+        return Part(name="budget", heading="Quality at a budget", lines=[_missing("budget", material)])
+    return Part(name="budget", heading="Quality at a budget", figures=figures, tables=budget_tables(material))
+
+
+def _more(material: Material, name: str, heading: str, figures: Sequence[Drawn]) -> Part:
+    lines = [] if figures else [_missing(name, material)]
+    return Part(name=name, heading=heading, figures=figures, lines=lines)
+
+
+def _ablations(material: Material) -> Part:
+    known = published.ablations()
+    lines = [f"Not run yet: {'; '.join(absent)}."] if (absent := open_ablations(known, material)) else []
+    tables = ablation_tables(known, material)
+    return Part(name="ablations", heading="The papers' tables, repeated", tables=tables, lines=lines)
+
+
+def _claims(material: Material) -> Part:
+    judged = [judge(claim, material) for claim in published.claims()]
+    lines = [
+        f"{summary(judged)}.",
+        "A part agrees or disagrees when the 95 % interval of the difference lies on one side; a claim does when half "
+        "of its parts that were run are decided, all the same way. Intervals cover the choice of images; strategies "
+        "and settings that were trained once are compared as trained.",
+    ]
+    html = fragment("claims.html.j2", judged=judged, marks=MARKS)
+    return Part(name="claims", heading="Claims", lines=lines, html=html, files=[claims_table(judged)])
+
+
+def _gallery(material: Material) -> Part:
+    if not material.pictures:
+        return Part(name="gallery", heading="Gallery", lines=[_missing("gallery", material)])
+    pictures = [
+        {"name": one.name, "why": one.why, "columns": columns(one), "rows": rows(one)} for one in material.pictures
+    ]
+    lines = [
+        "The same images, strategy under strategy. Boxes with a score below 0.3 are not drawn; boxes and masks have "
+        "the colours of their classes. The depth maps of an image share one scale, light for near, and so do the "
+        "errors, dark for small; grey is not known. In captions, words that no reference uses are underlined."
+    ]
+    return Part(name="gallery", heading="Gallery", lines=lines, html=fragment("gallery.html.j2", pictures=pictures))
+
+
+def _provenance(material: Material) -> Part:
+    values = {"facts": facts(material), "commands": material.commands, "missing": material.missing}
+    html = fragment("provenance.html.j2", **values)
+    return Part(name="provenance", heading="Provenance", tables=[provenance_table(material)], html=html)
+
+
+def _missing(name: str, material: Material) -> str:
+    return f"Left out: {material.missing.get(name, 'nothing of it is in these runs')}."
+
+
+def _there(*drawn: Drawn | None) -> Sequence[Drawn]:
+    return [one for one in drawn if one is not None]
+
+
+def _tables(*found: Table | None) -> Sequence[Table]:
+    return [one for one in found if one is not None]

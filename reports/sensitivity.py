@@ -1,0 +1,218 @@
+"""What time depends on: objects in an image, positions that a task computes, images in a batch, pixels of an image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reports import findings
+from reports.drawing import Drawn, finished, label_points
+from reports.material import Material, Run
+from reports.style import COLUMN, drawing, looks
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Array = NDArray[np.float64]
+
+FEWEST = 4  # images in a bin
+
+
+def objects_figure(material: Material) -> Drawn | None:
+    """Time against the sequences that an image needs; None without samples or where all images need as many."""
+    runs = [run for run in material.runs if run.encodes and _objects(run) is not None]
+    if not runs:
+        return None
+    slopes = {run.label: _slope(run) for run in runs}
+    title = _objects_title(slopes)
+    with drawing():
+        import matplotlib.pyplot as plt
+        import pandas
+        import seaborn
+
+        figure, axes = plt.subplots(figsize=(COLUMN, 2.4), layout="constrained")
+        look = looks([run.decoder for run in material.runs])
+        for run in runs:
+            objects, times = _objects(run), run.phases["total"]
+            assert objects is not None  # noqa: S101 - chosen so
+            frame = pandas.DataFrame({"objects": _binned(objects), "milliseconds": times})
+            counts = frame["objects"].value_counts()
+            frame = frame[frame["objects"].isin(counts[counts >= FEWEST].index)]
+            mark = look[run.decoder]
+            seaborn.lineplot(
+                frame,
+                x="objects",
+                y="milliseconds",
+                errorbar=("ci", 95),
+                seed=0,
+                ax=axes,
+                color=mark.colour,
+                marker=mark.marker,
+                markeredgewidth=0,
+                label=run.label,
+                legend=False,
+            )
+        axes.set_yscale("log")
+        _plain_numbers(axes)
+        axes.set_xlabel("sequences decoded in an image, all tasks")
+        axes.set_ylabel("ms per image")
+        figure.legend(loc="outside lower left", ncols=3, handlelength=1.4, columnspacing=1)
+        each = "; ".join(f"{label} {slope:.2f} ms a sequence" for label, slope in slopes.items())
+        return finished(figure, name="objects", title=title, alt=f"{title}. Slopes of straight lines: {each}.")
+
+
+def _objects(run: Run) -> Array | None:
+    """(B,) sequences of every image, over all tasks; None where they are not known or never differ."""
+    counts = [work[:, 2] for work in run.work.values()]
+    if not counts or "total" not in run.phases or any(len(one) != len(run.phases["total"]) for one in counts):
+        return None
+    total: Array = np.sum(counts, axis=0)
+    return total if len(np.unique(total)) > 2 else None
+
+
+def _binned(values: Array) -> Array:
+    """Values as they are, or the middles of ten even bins where there are many."""
+    if len(np.unique(values)) <= 12:
+        return values
+    edges = np.linspace(values.min(), values.max(), 11)
+    place = np.clip(np.digitize(values, edges) - 1, 0, 9)
+    middles: Array = (edges[place] + edges[place + 1]) / 2
+    return middles
+
+
+def _slope(run: Run) -> float:
+    objects = _objects(run)
+    return 0.0 if objects is None else float(np.polyfit(objects, run.phases["total"], 1)[0])
+
+
+def _objects_title(slopes: dict[str, float]) -> str:
+    steepest, flattest = max(slopes, key=lambda n: slopes[n]), min(slopes, key=lambda n: slopes[n])
+    if steepest == flattest:
+        return f"A further sequence costs {steepest} {slopes[steepest]:.1f} ms"
+    return f"A further sequence costs {steepest} {slopes[steepest]:.1f} ms and {flattest} {slopes[flattest]:.1f} ms"
+
+
+def positions_figure(material: Material) -> Drawn | None:
+    """Decoding time of every task against the positions that it computes."""
+    runs = [run for run in material.runs if run.encodes and _lengths(run)]
+    if not runs:
+        return None
+    rates = {run.label: _rate(run) for run in runs}
+    quickest, slowest = max(rates, key=lambda n: rates[n]), min(rates, key=lambda n: rates[n])
+    title = f"A millisecond of decoding computes {rates[quickest]:.0f} positions in {quickest}"
+    title += f", {rates[slowest]:.1f} in {slowest}" if quickest != slowest else ""
+    with drawing():
+        import matplotlib.pyplot as plt
+
+        figure, axes = plt.subplots(figsize=(COLUMN, 2.4), layout="constrained")
+        look = looks([run.decoder for run in material.runs])
+        for run in runs:
+            x, y, _ = zip(*sorted(_lengths(run)), strict=True)
+            mark = look[run.decoder]
+            axes.plot(x, y, mark.marker, linestyle=":", linewidth=0.6, color=mark.colour, label=run.label)
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        axes.margins(0.14)
+        _plain_numbers(axes)
+        axes.set_xlabel("positions computed in an image")
+        axes.set_ylabel("ms of decoding")
+        figure.legend(loc="outside lower left", ncols=3, handlelength=1.4, columnspacing=1)
+        figure.draw_without_rendering()
+        label_points(axes, _lengths(max(runs, key=lambda run: run.milliseconds)), size=6)
+        each = "; ".join(
+            f"{run.label}: " + ", ".join(f"{task} {x:.0f} positions {y:.1f} ms" for x, y, task in _lengths(run))
+            for run in runs
+        )
+        return finished(figure, name="positions", title=title, alt=f"{title}. {each}.")
+
+
+def _lengths(run: Run) -> list[tuple[float, float, str]]:
+    """Positions, milliseconds and name of every task that a run decodes."""
+    phases = run.record["latency"]["phases"]
+    return [
+        (float(cost["positions"]), float(phases[f"decode.{task}"]["mean_ms"]), task)
+        for task, cost in run.record.get("cost", {}).items()
+        if cost["positions"] > 0 and f"decode.{task}" in phases
+    ]
+
+
+def _rate(run: Run) -> float:
+    found = _lengths(run)
+    return sum(x for x, _, _ in found) / sum(y for _, y, _ in found)
+
+
+def setting_figures(material: Material) -> list[Drawn]:
+    """Time against the batch and against the image's side, where runs of one strategy differ in them."""
+    ways = (
+        ("batch", "images in a batch", _batch),
+        ("side", "pixels of an image's side", _side),
+    )
+    return [drawn for name, label, of in ways if (drawn := _setting(name, label, of, material)) is not None]
+
+
+def _setting(name: str, label: str, of: object, material: Material) -> Drawn | None:
+    groups: dict[str, dict[float, float]] = {}
+    for run in (*material.runs, *material.variants):
+        value = of(run) if run.encodes else None  # type: ignore[operator]
+        if value is not None:
+            groups.setdefault(run.decoder, {})[float(value)] = run.milliseconds
+    groups = {decoder: points for decoder, points in groups.items() if len(points) > 1}
+    if not groups:
+        return None
+    gains = {decoder: points[min(points)] / points[max(points)] for decoder, points in groups.items()}
+    most = max(gains, key=lambda decoder: gains[decoder])
+    span = f"from {min(groups[most]):g} to {max(groups[most]):g} {label}"
+    title = f"{most}'s time per image changes by a factor of {1 / gains[most]:.2f} {span}"
+    with drawing():
+        import matplotlib.pyplot as plt
+
+        figure, axes = plt.subplots(figsize=(COLUMN, 2.2), layout="constrained")
+        look = looks([run.decoder for run in material.runs])
+        for decoder, points in groups.items():
+            x = sorted(points)
+            mark = look[decoder]
+            axes.plot(x, [points[value] for value in x], color=mark.colour, marker=mark.marker, label=decoder)
+        axes.set_xscale("log", base=2)
+        axes.set_yscale("log")
+        _plain_numbers(axes)
+        axes.set_xlabel(label)
+        axes.set_ylabel("ms per image")
+        figure.legend(loc="outside lower left", ncols=3, handlelength=1.4, columnspacing=1)
+        told = "; ".join(
+            f"{decoder}: " + ", ".join(f"{x:g}: {findings.milliseconds(points[x])}" for x in sorted(points))
+            for decoder, points in groups.items()
+        )
+        return finished(figure, name=name, title=title, alt=f"{title}. {told}.")
+
+
+def _batch(run: Run) -> float | None:
+    found = run.record["latency"].get("batch")
+    return None if found is None else float(found)
+
+
+def _side(run: Run) -> float | None:
+    image = run.record["options"].get("image") or {}
+    found = image.get("short") if image.get("transform") == "shortest_side" else image.get("side")
+    return None if found is None else float(found)
+
+
+def _plain_numbers(axes: Axes) -> None:
+    """Ticks of log scales as plain numbers, few of them."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    for axis in (axes.xaxis, axes.yaxis):
+        if axis.get_scale() == "log":
+            low, high = sorted(axis.get_view_interval())
+            narrow = high / max(low, 1e-9) < 30
+            base = 2 if axis is axes.xaxis and high / max(low, 1e-9) < 64 and narrow and high < 100 else 10
+            axis.set_major_locator(LogLocator(base, subs=(1, 2, 5) if narrow and base == 10 else (1,)))
+            axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+            axis.set_minor_formatter(NullFormatter())
+
+
+def figures(material: Material) -> Sequence[Drawn]:
+    """All of them that there is data for."""
+    return [one for one in (objects_figure(material), positions_figure(material), *setting_figures(material)) if one]

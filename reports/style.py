@@ -1,0 +1,124 @@
+"""The look of every figure: one palette, fixed per strategy and safe for colour-blind readers, and few lines."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from reports.material import Run
+
+
+@dataclass(frozen=True)
+class Look:
+    """Colour (hex) and marker (matplotlib's name) of one strategy."""
+
+    colour: str
+    marker: str
+
+
+# Each has a contrast of at least 3 against white and against the page's dark ground; where two come close for a
+# reader who lacks one kind of cone, their markers differ. A test computes both.
+STRATEGIES = {
+    "autoregressive": Look("#DA4F1D", "s"),
+    "parallel": Look("#0B6FAF", "o"),
+    "mad-one-pass": Look("#3C82F6", "v"),
+    "mad": Look("#12A56C", "D"),
+    "mad-released": Look("#845E39", "^"),
+    "ait": Look("#B93BB0", "P"),
+    "ait-parallel": Look("#C4870E", "X"),
+    "oracle": Look("#7F8489", "_"),
+}
+# For strategies of other packages, taken in this order.
+FURTHER = (
+    Look("#8F5BD6", "h"),
+    Look("#0A8F93", "<"),
+    Look("#6E6A12", ">"),
+    Look("#5F7D1E", "p"),
+    Look("#C2447A", "d"),
+    Look("#56708F", "8"),
+)
+PHASES = ("#8A9099", "#5C6B7A", "#3E7CB1", "#12A56C", "#C4870E", "#B93BB0", "#DA4F1D", "#0A8F93", "#845E39", "#8F5BD6")
+PUBLISHED = "#7F8489"
+
+# Stand-ins that the page turns into its own colours, so that one figure serves light and dark; files keep them dark
+# on white. Near-black, mid-grey and white, each a value that nothing else uses.
+INK, FAINT, GROUND = "#0b0c0d", "#b9bcc0", "#fefefe"
+COLUMN = 3.35  # inches: a column of a two-column paper, 8.5 cm
+WIDE = 6.9
+
+_RC: dict[Any, Any] = {
+    "figure.dpi": 150,
+    "savefig.dpi": 300,
+    "figure.facecolor": "none",
+    "axes.facecolor": "none",
+    "savefig.facecolor": "none",
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],
+    "font.size": 7.5,
+    "axes.titlesize": 8,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.labelsize": 7.5,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "legend.fontsize": 7,
+    "legend.frameon": False,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": FAINT,
+    "xtick.color": FAINT,
+    "ytick.color": FAINT,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": FAINT,
+    "grid.linewidth": 0.35,
+    "grid.alpha": 0.6,
+    "axes.linewidth": 0.6,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "xtick.minor.width": 0.4,
+    "ytick.minor.width": 0.4,
+    "lines.linewidth": 1.3,
+    "lines.markersize": 4.5,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "decoder-bench",
+    "pdf.fonttype": 42,
+    "axes.unicode_minus": True,
+}
+
+
+@contextmanager
+def drawing() -> Iterator[None]:
+    """Draw inside with the project's style, on no screen."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    with mpl.rc_context(_RC):
+        yield
+
+
+def looks(decoders: list[str]) -> dict[str, Look]:
+    """A look for each strategy: its own, or for unknown ones the next that is free, whatever their order."""
+    found = {name: STRATEGIES[name] for name in decoders if name in STRATEGIES}
+    free = list(FURTHER)
+    for name in sorted(set(decoders) - found.keys()):
+        found[name] = free.pop(zlib.crc32(name.encode()) % len(free)) if free else Look(PUBLISHED, "*")
+    return found
+
+
+def in_order(runs: Sequence[Run]) -> list[Run]:
+    """Runs in the order in which the papers tell their story, other strategies behind, the ceiling last."""
+    known = list(STRATEGIES)
+
+    def place(run: Run) -> tuple[bool, int, str]:
+        return not run.encodes, known.index(run.decoder) if run.decoder in known else len(known), run.label
+
+    return sorted(runs, key=place)

@@ -1,0 +1,179 @@
+"""A table as data, and its twins: Markdown, CSV and LaTeX. The page draws the same data as HTML."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from reports.metrics import Metric
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """One cell.
+
+    Args:
+        text: what is printed.
+        value: the exact number behind ``text``, for sorting, CSV and tests; None for words.
+        source: where ``value`` lies, ``label: path in the record``; empty for numbers that are derived.
+        interval: confidence interval as printed, or empty.
+        best: whether it is significantly the best of its column.
+        swatch: colour that stands before the text, or empty.
+    """
+
+    text: str
+    value: float | None = None
+    source: str = ""
+    interval: str = ""
+    best: bool = False
+    swatch: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """A titled table.
+
+    Args:
+        name: name of its files and its place on the page.
+        title: what it shows, a sentence.
+        headings: of all columns; the first column names the rows.
+        rows: cells, one per heading.
+        notes: remarks below.
+        section: heading of the group of tables that it belongs to, or empty.
+        words: positions of columns that hold words and are set to the left, beside the first.
+    """
+
+    name: str
+    title: str
+    headings: Sequence[str]
+    rows: Sequence[Sequence[Cell]]
+    notes: Sequence[str] = field(default_factory=tuple)
+    section: str = ""
+    words: Sequence[int] = ()
+
+    def __post_init__(self) -> None:
+        for row in self.rows:
+            if len(row) != len(self.headings):
+                raise ValueError(f"table {self.name}: a row has {len(row)} cells, expected {len(self.headings)}")
+
+
+def words(text: str, **more: Any) -> Cell:
+    """A cell without a number."""
+    return Cell(text=text, **more)
+
+
+def number(metric: Metric, value: float | None, **more: Any) -> Cell:
+    """A metric's value as it is shown."""
+    return Cell(text=metric.text(value), value=value, **more)
+
+
+def plain(value: float | None, digits: int = 1, **more: Any) -> Cell:
+    """A number with so many decimals, thousands apart; a dash for None."""
+    text = "–" if value is None else f"{value:,.{digits}f}".replace(",", "\u202f")
+    return Cell(text=text, value=value, **more)
+
+
+def markdown(table: Table) -> str:
+    """A pipe table with its title and notes."""
+    left = {0, *table.words}
+    lines = [f"**{table.title}**", ""]
+    lines.append("| " + " | ".join(_piped(heading) for heading in table.headings) + " |")
+    lines.append("|" + "|".join(" --- " if i in left else " ---: " for i in range(len(table.headings))) + "|")
+    for row in table.rows:
+        lines.append("| " + " | ".join(_markdown_cell(cell) for cell in row) + " |")
+    return "\n".join([*lines, *(f"\n{note}" for note in table.notes)]) + "\n"
+
+
+def _markdown_cell(cell: Cell) -> str:
+    text = f"**{_piped(cell.text)}**" if cell.best else _piped(cell.text)
+    return f"{text} {cell.interval}" if cell.interval else text
+
+
+def _piped(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+def as_csv(table: Table) -> str:
+    """Exact values, words where there is no number; intervals are in the other twins."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(table.headings)
+    for row in table.rows:
+        writer.writerow([cell.text if cell.value is None else repr(float(cell.value)) for cell in row])
+    return stream.getvalue()
+
+
+def latex(table: Table) -> str:
+    r"""A ``table`` environment; its preamble needs ``booktabs``."""
+    left = {0, *table.words}
+    columns = "".join("l" if i in left else "r" for i in range(len(table.headings)))
+    lines = [r"\begin{table}", r"\centering", r"\caption{" + escaped(table.title) + "}"]
+    lines += [r"\label{tab:" + table.name + "}", r"\begin{tabular}{" + columns + "}", r"\toprule"]
+    lines.append(" & ".join(escaped(heading) for heading in table.headings) + r" \\")
+    lines.append(r"\midrule")
+    for row in table.rows:
+        lines.append(" & ".join(_latex_cell(cell) for cell in row) + r" \\")
+    lines += [r"\bottomrule", r"\end{tabular}"]
+    lines += [r"\par\footnotesize " + escaped(note) for note in table.notes]
+    return "\n".join([*lines, r"\end{table}"]) + "\n"
+
+
+def latex_document(tables: Sequence[Table]) -> str:
+    """A whole document with all tables, to look at or to compile."""
+    body = "\n".join(latex(table) for table in tables)
+    packages = "\\usepackage[T1]{fontenc}\n\\usepackage{booktabs}\n\\usepackage[landscape,margin=1cm]{geometry}"
+    return f"\\documentclass{{article}}\n{packages}\n\\begin{{document}}\n{body}\\end{{document}}\n"
+
+
+def _latex_cell(cell: Cell) -> str:
+    text = escaped(cell.text)
+    text = rf"\textbf{{{text}}}" if cell.best else text
+    return rf"{text} {{\scriptsize {escaped(cell.interval)}}}" if cell.interval else text
+
+
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    "&": r"\&",
+    "%": r"\%",
+    "$": r"\$",
+    "#": r"\#",
+    "_": r"\_",
+    "{": r"\{",
+    "}": r"\}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": "$<$",
+    ">": "$>$",
+    "|": "$|$",
+    "δ": r"$\delta$",
+    "λ": r"$\lambda$",
+    "−": "$-$",
+    "–": "--",
+    "×": r"$\times$",
+    "±": r"$\pm$",
+    "²": "$^2$",
+    "≤": r"$\leq$",
+    "≥": r"$\geq$",
+    "→": r"$\rightarrow$",
+    "·": r"$\cdot$",
+    "…": r"\ldots{}",
+    "’": "'",
+    "“": "``",
+    "”": "''",
+    "⁠": "",
+    "\u202f": r"\,",
+    "\u00a0": "~",
+    "\n": " ",
+}
+
+
+def escaped(text: str) -> str:
+    """Text that LaTeX prints as it is; characters that its default fonts lack become a question mark."""
+    out = []
+    for character in text:
+        safe = _LATEX.get(character, character)
+        out.append(safe if safe.isascii() or (character.isalpha() and ord(character) < 0x250) else "?")
+    return "".join(out)

@@ -1,0 +1,92 @@
+"""A baseline: what a decoder scored and took, image by image, small enough to be committed and compared in pairs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from results.store import StoreError, write_atomically
+
+SCHEMA = "decoder-bench/baseline/1"
+
+
+class Baseline(msgspec.Struct, frozen=True, kw_only=True):
+    """One decoder's baseline.
+
+    Args:
+        schema: name and version of this format.
+        decoder: strategy.
+        preset: preset of the run.
+        data: content hash of the data.
+        seed: seed of every random choice.
+        tokenizer: ``ptb`` or ``python``, the caption metrics' tokeniser; empty without captions.
+        settings: batch, threads, device and precision, without which times mean something else.
+        metrics: task to metric to value.
+        checksum: of the predictions.
+        tables: task to packed per-image table.
+        images: ids in order.
+        total_ms: milliseconds of each image.
+        decode_ms: milliseconds of each image's decoding, all tasks together.
+        against: what was measured in the same run for comparison (``parallel``, ``calibration``): ``total`` and
+            ``decode`` to milliseconds of each image.
+        together: whether the decoders of the run took turns image by image.
+        environment: of the run's record.
+        commit: git commit.
+        written: UTC time, ISO 8601.
+    """
+
+    schema: str = SCHEMA
+    decoder: str
+    preset: str
+    data: str
+    seed: int
+    tokenizer: str
+    settings: dict[str, Any]
+    metrics: dict[str, dict[str, float | None]]
+    checksum: str
+    tables: dict[str, Any]
+    images: list[int]
+    total_ms: list[float]
+    decode_ms: list[float]
+    against: dict[str, dict[str, list[float]]]
+    together: bool
+    environment: dict[str, Any]
+    commit: str | None
+    written: str
+
+    def __post_init__(self) -> None:
+        columns = [self.total_ms, self.decode_ms, *(c for one in self.against.values() for c in one.values())]
+        if any(len(column) != len(self.images) for column in columns):
+            raise ValueError("times and images differ in number")
+        if self.schema != SCHEMA:
+            raise ValueError(f"schema {self.schema}, expected {SCHEMA}")
+
+
+def baseline_path(folder: Path, preset: str, decoder: str) -> Path:
+    """Where a decoder's baseline is kept."""
+    return folder / f"{preset}-{decoder}.json"
+
+
+def read_baseline(path: Path) -> Baseline:
+    """A baseline file.
+
+    Raises:
+        StoreError: if there is none or it is not a baseline of this version.
+    """
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Baseline)
+    except OSError as error:
+        raise StoreError(
+            f"{path}: no baseline ({error.strerror}); `python -m bench gate --update-baseline` writes one"
+        ) from None
+    except msgspec.MsgspecError as error:
+        raise StoreError(f"{path}: not a {SCHEMA} file ({error}); write it again with --update-baseline") from None
+
+
+def write_baseline(folder: Path, baseline: Baseline) -> Path:
+    """Write a baseline; it appears whole."""
+    path = baseline_path(folder, baseline.preset, baseline.decoder)
+    write_atomically(path, msgspec.json.encode(baseline) + b"\n")
+    return path

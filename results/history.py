@@ -1,0 +1,93 @@
+"""The history of runs: one line a decoder, appended and never changed."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from results.store import StoreError
+
+SCHEMA = "decoder-bench/history/1"
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """One decoder of one run.
+
+    Args:
+        schema: name and version of this format.
+        date: UTC time at which the run ended, ISO 8601.
+        commit: git commit; null outside a repository.
+        dirty: whether the tree was changed.
+        decoder: strategy.
+        preset: preset.
+        data: content hash of the data.
+        machine: fingerprint of the hardware.
+        processor: its name.
+        metrics: ``<task> <metric>`` to value.
+        ratios: ``total/parallel``, ``decode/calibration``, ... to the ratio of times within the run.
+        ms: mean milliseconds per image.
+        checksum: of the predictions.
+    """
+
+    schema: str = SCHEMA
+    date: str
+    commit: str | None
+    dirty: bool | None
+    decoder: str
+    preset: str
+    data: str
+    machine: str
+    processor: str
+    metrics: dict[str, float | None]
+    ratios: dict[str, float]
+    ms: float
+    checksum: str
+
+
+def append(path: Path, entries: Sequence[Entry]) -> None:
+    """Add lines at the end of the file, which is made if absent; two processes do not mix theirs.
+
+    Raises:
+        StoreError: if the file cannot be written.
+    """
+    lines = b"".join(msgspec.json.encode(entry) + b"\n" for entry in entries)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("ab+") as stream:
+            fcntl.flock(stream, fcntl.LOCK_EX)
+            if stream.tell() and not _ends_whole(stream.fileno()):
+                lines = b"\n" + lines  # a line that was cut stays alone on its line
+            stream.write(lines)
+            stream.flush()
+            os.fsync(stream.fileno())
+    except OSError as error:
+        raise StoreError(f"{path}: cannot write ({error.strerror}); choose another file with --history") from None
+
+
+def _ends_whole(file: int) -> bool:
+    return os.pread(file, 1, os.fstat(file).st_size - 1) == b"\n"
+
+
+def read(path: Path) -> list[Entry]:
+    """All lines in order; those that were cut or are of another version are left out.
+
+    Raises:
+        StoreError: if there is no such file.
+    """
+    try:
+        lines = path.read_bytes().splitlines()
+    except OSError as error:
+        raise StoreError(f"{path}: no history ({error.strerror}); `python -m bench gate` appends to it") from None
+    entries = []
+    for line in lines:
+        try:
+            entry = msgspec.json.decode(line, type=Entry)
+        except msgspec.MsgspecError:
+            continue
+        if entry.schema == SCHEMA:
+            entries.append(entry)
+    return entries

@@ -1,0 +1,108 @@
+"""What is asked of the GPU's driver, played by a driver that answers as told."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+from bench.gpu import NO_LIBRARY, GpuWatch, watch_gpu
+
+
+class Driver:
+    """Behaves like ``pynvml``; a function that is not named in ``answers`` fails as on a device that cannot tell."""
+
+    class NVMLError(Exception):
+        pass
+
+    NVML_CLOCK_SM = 1
+    NVML_CLOCK_MEM = 2
+
+    def __init__(self, **answers: Any) -> None:
+        self.answers = answers
+        self.pids: list[int] = []
+
+    def nvmlDeviceGetComputeRunningProcesses(self, handle: str) -> list[Any]:
+        return [SimpleNamespace(pid=pid) for pid in self.pids]
+
+    def nvmlSystemGetProcessName(self, pid: int) -> bytes:
+        if pid == 66:
+            raise self.NVMLError("not yours to see")
+        return b"/opt/conda/bin/python train.py --secret"
+
+    def __getattr__(self, name: str) -> Any:
+        def answer(handle: str, *arguments: Any) -> Any:
+            found = self.answers.get(name)
+            if found is None:
+                raise self.NVMLError("not supported")
+            return found[arguments[0]] if isinstance(found, dict) else found
+
+        return answer
+
+
+def watch(driver: Driver, **more: Any) -> GpuWatch:
+    return GpuWatch(driver, "gpu0", pid=10, **more)
+
+
+def test_a_sample_tells_clocks_heat_and_why_clocks_are_low() -> None:
+    driver = Driver(
+        nvmlDeviceGetClockInfo={1: 1755, 2: 2619},
+        nvmlDeviceGetTemperature=61,
+        nvmlDeviceGetCurrentClocksEventReasons=0x1 | 0x4 | 0x40,
+    )
+    assert watch(driver).sample() == {
+        "sm_mhz": 1755.0,
+        "memory_mhz": 2619.0,
+        "celsius": 61.0,
+        "throttled": ["power cap", "heat (hardware)"],  # idling is no throttling
+        "foreign": [],
+    }
+
+
+def test_what_a_driver_does_not_tell_is_left_out() -> None:
+    own = watch(Driver())
+    assert own.sample() == {"throttled": [], "foreign": []}
+    assert own.millijoules() is None
+    assert watch(Driver(nvmlDeviceGetTotalEnergyConsumption=1234)).millijoules() == 1234.0
+
+
+def test_old_drivers_name_the_reasons_otherwise() -> None:
+    sample = watch(Driver(nvmlDeviceGetCurrentClocksThrottleReasons=0x20)).sample()
+    assert sample is not None and sample["throttled"] == ["heat (software)"]
+
+
+def test_it_looks_once_a_second() -> None:
+    now = iter((0.0, 0.0, 0.5, 1.5, 1.5))
+    own = watch(Driver(), now=lambda: next(now))
+    assert own.sample() is not None
+    assert own.sample() is None
+    assert own.sample() is not None
+
+
+def test_other_processes_are_named_and_this_one_is_not() -> None:
+    driver = Driver()
+    driver.pids = [7]
+    own = watch(driver, every=0.0)
+    driver.pids = [7, 10, 66]
+    sample = own.sample()
+    assert sample is not None and sample["foreign"] == ["python", "process 66"]
+
+
+def test_in_a_container_the_first_new_process_is_this_one() -> None:
+    driver = Driver()
+    driver.pids = [7]
+    own = watch(driver, every=0.0)
+    driver.pids = [7, 4711]
+    first = own.sample()
+    driver.pids = [7, 4711, 4712]
+    second = own.sample()
+    assert first is not None and first["foreign"] == ["python"]
+    assert second is not None and len(second["foreign"]) == 2
+
+
+def test_without_gpu_or_library_there_is_no_watch(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert watch_gpu(torch.device("cpu")) == (None, "")
+    monkeypatch.setitem(__import__("sys").modules, "pynvml", None)
+    assert watch_gpu(torch.device("cuda")) == (None, NO_LIBRARY)

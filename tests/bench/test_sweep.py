@@ -1,0 +1,184 @@
+"""Sweeps: what a file expands to, what is skipped, and what a failing run leaves undone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from bench.cli import main
+from bench.config import RunOptions
+from bench.errors import UserError
+from bench.sweep import FINISHED, Sweep, read_sweep, run_sweep
+from results.record import Record
+from tests.results.test_store import record
+
+
+def write(path: Path, **content: Any) -> Path:
+    path.write_text(yaml.safe_dump(content, sort_keys=False))
+    return path
+
+
+def matrix(tmp_path: Path, **more: Any) -> Path:
+    options = {"preset": "embedded", "limit": 3}
+    values = {"decoder": ["mad", "parallel"], "batch": [1, 8]}
+    return write(tmp_path / "batches.yaml", options=options, matrix=values, **more)
+
+
+class Runner:
+    """Stands in for ``run``: leaves a record for every decoder; one preset cannot be run."""
+
+    def __init__(self) -> None:
+        self.ran: list[RunOptions] = []
+
+    def __call__(self, options: RunOptions) -> Mapping[Path, Record]:
+        self.ran.append(options)
+        if options.batch == 8 and options.decoder == "parallel":
+            raise UserError("--batch 8: too large")
+        assert options.out is not None
+        made = {options.out / name: record(3) for name in options.decoders()}
+        for folder in made:
+            folder.mkdir(parents=True)
+            (folder / "record.json").write_text("{}")
+        return made
+
+
+@pytest.fixture
+def said() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def tell(said: list[str]) -> Callable[[str], None]:
+    return said.append
+
+
+def test_every_combination_is_a_run_and_the_last_option_changes_fastest(tmp_path: Path) -> None:
+    sweep = read_sweep(matrix(tmp_path))
+    assert [point.name for point in sweep.points] == [
+        "decoder-mad+batch-1",
+        "decoder-mad+batch-8",
+        "decoder-parallel+batch-1",
+        "decoder-parallel+batch-8",
+    ]
+    assert sweep.points[1].values == {"preset": "embedded", "limit": 3, "decoder": "mad", "batch": 8}
+    assert sweep.out == Path("results/runs/batches")
+
+
+def test_combinations_can_be_left_out_or_picked(tmp_path: Path) -> None:
+    file = matrix(tmp_path, exclude=[{"decoder": "mad", "batch": 8}], out="elsewhere")
+    assert len(read_sweep(file).points) == 3
+    assert [point.name for point in read_sweep(file, only="batch-8").points] == ["decoder-parallel+batch-8"]
+    assert (read_sweep(file).out, read_sweep(file, out=tmp_path).out) == (Path("elsewhere"), tmp_path)
+
+
+def test_values_that_look_alike_get_folders_of_their_own(tmp_path: Path) -> None:
+    file = write(
+        tmp_path / "s.yaml", matrix={"strategy": [{"mad": {"remask": "lowest"}}, {"mad": {"remask": "-lowest"}}]}
+    )
+    names = [point.name for point in read_sweep(file).points]
+    assert len(set(names)) == 2 and all(name.startswith("strategy-mad-remask-lowest") for name in names)
+
+
+def test_finished_runs_are_skipped_failed_ones_are_not(
+    tmp_path: Path, said: list[str], tell: Callable[[str], None]
+) -> None:
+    sweep, runner = read_sweep(matrix(tmp_path), out=tmp_path / "runs"), Runner()
+    first = run_sweep(sweep, runner, tell)
+    assert [(options.decoder, options.batch) for options in runner.ran] == [
+        ("mad", 1),
+        ("mad", 8),
+        ("parallel", 1),
+        ("parallel", 8),
+    ]
+    assert first.failed == {"decoder-parallel+batch-8": "--batch 8: too large"}
+    assert len(first.records) == 3 and first.skipped == []
+    assert runner.ran[0].limit == 3 and runner.ran[0].out == tmp_path / "runs/decoder-mad+batch-1"
+
+    again = Runner()
+    second = run_sweep(sweep, again, tell)
+    assert [(options.decoder, options.batch) for options in again.ran] == [("parallel", 8)]
+    assert second.records == first.records and len(second.skipped) == 3
+    assert "[1/4] decoder-mad+batch-1: finished before, skipped" in said
+
+
+def test_other_options_or_a_lost_record_run_again(tmp_path: Path, tell: Callable[[str], None]) -> None:
+    def ran(sweep: Sweep, **more: Any) -> int:
+        runner = Runner()
+        for point in sweep.points:
+            for old in (sweep.out / point.name).glob("*/record.json"):
+                old.unlink()
+                old.parent.rmdir()
+        run_sweep(sweep, runner, tell, **more)
+        return len(runner.ran)
+
+    options = {"decoder": "mad", "preset": "embedded"}
+    one = read_sweep(write(tmp_path / "s.yaml", options=options), out=tmp_path / "runs")
+    run_sweep(one, Runner(), tell)
+    told = json.loads((tmp_path / "runs/run" / FINISHED).read_text())
+    assert told["records"] == ["mad"] and "git_commit" in told
+    assert ran(one) == 1, "its record is gone"
+    other = read_sweep(write(tmp_path / "s.yaml", options=options | {"seed": 3}), out=tmp_path / "runs")
+    assert ran(other) == 1
+
+
+def test_fresh_runs_everything_again(tmp_path: Path, tell: Callable[[str], None]) -> None:
+    sweep = read_sweep(write(tmp_path / "s.yaml", options={"decoder": "mad"}), out=tmp_path / "runs")
+    run_sweep(sweep, Runner(), tell)
+    seen: list[bool] = []
+
+    def runner(options: RunOptions) -> Mapping[Path, Record]:
+        seen.append(options.fresh)
+        return {}
+
+    run_sweep(sweep, runner, tell, fresh=True)
+    assert seen == [True]
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        ({"matrx": {}}, r"unknown section 'matrx' \(did you mean 'matrix'\?\)"),
+        ({"matrix": {"batch": 8}}, r"matrix\.batch must be a list"),
+        ({"matrix": {"batch": []}}, r"matrix\.batch must be a list"),
+        ({"options": {"batch": 1}, "matrix": {"batch": [1]}}, "batch stands in options and in matrix"),
+        ({"options": ["mad"]}, "options must name options"),
+        ({"options": {"seed": 1}, "exclude": {"batch": 8}}, "exclude must be a list"),
+        ({}, "no run in it"),
+        ({"matrix": {"batch": [1]}, "exclude": [{"batch": 1}]}, "no run is called"),
+    ],
+)
+def test_mistakes_in_a_file_are_named(tmp_path: Path, content: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(UserError, match=complaint):
+        read_sweep(write(tmp_path / "s.yaml", **content))
+
+
+def test_a_missing_file_names_the_shipped_sweeps(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["sweep", "nowhere.yaml"]) == 2
+    assert "give a YAML file, or one of: gpu" in capsys.readouterr().err
+
+
+def test_the_gpu_measurement_is_ready_to_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["sweep", "gpu", "--show"]) == 0
+    names = capsys.readouterr().out.split()
+    assert names == [f"preset-{preset}+batch-{batch}" for preset in ("mad-r50", "mad-vitb") for batch in (1, 8)]
+    from bench.entries import modes_of, scenario_of
+    from bench.sweep import options_of
+
+    for point in read_sweep(Path("gpu")).points:
+        options = options_of(point, tmp_path / point.name)
+        assert modes_of(options) == ["eager", "graphed"]
+        assert scenario_of(options)[1] == [options.batch]
+        assert options.network.width == 256 and options.speed_only and options.random_weights
+
+
+def test_options_that_run_would_refuse_fail_alone(tmp_path: Path, said: list[str], tell: Callable[[str], None]) -> None:
+    file = write(tmp_path / "s.yaml", options={"decoder": "mad"}, matrix={"batch": [0, 1]})
+    runner = Runner()
+    result = run_sweep(read_sweep(file, out=tmp_path / "runs"), runner, tell)
+    assert list(result.failed) == ["batch-0"] and len(runner.ran) == 1
+    assert any("--batch 0: give at least 1" in line for line in said)
