@@ -21,6 +21,7 @@ from bench.timing import WarmUpRule, warm_up
 from bench.windowed import WindowedPipeline
 from results.record import Key, Mode, Sample, WarmUp
 from results.store import RunFolder
+from tasks.base import Task
 
 CHECKED = 2  # batches whose tokens are compared with eager mode's
 AGAIN = 3  # times that a batch is decoded again at most, because something was compiled during it
@@ -33,25 +34,28 @@ class Read(NamedTuple):
     Args:
         file: name of its file.
         item: for the pipeline.
+        cut: task to annotated things that do not fit its sequences, where there are any.
         milliseconds: of reading them.
     """
 
     file: str
     item: Item
+    cut: dict[str, int]
     milliseconds: float
 
 
 Reader = Callable[[Any], Read]
 
 
-def reader(dataset: Any) -> Reader:
-    """Reads a sample of a data set."""
+def reader(dataset: Any, tasks: Sequence[Task]) -> Reader:
+    """Reads a sample of a data set, on which these tasks run."""
 
     def read(sample: Any) -> Read:
         start = time.perf_counter()
         image, targets = dataset.image(sample), dataset.targets(sample)
-        passed = (time.perf_counter() - start) * 1000
-        return Read(sample.file_name, Item(image_id=sample.image_id, image=image, targets=targets), passed)
+        cut = {task.name: count for task in tasks if (count := task.cut(targets))}
+        item = Item(image_id=sample.image_id, image=image, targets=targets)
+        return Read(sample.file_name, item, cut, (time.perf_counter() - start) * 1000)
 
     return read
 
@@ -162,7 +166,7 @@ class Lane:
         start = time.perf_counter()
         self._compare()
         items = self._items(0)
-        times, stable = warm_up(lambda: self._predict(items)[0].times.wall["total"], rule)
+        times, stable = warm_up(lambda: self._warm(items), rule)
         self.warm = WarmUp(images=len(times) * len(items), seconds=time.perf_counter() - start, stable=stable)
         if self.surroundings.gpu is not None:
             self.energy = self._joules(items, self.surroundings.gpu)
@@ -178,13 +182,18 @@ class Lane:
         outcomes = self._predict([read.item for read in reads])
         start = time.perf_counter()
         around |= self._shared(outcomes[0])
+        self._carried += (time.perf_counter() - start) * 1000
+        start = time.perf_counter()
         for read, outcome in zip(reads, outcomes, strict=True):
-            kept = self._kept(read, outcome, repeat, around)
+            predictions = self._observed(read.item, outcome)
+            scored = time.perf_counter()
+            kept = self._kept(read, outcome, repeat, {**around, "predictions": predictions})
             around["gpu"] = None  # one look at the GPU belongs to one line
             if kept.key in self.folder.samples:
                 continue  # the batch was interrupted between two of its images
             written = time.perf_counter()
-            kept.milliseconds["keep"] = (written - start) * 1000 + self._carried
+            kept.milliseconds["score"] = (scored - start) * 1000
+            kept.milliseconds["keep"] = (written - scored) * 1000 + self._carried
             if calibrated:
                 kept.milliseconds["calibration"] = calibrated
             self.folder.append(kept)
@@ -193,6 +202,12 @@ class Lane:
             self._carried = (start - written) * 1000
         self._next += 1
         self._skip()
+
+    def _warm(self, items: Sequence[Item]) -> float:
+        """Milliseconds of a batch; what is counted once for each shape is counted here."""
+        outcome = self._predict(items)[0]
+        self._shared(outcome)
+        return outcome.times.wall["total"]
 
     def _batch(self, ahead: int) -> tuple[Sequence[Any], int]:
         """The samples of a batch that is still to come, and how often they were decoded before."""
@@ -256,19 +271,22 @@ class Lane:
             found["computed"] = self.counter.per_image(outcome.calls)
         return found | peak_memory(self.pipeline.device, self._base, self.pipeline.network)
 
+    def _observed(self, item: Item, outcome: Outcome) -> dict[str, Any]:
+        """What the metrics need of an image's predictions."""
+        metrics = self.suite.metrics if self.scored else {}
+        return {
+            name: metrics[name].observe(item.image_id, prediction, item.targets)
+            for name, prediction in outcome.predictions.items()
+            if name in metrics
+        }
+
     def _kept(self, read: Read, outcome: Outcome, repeat: int, around: Mapping[str, Any]) -> Sample:
-        item, metrics = read.item, self.suite.metrics if self.scored else {}
         return Sample(
-            image_id=item.image_id,
+            image_id=read.item.image_id,
             file=read.file,
-            predictions={
-                name: metrics[name].observe(item.image_id, prediction, item.targets)
-                for name, prediction in outcome.predictions.items()
-                if name in metrics
-            },
             milliseconds={"read": read.milliseconds} | outcome.times.wall,
             work=outcome.work,
-            cut={task.name: count for task in self.suite.tasks if (count := task.cut(item.targets))},
+            cut=read.cut,
             process_ms=outcome.times.process,
             passes=outcome.times.passes,
             tokens={task: token_hash(tokens) for task, tokens in outcome.tokens.items()},

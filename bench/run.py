@@ -151,7 +151,7 @@ class _Run:
     def _reader(self) -> Reader:
         """Reads an image once for all decoders, which come to it one after the other."""
         largest = max(entry.options.batch or MOST[self.device.type] for entry in self.entries)
-        return lru_cache(maxsize=largest + AHEAD)(reader(self.suite.dataset))
+        return lru_cache(maxsize=largest + AHEAD)(reader(self.suite.dataset, self.suite.tasks))
 
     def _open(self, entry: Entry, reading: Reader, started: str, stack: ExitStack) -> _Opened:
         network = stand_in(entry.options.mode, entry.network)

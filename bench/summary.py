@@ -10,6 +10,8 @@ import msgspec
 from bench.hardware import BUSY_CORES
 from results.record import SAMPLES_FOR, Cost, Gpu, Latency, Machine, Passes, Rates, Sample, Timing, WarmUp, Work
 
+HARNESS = ("score", "keep")  # phases of the loop that are neither data nor model
+
 
 def checksum(samples: Sequence[Sample]) -> str:
     """SHA-256 over image ids and kept predictions in the given order; over tokens where nothing was scored."""
@@ -74,7 +76,7 @@ def latency(
         process_ms={name: mean(values) for name, values in _columns(s.process_ms for s in samples).items()},
         images_per_second=1000 * len(total) / sum(total) if sum(total) else None,
         tokens_per_second=_tokens_per_second(samples, tokens),
-        harness_share=sum(phases["keep"]) / sum(total) if sum(total) and "keep" in phases else None,
+        harness_share=_harness(phases) / sum(total) if sum(total) else None,
         warm_up=warm_up,
         ended=ended,
         ranks=ranks if len(ranks) > 1 else {},
@@ -155,6 +157,10 @@ def _columns(rows: Iterable[Mapping[str, float]]) -> dict[str, list[float]]:
         for name, value in row.items():
             columns.setdefault(name, []).append(value)
     return columns
+
+
+def _harness(phases: Mapping[str, Sequence[float]]) -> float:
+    return sum(sum(phases.get(name, [])) for name in HARNESS)
 
 
 def _by_rank(samples: Sequence[Sample]) -> dict[str, float]:

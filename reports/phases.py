@@ -10,7 +10,7 @@ from reports.material import Material, Run
 from reports.overview import phase_name
 from reports.style import COLUMN, GROUND, INK, PHASES, drawing
 
-OUTSIDE = ("read", "keep", "calibration")  # files, bookkeeping and a yardstick, which are not in the total
+OUTSIDE = ("read", "score", "keep", "calibration")  # files, bookkeeping and a yardstick, which are not in the total
 
 
 def phases_figure(material: Material) -> Drawn | None:

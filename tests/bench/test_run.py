@@ -47,7 +47,7 @@ def test_one_command_scores_five_tasks(scenes_folder: Path, tmp_path: Path, caps
     assert 0 < written["metrics"]["depth"]["rmse"] < 1
     total = written["latency"]["total"]
     assert (total["n"], total["p90_ms"]) == (12, None)
-    parts = [v["mean_ms"] for name, v in written["latency"]["phases"].items() if name not in ("read", "keep")]
+    parts = [v["mean_ms"] for name, v in written["latency"]["phases"].items() if name not in ("read", "score", "keep")]
     assert sum(parts) == pytest.approx(total["mean_ms"])
     assert str(scenes_folder.parent) not in json.dumps(written), "a record tells nothing of a machine's folders"
     lines = (tmp_path / "oracle/samples.jsonl").read_text().splitlines()
