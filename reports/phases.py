@@ -10,12 +10,12 @@ from reports.material import Material, Run
 from reports.overview import phase_name
 from reports.style import COLUMN, GROUND, INK, PHASES, drawing
 
-OUTSIDE = ("read", "keep")  # files and bookkeeping, which are not in the total
+OUTSIDE = ("read", "keep", "calibration")  # what is not in the total
 
 
 def phases_figure(material: Material) -> Drawn | None:
     """Stacked bars of mean milliseconds per image; None where nothing was encoded."""
-    runs = [run for run in material.runs if run.encodes]
+    runs = [run for run in material.runs if run.timed]
     if not runs:
         return None
     parts = {run.label: grouped(run) for run in runs}
