@@ -109,7 +109,15 @@ def plain_options(options: RunOptions) -> dict[str, Any]:
     """Options as JSON data; of paths only the last part, so that a record tells nothing of a machine's folders."""
     left_out = ("out", "fresh", "report", "decoder")
     plain: Mapping[str, Any] = {k: v for k, v in dataclasses.asdict(options).items() if k not in left_out}
-    return {name: value.name if isinstance(value, Path) else value for name, value in plain.items()}
+    named: dict[str, Any] = _named(plain)
+    return named
+
+
+def _named(value: Any) -> Any:
+    """The same with paths reduced to their last part, in nested options too."""
+    if isinstance(value, Mapping):
+        return {name: _named(part) for name, part in value.items()}
+    return value.name if isinstance(value, Path) else value
 
 
 def choose_device(options: RunOptions, *, local: int = 0) -> torch.device:

@@ -29,13 +29,17 @@ def run(options: RunOptions) -> int:
     from rich.console import Console
 
     from bench import run as runner
+    from reports.speed import print_speed
     from reports.tables import print_records
 
     records = runner.run(options)
-    print_records(builtins.list(records.values()), Console(width=None if sys.stdout.isatty() else 110))
+    if not records:  # a process of torchrun that only helped
+        return 0
+    show = print_speed if options.speed_only else print_records
+    show(builtins.list(records.values()), Console(width=None if sys.stdout.isatty() else 110))
     for folder in records:
         print(f"record: {folder / 'record.json'}")
-    if options.report:
+    if options.report and not options.speed_only:
         from bench import report as reporting
 
         own = ReportOptions(

@@ -70,10 +70,10 @@ class CostCounter:
 
     def per_image(self, calls: Calls) -> dict[str, Work]:
         """``backbone``, ``encoder`` and ``decode.<task>`` to the work of a batch, shared equally among its images."""
-        encoding, scale = self.image(*calls.size), 1 / calls.images
+        encoding, scale = self.image(*calls.size), 1 / calls.share
         found = {
-            "backbone": (encoding.backbone[0], encoding.backbone[1] * scale),
-            "encoder": (encoding.encoder[0], encoding.encoder[1] * scale),
+            "backbone": (encoding.backbone[0] * calls.images * scale, encoding.backbone[1] * scale),
+            "encoder": (encoding.encoder[0] * calls.images * scale, encoding.encoder[1] * scale),
         }
         for task, counts in calls.tasks.items():
             operations, read = self.decode(*calls.size, counts)

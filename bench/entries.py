@@ -79,7 +79,7 @@ def entries(options: RunOptions, suite: Suite, device: torch.device, tell: Tell)
     for name, cls in chosen(options, tell).items():
         decoder = build_decoder(cls, options.strategy)
         formats = (
-            random_formats(options, decoder)
+            random_formats(options, decoder, suite.names)
             if options.random_weights
             else formats_to_run(options, decoder, suite.names)
         )

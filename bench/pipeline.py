@@ -26,12 +26,14 @@ class Calls:
 
     Args:
         size: height and width of the images, padding included.
-        images: B.
+        images: B, windows of an image counted each.
+        share: images that they are shared among.
         tasks: task to what its decoding asked for.
     """
 
     size: tuple[int, int]
     images: int
+    share: int
     tasks: dict[str, Counts] = field(default_factory=dict)
 
 
@@ -123,7 +125,7 @@ class Pipeline:
             images, pad = images.to(self.device), None if pad is None else pad.to(self.device)
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.precision == "bfloat16"):
             memory = self._encode(images, pad, clock)
-            calls = Calls((images.shape[2], images.shape[3]), len(items))
+            calls = Calls((images.shape[2], images.shape[3]), len(items), len(items))
             for task in self.tasks:
                 if task.annotated(items[0].targets):
                     watched = None if self.network is None else Watched(self.network, clock.mark)

@@ -7,7 +7,7 @@ is given: by default those of the released code's own measurement, every object 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,8 +19,8 @@ from bench.codec_files import CODECS, StoredCodec, load_codec, random_codec
 from bench.codec_options import Codecs
 from bench.config import ImageOptions, RunOptions
 from bench.errors import UserError
-from bench.formats import CODES, PLAIN, Formats, checked
-from bench.suite import Suite, make_tasks, task_classes
+from bench.formats import CODES, Formats, checked, default_formats
+from bench.suite import Suite, make_tasks, task_choices, task_classes
 from decoders.network.network import Network, build_network
 from tasks.targets import Detections, Instances, Targets
 from tasks.vocabulary import Sizes, Vocabulary
@@ -110,20 +110,24 @@ def original_size(image: ImageOptions) -> tuple[int, int]:
     """Height and width of an image that a preset's transform makes as large as it makes any."""
     if image.transform == "shortest_side":
         return round(image.short * SHRINK), round(image.longest * SHRINK)
+    if image.transform == "windows":
+        return image.side, image.side * 4 // 3  # NYUv2's shape
     return image.side, image.side
 
 
 def random_suite(options: RunOptions, *, images: int = IMAGES) -> Suite:
     """All tasks on random images; nothing is scored."""
     dataset: Any = RandomImages(options.image, options.sizes, seed=options.seed, count=images)
-    tokenizer, classes = RandomWords(options.sizes.words), list(task_classes(options.tasks).values())
+    tokenizer = RandomWords(options.sizes.words)
+    classes = task_classes(options.tasks, options.sizes.layout)
+    names = default_formats(options.sizes.layout, classes, checked(options.formats))
     vocabulary, tasks = make_tasks(
-        classes,
+        list(classes.values()),
         sizes=options.sizes,
         class_names=dataset.class_names,
         tokenizer=tokenizer,
-        reading=options.reading,
-        score_unseen=options.score_unseen,
+        codecs=Formats(names, _codecs(names, options)).modules,
+        **task_choices(options),
     )
     return Suite(
         dataset=dataset,
@@ -132,16 +136,22 @@ def random_suite(options: RunOptions, *, images: int = IMAGES) -> Suite:
         off={},
         vocabulary=vocabulary,
         data=dataset.summary(),
-        classes=classes,
+        classes=list(classes.values()),
         tokenizer=tokenizer,
     )
 
 
-def random_formats(options: RunOptions, decoder: Any) -> Formats:
+def random_formats(options: RunOptions, decoder: Any, tasks: Collection[str]) -> Formats:
     """The formats that a decoder wishes, with the preset's codecs or, without any, untrained ones of AiT's size."""
-    names = {**PLAIN, **getattr(decoder, "formats", {}), **checked(options.formats)}
-    kinds = [kind for task, kind in CODECS.items() if names.get(task) == CODES]
-    return Formats(names, {kind: _codec(kind, options) for kind in kinds})
+    given = checked(options.formats)
+    wish = {task: name for task, name in getattr(decoder, "formats", {}).items() if task in tasks}
+    names = {**default_formats(options.sizes.layout, tasks, given), **wish, **given}
+    return Formats(names, _codecs(names, options))
+
+
+def _codecs(names: Mapping[str, str], options: RunOptions) -> dict[str, StoredCodec]:
+    kinds = dict.fromkeys(kind for task, kind in CODECS.items() if names.get(task) == CODES)
+    return {kind: _codec(kind, options) for kind in kinds}
 
 
 def _codec(kind: str, options: RunOptions) -> StoredCodec:

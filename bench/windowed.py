@@ -6,7 +6,7 @@ Only predictions that are maps can be merged, so that this is for depth.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -55,7 +55,8 @@ class WindowedPipeline:
             with clock.phase(f"interpret.{TASK}"):
                 predictions = self._merged(item.targets.size, parts)
             tokens = {name: torch.cat([part.tokens[name] for part in parts]) for name in parts[0].tokens}
-            outcomes.append(Outcome(predictions, tokens, calls=parts[0].calls, work=_total(parts)))
+            calls = parts[0].calls and replace(parts[0].calls, share=len(items))
+            outcomes.append(Outcome(predictions, tokens, calls=calls, work=_total(parts)))
         times = _together(clock.times(), found[0].times, windows=len(found) / len(items))
         for outcome in outcomes:
             outcome.times = times

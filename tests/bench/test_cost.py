@@ -78,9 +78,11 @@ def test_products_with_the_vocabulary(counter: CostCounter) -> None:
 
 def test_images_of_a_batch_share_weights_but_not_operations(counter: CostCounter) -> None:
     counts = Counts(passes=1, positions=8, pairs=80, cached=40, memories=4)
-    one, four = (counter.per_image(Calls((SIDE, SIDE), images, {"depth": counts})) for images in (1, 4))
+    one, four = (counter.per_image(Calls((SIDE, SIDE), images, images, {"depth": counts})) for images in (1, 4))
     assert one["encoder"][0] == four["encoder"][0]
     assert one["encoder"][1] == 4 * four["encoder"][1]
+    windows = counter.per_image(Calls((SIDE, SIDE), 4, 1, {"depth": counts}))
+    assert windows["encoder"][0] == 4 * one["encoder"][0], "four windows of one image"
     assert one["decode.depth"] == tuple(4 * part for part in four["decode.depth"])
 
 
