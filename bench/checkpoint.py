@@ -124,7 +124,7 @@ def load_network(name: str, options: RunOptions, vocabulary: Vocabulary, *, toke
     """
     path = checkpoint_path(str(options.preset), name, options.checkpoints or CHECKPOINTS)
     tensors, card = read_checkpoint(path, train=train_command(name, str(options.preset)))
-    _check_fit(path, card, fit_card(options.sizes, options.network, vocabulary, tokenizer))
+    check_fit(path, card, fit_card(options.sizes, options.network, vocabulary, tokenizer))
     if not any(map(is_encoder, tensors)):
         shared = path.with_name(f"{ENCODER}.safetensors")
         encoder, own = read_checkpoint(shared, train=train_command(ENCODER, str(options.preset)))
@@ -174,7 +174,8 @@ def train_command(name: str, preset: str) -> str:
     return f"nox -s train -- --decoder {name} --preset {preset} --publish"
 
 
-def _check_fit(path: Path, card: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+def check_fit(path: Path, card: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    """Hold a card against what ``fit_card`` says of a run. Raises UserError where they disagree."""
     # What a card does not name was added to the options later, so that its weights were made with the default.
     defaults = {"sizes": {"layout": Sizes().layout}, "network": _shape(NetworkOptions())}
     for key, value in wanted.items():

@@ -122,6 +122,8 @@ def _decoder_work(options: TrainOptions, suite: Suite, folder: Path, team: Proce
     tasks = _learned(suite, options)
     targets = TokenTargets(tasks, options.train.sequences)
     card = _card(options, suite, "decoder")
+    if options.start is not None:
+        card["start"] = _start(options.start, network, card)
     batches: Batches
     if options.train.frozen:
         encoder_hash, batches = _frozen_encoder(options, suite, network, targets)
@@ -136,7 +138,7 @@ def _decoder_work(options: TrainOptions, suite: Suite, folder: Path, team: Proce
         schedule=options.train.decoder,
         pace=_pace(options),
         folder=folder,
-        signature=_signature(options, suite, "decoder") | {"encoder": card.get("encoder")},
+        signature=_signature(options, suite, "decoder") | {name: card.get(name) for name in ("encoder", "start")},
         seed=options.seed,
         evaluate=None if held_out is None else lambda: pipeline_scores(decoder, network, held_out, options=options),
         team=team,
@@ -144,6 +146,16 @@ def _decoder_work(options: TrainOptions, suite: Suite, folder: Path, team: Proce
     )
     kept = checkpoint.decoder_tensors if options.train.frozen else Network.state_dict
     return trainer, lambda: dict(kept(network)), card
+
+
+def _start(path: Path, network: Network, card: Mapping[str, Any]) -> str:
+    """Load the weights that training starts from and give their hash."""
+    if path.suffix != ".safetensors":
+        raise UserError(f"start: {path.name} given, expected a .safetensors file with its card beside it")
+    tensors, own = checkpoint.read_checkpoint(path, train="nox -s train")
+    checkpoint.check_fit(path, own, {name: card[name] for name in ("sizes", "network", "vocabulary", "tokenizer")})
+    checkpoint.load_into(network, tensors, path.name)
+    return str(own["hash"])
 
 
 def _decoder(options: TrainOptions) -> Any:

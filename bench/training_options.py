@@ -141,6 +141,8 @@ class TrainOptions:
         caption_tokenizer: tokeniser of the caption metrics, for evaluations; ``python`` needs no Java.
         strategy: options of the decoder, e.g. ``{mad: {train_ratios: [0.5]}}``; ``describe DECODER`` lists them.
         encoder: encoder weights, where the preset freezes it; default: the published ones.
+        start: weights with their card to start from instead of random ones: a finished training's or imported ones;
+            an encoder that the preset freezes stays as it is.
         checkpoints: folder with ``<preset>/codec-depth.safetensors`` and the like; default: the published ones.
         formats: task to format: segmentation as ``bits`` or ``codes``, depth as ``bins`` or ``codes``; default: what
             the strategy asks for.
@@ -170,6 +172,7 @@ class TrainOptions:
     caption_tokenizer: Literal["auto", "ptb", "python"] = "python"
     strategy: dict[str, dict[str, Any]] = field(default_factory=dict)
     encoder: Path | None = None
+    start: Path | None = None
     checkpoints: Path | None = None
     formats: dict[str, str] = field(default_factory=dict)
     threads: int = 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import subprocess
 import sys
@@ -212,6 +213,21 @@ def test_end_to_end_from_images(root: Path, tmp_path: Path) -> None:
     assert losses[-1] < losses[0]
     train(tiny.options(tmp_path / "ahead", root, "parallel", *more, "--train.readers", "2"))
     assert tiny.curve(tmp_path / "ahead") == tiny.curve(folder)
+
+
+def test_training_starts_from_given_weights(root: Path, encoder: Path, tmp_path: Path) -> None:
+    first = train(tiny.options(tmp_path / "first", root, "parallel", "--encoder", str(encoder)))[0]
+    more = ["--encoder", str(encoder), "--start", str(first), "--train.decoder.steps", "1"]
+    second = train(tiny.options(tmp_path / "second", root, "parallel", *more))[0]
+    assert tiny.curve(second.parent)[0]["loss"] < 0.95 * tiny.curve(first.parent)[0]["loss"]
+    assert (
+        json.loads(second.with_suffix(".json").read_text())["start"]
+        == (json.loads(first.with_suffix(".json").read_text())["hash"])
+    )
+    with pytest.raises(UserError, match="sizes.bins"):
+        train(tiny.options(tmp_path / "other", root, "parallel", *more, "--sizes.bins", "16"))
+    with pytest.raises(UserError, match="expected a .safetensors file"):
+        train(tiny.options(tmp_path / "pickle", root, "parallel", "--encoder", str(encoder), "--start", "a.pth"))
 
 
 def test_evaluations_go_through_the_pipeline_of_a_run(root: Path, encoder: Path, tmp_path: Path) -> None:
