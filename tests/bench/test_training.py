@@ -224,9 +224,9 @@ def test_training_starts_from_given_weights(root: Path, encoder: Path, tmp_path:
         json.loads(second.with_suffix(".json").read_text())["start"]
         == (json.loads(first.with_suffix(".json").read_text())["hash"])
     )
-    with pytest.raises(UserError, match="sizes.bins"):
+    with pytest.raises(UserError, match=r"sizes\.bins"):
         train(tiny.options(tmp_path / "other", root, "parallel", *more, "--sizes.bins", "16"))
-    with pytest.raises(UserError, match="expected a .safetensors file"):
+    with pytest.raises(UserError, match=r"expected a \.safetensors file"):
         train(tiny.options(tmp_path / "pickle", root, "parallel", "--encoder", str(encoder), "--start", "a.pth"))
 
 
