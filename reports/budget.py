@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from reports import findings
-from reports.drawing import Drawn, finished, label_points
+from reports.drawing import Drawn, finished, label_points, log_axis
 from reports.material import Interval, Material
 from reports.metrics import Metric, metric
 from reports.style import COLUMN, GROUND, INK, drawing, looks
@@ -134,7 +134,6 @@ def _figure(panel: Panel) -> Drawn:
     name = f"budget-{panel.metric.task}"
     with drawing():
         import matplotlib.pyplot as plt
-        from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
         figure, axes = plt.subplots(figsize=(COLUMN, 2.5), layout="constrained")
         look = looks([knob.decoder for knob in panel.knobs])
@@ -155,10 +154,7 @@ def _figure(panel: Panel) -> Drawn:
                 axes.plot(x[bend], y[bend], "o", zorder=4, **ring)  # type: ignore[arg-type]
         axes.set_xscale("log")
         axes.margins(x=0.15, y=0.12)
-        low, high = axes.get_xlim()
-        axes.xaxis.set_major_locator(LogLocator(10, subs=(1, 2, 5) if high / low < 50 else (1,)))
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        axes.xaxis.set_minor_formatter(NullFormatter())
+        log_axis(axes.xaxis)
         axes.set_xlabel(f"ms an image to decode {panel.metric.task}")
         axes.set_ylabel(panel.metric.heading)
         axes.patch.set_edgecolor(GROUND)

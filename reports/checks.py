@@ -33,7 +33,7 @@ def refuse_unlike(runs: Sequence[Run]) -> None:
 def warnings(runs: Sequence[Run]) -> list[str]:
     """What makes numbers doubtful or unlike, each in a sentence, with the runs that it is true of."""
     found: list[str] = []
-    hardware = _by({run.label: run.machine for run in runs})
+    hardware = _by({run.label: run.hardware for run in runs})
     if len(hardware) > 1:
         found.append(f"Mixed hardware, times must not be compared: {_told(hardware)}.")
     settings = {"batch": "batch sizes", "precision": "precisions", "preset": "presets", "mode": "modes of execution"}

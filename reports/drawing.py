@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import io
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from reports.style import FAINT, GROUND, INK
 
@@ -68,6 +69,39 @@ def finished(figure: Figure, *, name: str, title: str, alt: str) -> Drawn:
     width = float(figure.get_size_inches()[0])
     plt.close(figure)
     return Drawn(name=name, title=title, alt=alt, files=files, width=width)
+
+
+def log_ticks(low: float, high: float) -> list[float]:
+    """A few round numbers between two ends of a log scale: three to six of them."""
+    for steps in ((1.0,), (1.0, 3.0), (1.0, 2.0, 5.0)):
+        decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+        found = [_round(step * 10.0**decade) for decade in decades for step in steps]
+        found = [value for value in found if low <= value <= high]
+        if len(found) >= 3:
+            return found[:: math.ceil(len(found) / 6)]
+    size = 10.0 ** math.ceil(math.log10(high - low))
+    for share in (1.0, 0.5, 0.2, 0.1, 0.05):  # the ends are close: even steps
+        step = size * share
+        found = [_round(step * number) for number in range(math.ceil(low / step), math.floor(high / step) + 1)]
+        if len(found) >= 3:
+            break
+    return found
+
+
+def _round(value: float) -> float:
+    """Without the last digits that binary fractions leave."""
+    return float(f"{value:.6g}")
+
+
+def log_axis(axis: Any) -> None:
+    """Round numbers as the ticks of a log scale, once its limits are set; no others."""
+    from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLocator
+
+    low, high = sorted(axis.get_view_interval())
+    axis.set_major_locator(FixedLocator(log_ticks(float(low), float(high))))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_locator(NullLocator())
+    axis.set_minor_formatter(NullFormatter())
 
 
 Box = tuple[float, float, float, float]

@@ -11,7 +11,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from reports import findings
-from reports.drawing import Drawn, finished, label_points
+from reports.drawing import Drawn, finished, label_points, log_axis
 from reports.material import AVERAGE, TIME, Interval, Material, Run, one_machine
 from reports.metrics import Metric, average, averaged
 from reports.style import COLUMN, FAINT, GROUND, INK, PUBLISHED, drawing, looks
@@ -113,15 +113,11 @@ def _ceiling(axes: Axes, runs: Sequence[Run], metrics: Sequence[Metric]) -> floa
 
 def _scale(axes: Axes, values: Sequence[float], label: str) -> None:
     """A log scale with a few plain numbers, wide enough for names beside the outermost points."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-
     low, high = min(values), max(values)
     decades = math.log10(high / low)
     axes.set_xscale("log")
     axes.set_xlim(low / 10 ** (0.12 + 0.1 * decades), high * 10 ** (0.25 + 0.22 * decades))
-    axes.xaxis.set_major_locator(LogLocator(10, subs=(1, 2, 5) if decades < 1.2 else (1, 3) if decades < 2 else (1,)))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.xaxis.set_minor_formatter(NullFormatter())
+    log_axis(axes.xaxis)
     axes.set_xlabel(label)
 
 

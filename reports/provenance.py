@@ -43,7 +43,7 @@ def _row(run: Run) -> list[Cell]:
     cells = [
         commit,
         record["seed"],
-        run.machine,
+        run.hardware,
         environment.get("threads"),
         environment.get("load_average"),
         record["latency"].get("batch"),

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reports import findings
-from reports.drawing import Drawn, finished, label_points
+from reports.drawing import Drawn, finished, label_points, log_axis
 from reports.material import Material, Run
 from reports.style import COLUMN, drawing, looks
 
@@ -200,17 +200,10 @@ def _side(run: Run) -> float | None:
 
 
 def _plain_numbers(axes: Axes) -> None:
-    """Ticks of log scales as plain numbers, few of them."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-
+    """Round numbers as ticks of log scales."""
     for axis in (axes.xaxis, axes.yaxis):
         if axis.get_scale() == "log":
-            low, high = sorted(axis.get_view_interval())
-            narrow = high / max(low, 1e-9) < 30
-            base = 2 if axis is axes.xaxis and high / max(low, 1e-9) < 64 and narrow and high < 100 else 10
-            axis.set_major_locator(LogLocator(base, subs=(1, 2, 5) if narrow and base == 10 else (1,)))
-            axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-            axis.set_minor_formatter(NullFormatter())
+            log_axis(axis)
 
 
 def figures(material: Material) -> Sequence[Drawn]:

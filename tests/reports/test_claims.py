@@ -8,6 +8,7 @@ import pytest
 
 from reports.budget import knee
 from reports.claims import Verdict, judge, overall, summary
+from reports.drawing import log_ticks
 from reports.findings import frontier, headline
 from reports.material import Comparison, Interval, Material, Statistics
 from reports.metrics import averaged
@@ -130,6 +131,14 @@ def test_titles_state_what_the_statistics_say() -> None:
     assert (
         headline(slow, metrics, Statistics()) == "b is the most accurate on average, but a is 2.0 times faster than b"
     )
+
+
+def test_ticks_are_round_and_few() -> None:
+    assert log_ticks(50, 200) == [50, 100, 200]
+    assert log_ticks(0.05, 300) == [0.1, 1, 10, 100]
+    for low, high in ((60, 75), (71, 120), (3, 4), (0.011, 0.013), (1, 1e6)):
+        ticks = log_ticks(low, high)
+        assert 3 <= len(ticks) <= 6 and low <= min(ticks) and max(ticks) <= high
 
 
 def test_knees() -> None:
