@@ -30,7 +30,7 @@ SHOWN = ("rmse", "delta1")
 
 
 def measure_depth_pairs(options: PairsOptions) -> str:
-    """Train codec and network, run both decoders and write ``depth_nyu.md`` and ``depth_nyu.json`` into ``options.out``.
+    """Train codec and network, run both decoders and write ``depth_nyu.md`` and ``.json`` into ``options.out``.
 
     Returns:
         The Markdown table.
