@@ -19,15 +19,15 @@ import yaml
 
 from bench.errors import UserError
 from bench.registry import unknown
+from results.outcomes import FOLDER, Outcome, Point
 from results.store import RECORD, write_atomically
-from results.sweeps import FOLDER, Point, Sweep
 
 DEFINITIONS = Path(__file__).parent / "ablations"
 Options = dict[str, Any]
 
 
-class PointFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One setting of a sweep: options beside those that all settings share.
+class Setting(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One setting of an ablation: options beside those that all settings share.
 
     Args:
         options: for training and running.
@@ -40,8 +40,8 @@ class PointFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     run: Options = {}
 
 
-class SweepFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A sweep as its YAML file defines it.
+class Definition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An ablation as its YAML file defines it.
 
     Args:
         title: what varies, in words.
@@ -67,70 +67,70 @@ class SweepFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     options: Options = {}
     train: Options = {}
     run: Options = {}
-    points: dict[str, PointFile]
+    points: dict[str, Setting]
 
 
 def names() -> list[str]:
-    """Names of the sweeps that ship with the program."""
+    """Names of the ablations that ship with the program."""
     return sorted(path.stem for path in DEFINITIONS.glob("*.yaml"))
 
 
-def read_definition(given: str) -> tuple[str, SweepFile]:
-    """Name and definition of a sweep that is named, or lies in a YAML file.
+def read_definition(given: str) -> tuple[str, Definition]:
+    """Name and definition of an ablation that is named, or lies in a YAML file.
 
     Raises:
-        UserError: if there is none, or it is not a sweep.
+        UserError: if there is none, or it is not an ablation.
     """
     path = DEFINITIONS / f"{given}.yaml"
     if given not in names():
         path = Path(given)
         if path.suffix not in (".yaml", ".yml") or not path.is_file():
-            raise UserError(unknown("sweep", given, names()))
+            raise UserError(unknown("ablation", given, names()))
     try:
-        found = msgspec.convert(yaml.safe_load(path.read_text()), SweepFile)
+        found = msgspec.convert(yaml.safe_load(path.read_text()), Definition)
     except (yaml.YAMLError, UnicodeDecodeError, msgspec.ValidationError) as error:
-        raise UserError(f"{path.name}: not a sweep ({' '.join(str(error).split())})") from None
+        raise UserError(f"{path.name}: not an ablation ({' '.join(str(error).split())})") from None
     if not found.points or bool(found.decoder) == bool(found.codec):
-        raise UserError(f"{path.name}: a sweep names points, and a decoder or a codec")
+        raise UserError(f"{path.name}: an ablation names points, and a decoder or a codec")
     return path.stem, found
 
 
-def commands(name: str, sweep: SweepFile, work: Path) -> list[list[str]]:
-    """Everything that a sweep does, as words of our command line; what is finished is skipped when it is run."""
+def commands(name: str, definition: Definition, work: Path) -> list[list[str]]:
+    """Everything that an ablation does, as words of our command line; what is finished is skipped when it is run."""
     found = []
-    for point in sweep.points:
-        for seed in sweep.seeds:
-            if sweep.trained or sweep.codec:
-                found.append(["train", *_train_words(sweep, point, seed, _place(work, name, point, seed))])
-            if not sweep.codec:
-                found.append(["run", *_run_words(sweep, point, seed, _place(work, name, point, seed))])
+    for point in definition.points:
+        for seed in definition.seeds:
+            if definition.trained or definition.codec:
+                found.append(["train", *_train_words(definition, point, seed, _place(work, name, point, seed))])
+            if not definition.codec:
+                found.append(["run", *_run_words(definition, point, seed, _place(work, name, point, seed))])
     return found
 
 
 def run_ablation(given: str, *, work: Path, out: Path | None = None, resamples: int = 1000) -> Path:
-    """Do what is missing of a sweep, compare its settings, and write its outcome.
+    """Do what is missing of an ablation, compare its settings, and write its outcome.
 
     Args:
-        given: name of a sweep or its YAML file.
+        given: name of an ablation or its YAML file.
         work: folder for trainings and runs.
-        out: folder for the outcome; default: ``results/sweeps``.
+        out: folder for the outcome; default: ``results/ablations``.
         resamples: of the bootstrap.
 
     Returns:
         The file.
     """
-    name, sweep = read_definition(given)
-    for point in sweep.points:
-        for seed in sweep.seeds:
+    name, definition = read_definition(given)
+    for point in definition.points:
+        for seed in definition.seeds:
             place = _place(work, name, point, seed)
-            if sweep.trained or sweep.codec:
-                _train(sweep, point, seed, place)
-            if not sweep.codec and not (place / sweep.decoder / RECORD).exists():
+            if definition.trained or definition.codec:
+                _train(definition, point, seed, place)
+            if not definition.codec and not (place / definition.decoder / RECORD).exists():
                 from bench import run as runner
                 from bench.parsers import parse_run
 
-                runner.run(parse_run(_run_words(sweep, point, seed, place)))
-    made = _codec_outcome(name, sweep, work) if sweep.codec else _outcome(name, sweep, work, resamples)
+                runner.run(parse_run(_run_words(definition, point, seed, place)))
+    made = _codec_outcome(name, definition, work) if definition.codec else _outcome(name, definition, work, resamples)
     path = (out or FOLDER) / f"{name}.json"
     write_atomically(path, msgspec.json.format(msgspec.json.encode(made), indent=1) + b"\n")
     return path
@@ -141,16 +141,20 @@ def _place(work: Path, name: str, point: str, seed: int) -> Path:
     return work / name / f"{safe}-{seed}"
 
 
-def _train_words(sweep: SweepFile, point: str, seed: int, place: Path) -> list[str]:
-    what = {"codec": sweep.codec} if sweep.codec else {"decoder": sweep.decoder}
-    chosen = _merged(sweep.options, sweep.train, sweep.points[point].options, sweep.points[point].train)
-    return _words({**what, "preset": sweep.preset, "seed": seed, "out": str(place / "training"), **chosen})
+def _train_words(definition: Definition, point: str, seed: int, place: Path) -> list[str]:
+    what = {"codec": definition.codec} if definition.codec else {"decoder": definition.decoder}
+    chosen = _merged(
+        definition.options, definition.train, definition.points[point].options, definition.points[point].train
+    )
+    return _words({**what, "preset": definition.preset, "seed": seed, "out": str(place / "training"), **chosen})
 
 
-def _run_words(sweep: SweepFile, point: str, seed: int, place: Path) -> list[str]:
-    chosen = _merged(sweep.options, sweep.run, sweep.points[point].options, sweep.points[point].run)
-    own = {"checkpoints": str(place / "checkpoints")} if sweep.trained else {}
-    return _words({"decoder": sweep.decoder, "preset": sweep.preset, "seed": seed, "out": str(place), **own, **chosen})
+def _run_words(definition: Definition, point: str, seed: int, place: Path) -> list[str]:
+    chosen = _merged(definition.options, definition.run, definition.points[point].options, definition.points[point].run)
+    own = {"checkpoints": str(place / "checkpoints")} if definition.trained else {}
+    return _words(
+        {"decoder": definition.decoder, "preset": definition.preset, "seed": seed, "out": str(place), **own, **chosen}
+    )
 
 
 def _merged(*options: Options) -> Options:
@@ -167,49 +171,53 @@ def _words(options: Options) -> list[str]:
     return [f"--{name}={value if isinstance(value, str) else json.dumps(value)}" for name, value in options.items()]
 
 
-def _train(sweep: SweepFile, point: str, seed: int, place: Path) -> None:
+def _train(definition: Definition, point: str, seed: int, place: Path) -> None:
     """Train a setting if that is not done, and put its weights where a run finds them, the shared encoder too."""
     from bench import commands as program
     from bench.checkpoint import CHECKPOINTS, ENCODER
     from bench.parsers import parse
 
-    target = place / "checkpoints" / sweep.preset
-    if sweep.codec and any((place / "training").glob("*.safetensors")):
+    target = place / "checkpoints" / definition.preset
+    if definition.codec and any((place / "training").glob("*.safetensors")):
         return
-    if not sweep.codec and (target / f"{sweep.decoder}.safetensors").exists():
+    if not definition.codec and (target / f"{definition.decoder}.safetensors").exists():
         return
-    program.train(parse("train", _train_words(sweep, point, seed, place)))
-    if sweep.codec:
+    program.train(parse("train", _train_words(definition, point, seed, place)))
+    if definition.codec:
         return
     target.mkdir(parents=True, exist_ok=True)
     shared = [
-        path for path in (CHECKPOINTS / sweep.preset).glob("*") if path.stem == ENCODER or path.stem.startswith("codec")
+        path
+        for path in (CHECKPOINTS / definition.preset).glob("*")
+        if path.stem == ENCODER or path.stem.startswith("codec")
     ]
-    for path in [*shared, *(place / "training").glob(f"{sweep.decoder}.*")]:
+    for path in [*shared, *(place / "training").glob(f"{definition.decoder}.*")]:
         shutil.copyfile(path, target / path.name)
 
 
-def _outcome(name: str, sweep: SweepFile, work: Path, resamples: int) -> Sweep:
+def _outcome(name: str, definition: Definition, work: Path, resamples: int) -> Outcome:
     from functools import cache
 
-    from bench.sweep_statistics import differences, point
+    from bench.ablation_statistics import differences, point
     from bench.tables import DataPlace, open_suite, read_run, run_tables
 
     runs = {
-        label: [read_run(_place(work, name, label, seed) / sweep.decoder) for seed in sweep.seeds]
-        for label in sweep.points
+        label: [read_run(_place(work, name, label, seed) / definition.decoder) for seed in definition.seeds]
+        for label in definition.points
     }
     first = next(iter(runs.values()))[0].record
     for label, seeds in runs.items():
         if any(one.record.data["hash"] != first.data["hash"] for one in seeds):
-            raise UserError(f"sweep {name}: {label} is of other data than the rest; remove its folder and run it again")
-    given = _merged(sweep.options, sweep.run, sweep.points[next(iter(runs))].options)
+            raise UserError(
+                f"ablation {name}: {label} is of other data than the rest; remove its folder and run it again"
+            )
+    given = _merged(definition.options, definition.run, definition.points[next(iter(runs))].options)
     place = DataPlace(**{name: Path(given[name]) for name in ("coco", "nyu", "nyu_list", "tokenizer") if name in given})
     suite = cache(lambda: open_suite(first, place))
     tables = {label: [run_tables(one, lambda: suite().metrics) for one in seeds] for label, seeds in runs.items()}
     made = {label: point(runs[label], tables[label], resamples=resamples) for label in runs}
     for label, one in list(made.items()):
-        words = _run_words(sweep, label, sweep.seeds[0], Path("results/runs/sweeps") / name / label)
+        words = _run_words(definition, label, definition.seeds[0], Path("results/runs/ablations") / name / label)
         told = " ".join(shlex.quote(word) for word in words if not word.startswith(("--out", "--checkpoints")))
         made[label] = msgspec.structs.replace(one, command=f"python -m bench run {told}")
     pairs = [
@@ -217,13 +225,13 @@ def _outcome(name: str, sweep: SweepFile, work: Path, resamples: int) -> Sweep:
         for a, b in combinations(runs, 2)
         for difference in differences(a, b, runs, tables, resamples=resamples)
     ]
-    training = "settings were trained with one seed each" if sweep.trained and len(sweep.seeds) == 1 else ""
-    return Sweep(
+    training = "settings were trained with one seed each" if definition.trained and len(definition.seeds) == 1 else ""
+    return Outcome(
         name=name,
-        title=sweep.title,
-        decoder=sweep.decoder,
-        budget=sweep.budget,
-        trained=sweep.trained,
+        title=definition.title,
+        decoder=definition.decoder,
+        budget=definition.budget,
+        trained=definition.trained,
         data=_data(first.data, first.images),
         environment={key: first.environment.get(key) for key in ("cpu", "gpu", "threads", "git_commit", "git_dirty")},
         points=made,
@@ -239,14 +247,14 @@ def _data(data: Mapping[str, Any], images: int) -> dict[str, Any]:
     return {**roots, "images": images, "hash": data.get("hash")}
 
 
-def _codec_outcome(name: str, sweep: SweepFile, work: Path) -> Sweep:
+def _codec_outcome(name: str, definition: Definition, work: Path) -> Outcome:
     """What codecs score when they reconstruct, from their cards; intervals are those of the mean over seeds."""
-    from bench.sweep_statistics import seed_differences
+    from bench.ablation_statistics import seed_differences
 
-    task = {"depth": "depth", "masks": "segmentation"}[sweep.codec]
+    task = {"depth": "depth", "masks": "segmentation"}[definition.codec]
     cards: dict[str, list[dict[str, Any]]] = {}
-    for label in sweep.points:
-        files = [next(iter(_weights(work, name, label, seed)), None) for seed in sweep.seeds]
+    for label in definition.points:
+        files = [next(iter(_weights(work, name, label, seed)), None) for seed in definition.seeds]
         cards[label] = [json.loads(file.with_suffix(".json").read_text()) for file in files if file is not None]
     points = {}
     for label, own in cards.items():
@@ -259,16 +267,18 @@ def _codec_outcome(name: str, sweep: SweepFile, work: Path) -> Sweep:
         )
     pairs = [difference for a, b in combinations(points, 2) for difference in seed_differences(a, b, points)]
     first = next(iter(cards.values()))[0]
-    return Sweep(
+    return Outcome(
         name=name,
-        title=sweep.title,
-        decoder=f"codec of {sweep.codec}",
+        title=definition.title,
+        decoder=f"codec of {definition.codec}",
         trained=True,
         data={"hash": first.get("data")},
         environment={key: first.get(key) for key in ("git_commit", "git_dirty")},
         points=points,
         differences=pairs,
-        method=f"mean over {len(sweep.seeds)} trainings, interval by Student's t" if len(sweep.seeds) > 2 else "",
+        method=f"mean over {len(definition.seeds)} trainings, interval by Student's t"
+        if len(definition.seeds) > 2
+        else "",
     )
 
 

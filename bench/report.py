@@ -20,7 +20,7 @@ from bench.tables import DataPlace, RunFiles, open_suite, run_tables
 from reports.checks import refuse_unlike
 from reports.material import Material, ReportError, Statistics
 from reports.style import in_order
-from results.sweeps import read_sweeps
+from results.outcomes import read_outcomes
 
 REPORT = "report"
 
@@ -85,7 +85,7 @@ def gather(files: Sequence[RunFiles], options: ReportOptions) -> Material:
         variants=[drawn[label] for label in variants],
         pictures=_pictures({label: runs[label] for label in main}, tables, suite, options, missing),
         curves=curves([runs[label].record for label in main], missing),
-        sweeps=studies() | read_sweeps(),
+        outcomes=studies() | read_outcomes(),
         missing=missing,
         commands=commands([one.record for one in runs.values()]),
         about=git_state(SOURCE),

@@ -48,10 +48,10 @@ class AblateOptions:
     """Options of ``ablate``.
 
     Args:
-        name: a sweep that ships with the program, or a YAML file; without it they are listed.
+        name: an ablation that ships with the program, or a YAML file; without it they are listed.
         work: folder for trainings and runs, which are continued there.
-        out: folder for the outcome; default: ``results/sweeps``.
-        show: print the commands that the sweep stands for, and do nothing.
+        out: folder for the outcome; default: ``results/ablations``.
+        show: print the commands that the ablation stands for, and do nothing.
     """
 
     name: str | None = None

@@ -1,4 +1,4 @@
-"""The studies of AiT's tables as sweeps, so that a report shows them beside the papers and holds claims against them.
+"""The studies of AiT's tables as outcomes of ablations, for reports.
 
 ``python -m bench soft-tokens``, ``parallel-study`` and ``codecs`` write them into ``results/``.
 """
@@ -13,17 +13,17 @@ from typing import Any
 
 import numpy as np
 
-from bench.sweep_statistics import seed_differences
-from results.sweeps import Difference, Point, Sweep
+from bench.ablation_statistics import seed_differences
+from results.outcomes import Difference, Outcome, Point
 
 RESULTS = Path(__file__).resolve().parent.parent / "results"
 TITLES = {"soft_tokens": "where soft tokens are used", "parallel_study": "autoregressive and parallel dense tokens"}
 CODEC_TASKS = {"depth": "depth", "masks": "segmentation"}
 
 
-def studies(folder: Path = RESULTS) -> dict[str, Sweep]:
+def studies(folder: Path = RESULTS) -> dict[str, Outcome]:
     """Name to study, of those that were made; a file that is none of ours is left out."""
-    found: dict[str, Sweep] = {}
+    found: dict[str, Outcome] = {}
     for name, title in TITLES.items():
         told = _read(folder / f"{name}.json")
         if isinstance(told.get("rows"), dict):
@@ -45,7 +45,7 @@ def _read(path: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _study(name: str, title: str, told: Mapping[str, Any]) -> Sweep:
+def _study(name: str, title: str, told: Mapping[str, Any]) -> Outcome:
     """Rows with a value for each seed; differences to the first row as the study has them, others over seeds."""
     rows: Mapping[str, Mapping[str, Any]] = told["rows"]
     points = {
@@ -77,7 +77,7 @@ def _study(name: str, title: str, told: Mapping[str, Any]) -> Sweep:
     known = {(one.first, one.second, one.key) for one in pairs}
     for a, b in combinations(points, 2):
         pairs += [one for one in seed_differences(a, b, points) if (one.first, one.second, one.key) not in known]
-    return Sweep(
+    return Outcome(
         name=name,
         title=title,
         decoder="ait",
@@ -95,11 +95,11 @@ def _agreeing(first: list[float], second: list[float]) -> bool | None:
     return bool((each > 0).all() or (each < 0).all()) if len(each) > 1 else None
 
 
-def _codecs(name: str, codec: str, task: str, rows: list[dict[str, Any]]) -> Sweep:
+def _codecs(name: str, codec: str, task: str, rows: list[dict[str, Any]]) -> Outcome:
     """One training a row, so there is no interval."""
     shown = {"rmse", "delta1", "abs_rel", "AP", "AP50", "AP75"}
     points = {
         row["variant"]: Point(values={f"{task}.{n}": float(v) for n, v in row["metrics"].items() if n in shown})
         for row in rows
     }
-    return Sweep(name=name, title=f"codecs of {codec}", decoder=f"codec of {codec}", trained=True, points=points)
+    return Outcome(name=name, title=f"codecs of {codec}", decoder=f"codec of {codec}", trained=True, points=points)

@@ -140,7 +140,7 @@ def random_suite(options: RunOptions, *, images: int = IMAGES) -> Suite:
 def random_formats(options: RunOptions, decoder: Any) -> Formats:
     """The formats that a decoder wishes, with the preset's codecs or, without any, untrained ones of AiT's size."""
     names = {**PLAIN, **getattr(decoder, "formats", {}), **checked(options.formats)}
-    kinds = [kind for task, kind in CODECS.items() if names[task] == CODES]
+    kinds = [kind for task, kind in CODECS.items() if names.get(task) == CODES]
     return Formats(names, {kind: _codec(kind, options) for kind in kinds})
 
 

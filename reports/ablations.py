@@ -1,4 +1,4 @@
-"""The papers' ablation tables, filled by runs and sweeps where there are some, with the printed numbers beside ours."""
+"""The papers' ablation tables, filled by what was run here, with the printed numbers beside ours."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from reports.findings import joined, spread
 from reports.material import TIME, Interval, Material
 from reports.metrics import Metric, metric
 from reports.table import Cell, Table, number, plain, words
+from results.outcomes import Outcome
 from results.published import Ablation
-from results.sweeps import Sweep
 
 
 def ablation_tables(ablations: Sequence[Ablation], material: Material) -> list[Table]:
@@ -24,9 +24,9 @@ def open_ablations(ablations: Sequence[Ablation], material: Material) -> list[st
 
 def ablation_table(ablation: Ablation, material: Material) -> Table | None:
     """One table: a row a setting, ours and the paper's value of each metric side by side; None without rows of ours."""
-    sweep: Sweep | None = material.sweeps.get(ablation.id)
+    outcome: Outcome | None = material.outcomes.get(ablation.id)
     labels = [run.label for run in material.runs]
-    rows = list(sweep.points) if sweep else [name for name in ablation.rows if name in labels]
+    rows = list(outcome.points) if outcome else [name for name in ablation.rows if name in labels]
     if not rows:
         return None
     headings, cells = ["setting"], [[words(name)] for name in [*rows, *_only_printed(ablation, rows)]]
@@ -37,14 +37,14 @@ def ablation_table(ablation: Ablation, material: Material) -> Table | None:
         for row, cell in enumerate(cells):
             setting = cell[0].text
             printed = ablation.rows.get(setting, {}).get(key)
-            ours = _ours(setting, key, shown, material, sweep) if row < len(rows) else words("–")
+            ours = _ours(setting, key, shown, material, outcome) if row < len(rows) else words("–")
             cells[row] = [*cell, ours, plain(printed, 0) if shown is None else number(shown, printed)]
     return Table(
         name=f"ablation-{ablation.id}",
         title=f"{ablation.title} ({ablation.paper}, {ablation.where})",
         headings=headings,
         rows=cells,
-        notes=_notes(ablation, material, sweep),
+        notes=_notes(ablation, material, outcome),
     )
 
 
@@ -53,12 +53,12 @@ def _only_printed(ablation: Ablation, rows: Sequence[str]) -> list[str]:
     return [name for name, values in ablation.rows.items() if values and name not in rows]
 
 
-def _ours(setting: str, key: str, shown: Metric | None, material: Material, sweep: Sweep | None) -> Cell:
-    if sweep is not None:
-        point = sweep.points[setting]
+def _ours(setting: str, key: str, shown: Metric | None, material: Material, outcome: Outcome | None) -> Cell:
+    if outcome is not None:
+        point = outcome.points[setting]
         value = point.milliseconds.get("total") if key == TIME else point.values.get(key)
         ends = point.intervals.get(key)
-        source, interval = f"{sweep.name}: {setting}: {key}", None if ends is None else Interval(*ends)
+        source, interval = f"{outcome.name}: {setting}: {key}", None if ends is None else Interval(*ends)
     else:
         run = next(run for run in material.runs if run.label == setting)
         value = run.milliseconds if shown is None else shown.value(run.record)
@@ -69,17 +69,19 @@ def _ours(setting: str, key: str, shown: Metric | None, material: Material, swee
     return number(shown, value, source=source, interval=spread(interval, shown))
 
 
-def _notes(ablation: Ablation, material: Material, sweep: Sweep | None) -> list[str]:
+def _notes(ablation: Ablation, material: Material, outcome: Outcome | None) -> list[str]:
     notes = [f"{ablation.paper}'s columns are as printed, on other data; a dash: not run, or not held here."]
     notes += [ablation.note] if ablation.note else []
-    if sweep is not None:
-        images = sweep.data.get("images")
+    if outcome is not None:
+        images = outcome.data.get("images")
         of = f"{images} images of " if images else ""
-        roots = joined(list(dict.fromkeys(str(sweep.data[n]) for n in ("coco", "nyu") if n in sweep.data))) or "data"
-        told = f"Ours: sweep {sweep.name}, {sweep.decoder}, {of}{roots} ({sweep.data.get('hash')})"
-        notes.append(f"{told}; {sweep.method}." if sweep.method else f"{told}.")
-        seeds = {point.seeds for point in sweep.points.values()}
-        if sweep.trained:
+        roots = (
+            joined(list(dict.fromkeys(str(outcome.data[n]) for n in ("coco", "nyu") if n in outcome.data))) or "data"
+        )
+        told = f"Ours: ablation {outcome.name}, {outcome.decoder}, {of}{roots} ({outcome.data.get('hash')})"
+        notes.append(f"{told}; {outcome.method}." if outcome.method else f"{told}.")
+        seeds = {point.seeds for point in outcome.points.values()}
+        if outcome.trained:
             notes.append(f"Every setting was trained {joined([str(n) for n in sorted(seeds)])} time(s).")
     elif material.statistics.method:
         notes.append(f"Ours: the runs of this report; {material.statistics.method}.")

@@ -12,7 +12,7 @@ from reports.material import Interval, Material
 from reports.metrics import Metric, metric
 from reports.style import COLUMN, GROUND, INK, drawing, looks
 from reports.table import Table, number, plain, words
-from results.sweeps import Sweep
+from results.outcomes import Outcome
 
 
 @dataclass(frozen=True)
@@ -42,11 +42,11 @@ class Panel:
 
 
 def panels(material: Material) -> list[Panel]:
-    """Knobs by the metric that they move most, from sweeps that are budgets and from further runs of one strategy."""
+    """Knobs by the metric that they move most: ablations that are budgets, and further runs of one strategy."""
     found: dict[str, list[Knob]] = {}
-    for sweep in material.sweeps.values():
-        if sweep.budget and len(sweep.points) > 1 and (key := _moved(sweep)):
-            found.setdefault(key, []).append(_from_sweep(sweep, key))
+    for outcome in material.outcomes.values():
+        if outcome.budget and len(outcome.points) > 1 and (key := _moved(outcome)):
+            found.setdefault(key, []).append(_from_outcome(outcome, key))
     for decoder in dict.fromkeys(run.decoder for run in material.variants):
         _from_runs(decoder, material, found)
     return [Panel(metric(*key.split(".", 1)), _phase(key), knobs) for key, knobs in found.items()]
@@ -56,26 +56,26 @@ def _phase(key: str) -> str:
     return f"decode.{key.split('.', 1)[0]}"
 
 
-def _moved(sweep: Sweep) -> str:
+def _moved(outcome: Outcome) -> str:
     """The metric whose values differ most among the settings, as a share of the largest."""
-    first = next(iter(sweep.points.values()))
+    first = next(iter(outcome.points.values()))
     spread = {}
     for key in first.values:
-        values = [point.values[key] for point in sweep.points.values() if key in point.values]
-        if "." in key and max(values) > 0 and all(_phase(key) in p.milliseconds for p in sweep.points.values()):
+        values = [point.values[key] for point in outcome.points.values() if key in point.values]
+        if "." in key and max(values) > 0 and all(_phase(key) in p.milliseconds for p in outcome.points.values()):
             spread[key] = (max(values) - min(values)) / max(values)
     best = [key for key in spread if key.endswith(("BLEU-4", ".AP", ".rmse"))] or list(spread)
     return max(best, key=lambda key: spread[key], default="")
 
 
-def _from_sweep(sweep: Sweep, key: str) -> Knob:
+def _from_outcome(outcome: Outcome, key: str) -> Knob:
     points = []
-    for name, point in sweep.points.items():
+    for name, point in outcome.points.items():
         ends = point.intervals.get(key)
         interval = None if ends is None else Interval(*ends)
         points.append((name, point.milliseconds[_phase(key)], point.values[key], interval))
     ordered = sorted(points, key=lambda one: one[1])
-    return Knob(sweep.decoder, sweep.title, ordered, str(sweep.data.get("hash", "")))
+    return Knob(outcome.decoder, outcome.title, ordered, str(outcome.data.get("hash", "")))
 
 
 def _from_runs(decoder: str, material: Material, found: dict[str, list[Knob]]) -> None:

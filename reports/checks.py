@@ -33,10 +33,11 @@ def refuse_unlike(runs: Sequence[Run]) -> None:
 def warnings(runs: Sequence[Run]) -> list[str]:
     """What makes numbers doubtful or unlike, each in a sentence, with the runs that it is true of."""
     found: list[str] = []
-    hardware = _by({run.label: machine(run.record) for run in runs})
+    hardware = _by({run.label: run.machine for run in runs})
     if len(hardware) > 1:
         found.append(f"Mixed hardware, times must not be compared: {_told(hardware)}.")
-    for name, what in (("batch", "batch sizes"), ("precision", "precisions"), ("preset", "presets")):
+    settings = {"batch": "batch sizes", "precision": "precisions", "preset": "presets", "mode": "modes of execution"}
+    for name, what in settings.items():
         values = _by({run.label: str(_option(run.record, name)) for run in runs})
         if len(values) > 1:
             found.append(f"Different {what}: {_told(values)}.")
@@ -45,18 +46,6 @@ def warnings(runs: Sequence[Run]) -> list[str]:
         found.append(f"Different numbers of threads: {_told(threads)}.")
     found += _each(runs, _doubts)
     return found
-
-
-def machine(record: Mapping[str, Any]) -> str:
-    """The processor or graphics card that a run was measured on."""
-    environment = record["environment"]
-    device = record["options"].get("device")
-    return str((environment.get("gpu") if device != "cpu" else None) or environment.get("cpu") or "unknown machine")
-
-
-def mixed_hardware(runs: Sequence[Run]) -> bool:
-    """Whether times of these runs must not be compared."""
-    return len({machine(run.record) for run in runs}) > 1
 
 
 def _doubts(record: Mapping[str, Any]) -> list[str]:
@@ -72,6 +61,8 @@ def _doubts(record: Mapping[str, Any]) -> list[str]:
         found.append("time was measured in several sittings (interrupted and resumed)")
     if environment.get("git_dirty"):
         found.append("made from a source tree with uncommitted changes")
+    if latency.get("scenario") == "untimed":
+        found.append("run for accuracy alone, its times mean nothing")
     if record.get("random_weights"):
         found.append("random weights: only times mean anything")
     for task, why in record.get("off", {}).items():

@@ -3,7 +3,7 @@
 A part is one of
 
 - ``better``: ``second`` is better than ``first`` in ``key`` (faster, for ``time.total``);
-- ``best``: no setting of a sweep beats ``point``, and it beats at least one;
+- ``best``: no setting of an ablation beats ``point``, and it beats at least one;
 - ``flat``: no setting is further than ``margin`` from ``reference``;
 - ``enough``: ``more`` gains less than ``margin`` over ``point``.
 """
@@ -18,8 +18,8 @@ from reports import findings
 from reports.material import AVERAGE, TIME, Comparison, Interval, Material
 from reports.metrics import Metric, metric
 from reports.table import Table, words
+from results.outcomes import Outcome
 from results.published import Claim
-from results.sweeps import Sweep
 
 Verdict = Literal["agrees", "disagrees", "cannot tell", "not run"]
 VERDICTS: tuple[Verdict, ...] = ("agrees", "disagrees", "cannot tell", "not run")
@@ -52,7 +52,7 @@ class Judged:
 
 
 def judge(claim: Claim, material: Material) -> Judged:
-    """Hold a claim against the runs and sweeps of a report."""
+    """Hold a claim against the runs and ablations of a report."""
     parts = [_part(part, material) for part in claim.parts]
     told = list(dict.fromkeys(parts))  # parts that lack the same run say so once
     return Judged(claim, overall([part.verdict for part in parts]), told, _elsewhere(claim, material))
@@ -97,21 +97,21 @@ def summary(judged: Sequence[Judged]) -> str:
 
 
 def _part(part: Mapping[str, Any], material: Material) -> Part:
-    sweep = material.sweeps.get(part.get("sweep", ""))
-    if "sweep" in part and sweep is None:
-        return Part("not run", f"needs the sweep {part['sweep']}")
+    outcome = material.outcomes.get(part.get("ablation", ""))
+    if "ablation" in part and outcome is None:
+        return Part("not run", f"needs the ablation {part['ablation']}")
     key = str(part["key"])
     shown = _shown(key)
     match part["kind"]:
         case "better":
-            found = _between(part["first"], part["second"], key, material, sweep)
+            found = _between(part["first"], part["second"], key, material, outcome)
             return found if isinstance(found, Part) else _better(found, shown)
         case "best":
-            return _best(part["point"], key, shown, material, sweep)
+            return _best(part["point"], key, shown, material, outcome)
         case "flat":
-            return _flat(part["reference"], float(part["margin"]), key, shown, sweep)
+            return _flat(part["reference"], float(part["margin"]), key, shown, outcome)
         case _:
-            found = _between(part["point"], part["more"], key, material, sweep)
+            found = _between(part["point"], part["more"], key, material, outcome)
             return found if isinstance(found, Part) else _enough(found, float(part["margin"]), shown)
 
 
@@ -119,10 +119,10 @@ def _shown(key: str) -> Metric | None:
     return None if key in (TIME, AVERAGE) else metric(*key.split(".", 1))
 
 
-def _between(first: str, second: str, key: str, material: Material, sweep: Sweep | None) -> Comparison | Part:
+def _between(first: str, second: str, key: str, material: Material, outcome: Outcome | None) -> Comparison | Part:
     """The comparison, or the part's outcome where there is none."""
-    if sweep is not None:
-        points, found = set(sweep.points), between(sweep, first, second, key)
+    if outcome is not None:
+        points, found = set(outcome.points), between(outcome, first, second, key)
     else:
         points, found = {run.label for run in material.runs}, material.statistics.between(first, second, key)
     absent = [name for name in (first, second) if name not in points]
@@ -133,9 +133,9 @@ def _between(first: str, second: str, key: str, material: Material, sweep: Sweep
     return found
 
 
-def between(sweep: Sweep, first: str, second: str, key: str) -> Comparison | None:
-    """``second`` against ``first`` in a sweep; None where seeds contradict each other or nothing was compared."""
-    for one in sweep.differences:
+def between(outcome: Outcome, first: str, second: str, key: str) -> Comparison | None:
+    """``second`` against ``first`` in an ablation; None where seeds contradict each other or nothing was compared."""
+    for one in outcome.differences:
         if one.key == key and {one.first, one.second} == {first, second}:
             interval = Interval(one.low, one.high)
             if one.agreeing is False:  # the seeds contradict each other: nothing can be told
@@ -154,12 +154,12 @@ def _better(found: Comparison, shown: Metric | None) -> Part:
     return Part("agrees" if (found.value > nothing) == up else "disagrees", _told(found, shown))
 
 
-def _best(point: str, key: str, shown: Metric | None, material: Material, sweep: Sweep | None) -> Part:
-    if sweep is None or point not in sweep.points:
+def _best(point: str, key: str, shown: Metric | None, material: Material, outcome: Outcome | None) -> Part:
+    if outcome is None or point not in outcome.points:
         return Part("not run", f"{point} was not run")
     beaten, verdicts, evidence = 0, [], []
-    for other in sweep.points:
-        found = None if other == point else _between(other, point, key, material, sweep)
+    for other in outcome.points:
+        found = None if other == point else _between(other, point, key, material, outcome)
         if isinstance(found, Comparison):
             part = _better(found, shown)
             verdicts.append(part.verdict)
@@ -167,25 +167,25 @@ def _best(point: str, key: str, shown: Metric | None, material: Material, sweep:
             beaten += part.verdict == "agrees"
     if not verdicts:
         return Part("cannot tell", f"{point}: no interval for {key}")
-    ahead = _ahead(point, key, shown, sweep)
+    ahead = _ahead(point, key, shown, outcome)
     told = "; ".join(evidence)
     if "disagrees" in verdicts:
         return Part("disagrees", told)
     return Part("agrees" if beaten and not ahead else "cannot tell", told)
 
 
-def _ahead(point: str, key: str, shown: Metric | None, sweep: Sweep) -> list[str]:
+def _ahead(point: str, key: str, shown: Metric | None, outcome: Outcome) -> list[str]:
     """Settings whose value is better, however little."""
     up = True if shown is None else bool(shown.higher)
-    own = sweep.points[point].values.get(key)
-    values = {name: each.values[key] for name, each in sweep.points.items() if key in each.values and name != point}
+    own = outcome.points[point].values.get(key)
+    values = {name: each.values[key] for name, each in outcome.points.items() if key in each.values and name != point}
     return [] if own is None else [name for name, value in values.items() if (value > own if up else value < own)]
 
 
-def _flat(reference: str, margin: float, key: str, shown: Metric | None, sweep: Sweep | None) -> Part:
-    if sweep is None or reference not in sweep.points:
+def _flat(reference: str, margin: float, key: str, shown: Metric | None, outcome: Outcome | None) -> Part:
+    if outcome is None or reference not in outcome.points:
         return Part("not run", f"{reference} was not run")
-    found = [between(sweep, reference, other, key) for other in sweep.points if other != reference]
+    found = [between(outcome, reference, other, key) for other in outcome.points if other != reference]
     known = [one for one in found if one is not None]
     if not known:
         return Part("cannot tell", f"{reference}: no interval for {key}")
@@ -210,12 +210,14 @@ def _told(found: Comparison, shown: Metric | None) -> str:
 
 
 def _elsewhere(claim: Claim, material: Material) -> str:
-    """What data the sweeps of a claim are of, where it is not the report's."""
+    """What data the ablations of a claim are of, where it is not the report's."""
     own = material.runs[0].record["data"].get("hash")
-    sweeps = [material.sweeps[name] for part in claim.parts if (name := part.get("sweep", "")) in material.sweeps]
+    outcomes = [
+        material.outcomes[name] for part in claim.parts if (name := part.get("ablation", "")) in material.outcomes
+    ]
     other = {
-        f"{sweep.data.get('images', 'other')} images ({sweep.data['hash']})": None
-        for sweep in sweeps
-        if sweep.data.get("hash") not in (None, own)
+        f"{outcome.data.get('images', 'other')} images ({outcome.data['hash']})": None
+        for outcome in outcomes
+        if outcome.data.get("hash") not in (None, own)
     }
     return f"on other data than these runs: {', '.join(other)}" if other else ""

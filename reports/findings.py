@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from reports.material import AVERAGE, TIME, Comparison, Interval, Run, Statistics
+from reports.material import AVERAGE, TIME, Comparison, Interval, Run, Statistics, one_machine
 from reports.metrics import Metric, average
 
 
 def frontier(runs: Sequence[Run], metrics: Sequence[Metric]) -> list[Run]:
-    """Runs that no other beats in time and average both, fastest first (of those that encode an image)."""
-    scored = [(run, average(run.record, metrics)) for run in runs if run.encodes]
+    """Runs that no other beats in time and average both, fastest first."""
+    scored = [(run, average(run.record, metrics)) for run in runs if run.timed]
     known = sorted(((run, value) for run, value in scored if value is not None), key=lambda r: r[0].milliseconds)
     best, kept = float("-inf"), []
     for run, value in known:
@@ -21,18 +21,23 @@ def frontier(runs: Sequence[Run], metrics: Sequence[Metric]) -> list[Run]:
 
 
 def headline(runs: Sequence[Run], metrics: Sequence[Metric], statistics: Statistics) -> str:
-    """Accuracy against time in a sentence: the most accurate run against the fastest, or against the slowest."""
+    """Accuracy against time in a sentence: the most accurate run against the slowest, or against the fastest."""
+    timed = [run for run in runs if run.timed]
     front = frontier(runs, metrics)
-    if not front:
-        return "Nothing was decoded by a network, so there is no accuracy against time"
-    timed = [run for run in runs if run.encodes]
+    if not timed or not one_machine(timed):
+        return _untimed(runs, metrics, statistics, apart=bool(timed))
     if len(timed) == 1:
-        value = average(front[0].record, metrics)
+        value = average(timed[0].record, metrics)
         of = f", average {value * 100:.1f}" if value is not None else ""
-        return f"{front[0].label} takes {milliseconds(front[0].milliseconds)} an image{of}"
-    best, slowest = front[-1], max(timed, key=lambda run: run.milliseconds)
-    if best is slowest:
-        return _costly(best, front[0], statistics)
+        return f"{timed[0].label} takes {milliseconds(timed[0].milliseconds)} an image{of}"
+    slowest = max(timed, key=lambda run: run.milliseconds)
+    if not front:
+        return faster(min(timed, key=lambda run: run.milliseconds), slowest, statistics)
+    return _costly(front[-1], front[0], statistics) if front[-1] is slowest else _gain(front[-1], slowest, statistics)
+
+
+def _gain(best: Run, slowest: Run, statistics: Statistics) -> str:
+    """The most accurate run against the slowest."""
     speed = faster(best, slowest, statistics)
     gain = statistics.between(slowest.label, best.label, AVERAGE)
     if gain is None:
@@ -40,6 +45,20 @@ def headline(runs: Sequence[Run], metrics: Sequence[Metric], statistics: Statist
     if not gain.significant:
         return f"{speed}; their average accuracy cannot be told apart ({points(gain)})"
     return f"{speed}, at {points(gain)} on average"
+
+
+def _untimed(runs: Sequence[Run], metrics: Sequence[Metric], statistics: Statistics, *, apart: bool) -> str:
+    """Accuracy alone: nothing was timed, or on machines that must not be compared."""
+    scored = [(run, value) for run in runs if run.encodes and (value := average(run.record, metrics)) is not None]
+    if not scored:
+        return "Times are of different machines" if apart else "Nothing was decoded by a network"
+    (best, value), *others = sorted(scored, key=lambda one: -one[1])
+    why = "; times are of different machines" if apart else ""
+    told = f"{best.label} has the best average accuracy, {value * 100:.1f}"
+    if others:
+        found = statistics.between(others[0][0].label, best.label, AVERAGE)
+        told += f", {points(found)} against {others[0][0].label}" if found is not None else ""
+    return told + why
 
 
 def _costly(best: Run, fastest: Run, statistics: Statistics) -> str:
@@ -66,7 +85,7 @@ def leaders(runs: Sequence[Run], columns: Sequence[Metric], best: Callable[[Run,
     won = {run.label: [column.heading for column in columns if best(run, column)] for run in runs}
     parts = [f"{label} in {joined(names)}" for label, names in won.items() if names]
     open_ = [c.heading for c in columns if not any(c.heading in names for names in won.values())]
-    if len([run for run in runs if run.encodes]) < 2:
+    if len([run for run in runs if run.encodes]) < 2 or not columns:
         return "Accuracy and time"
     if not parts:
         return "No strategy is significantly better than all others in any metric"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from reports import findings
 from reports.drawing import Drawn, finished, label_points
-from reports.material import AVERAGE, TIME, Interval, Material, Run
+from reports.material import AVERAGE, TIME, Interval, Material, Run, one_machine
 from reports.metrics import Metric, average, averaged
 from reports.style import COLUMN, FAINT, GROUND, INK, PUBLISHED, drawing, looks
 from results.published import System
@@ -26,7 +26,7 @@ Line = tuple[float, float, float, float]  # x0, y0, x1, y1
 def frontier_figure(material: Material, published: Sequence[System]) -> Drawn | None:
     """The figure, or None where no run has a time and an average."""
     metrics = averaged([run.record for run in material.runs])
-    timed = [run for run in material.runs if run.encodes and average(run.record, metrics) is not None]
+    timed = [run for run in material.runs if run.timed and average(run.record, metrics) is not None]
     if not timed:
         return None
     beside = [system for system in published if system.seconds is not None and _published(system, metrics) is not None]
@@ -44,7 +44,9 @@ def frontier_figure(material: Material, published: Sequence[System]) -> Drawn | 
         ceiling = _ceiling(ours, material.runs, metrics)
         ours.set_ylabel(_axis(metrics), fontsize=6.5)
         ours.margins(y=0.12)
-        lines = _front(ours, findings.frontier(timed, metrics), metrics)
+        lines = _front(ours, findings.frontier(timed, metrics), metrics) if one_machine(timed) else []
+        if not one_machine(timed):
+            ours.set_title("different machines", fontsize=6.5, fontweight="normal")
         if beside:
             _beside(axes[0, 1], beside, metrics)
         figure.draw_without_rendering()  # so that labels know how large the axes are

@@ -1,4 +1,4 @@
-"""What a report is made from: runs, statistics, curves, sweeps and pictures, all as data. ``bench`` gathers it."""
+"""What a report is made from: runs, statistics, curves, ablations and pictures, all as data. ``bench`` gathers it."""
 
 from __future__ import annotations
 
@@ -44,6 +44,21 @@ class Run:
     def encodes(self) -> bool:
         """Whether an image went through a network; the oracle's does not, so it has no time worth comparing."""
         return "backbone" in self.record["latency"]["phases"]
+
+    @property
+    def timed(self) -> bool:
+        """Whether its time means anything: it encodes images, and was not run for its accuracy alone."""
+        latency = self.record["latency"]
+        return self.encodes and latency.get("scenario") != "untimed" and self.milliseconds > 0
+
+    @property
+    def machine(self) -> str:
+        """The processor or graphics card that it was measured on, with the hash of the hardware where that is known."""
+        environment = self.record["environment"]
+        device = self.record["options"].get("device")
+        name = (environment.get("gpu") if device != "cpu" else None) or environment.get("cpu") or "unknown machine"
+        found = (self.record.get("machine") or {}).get("fingerprint")
+        return f"{name} ({found})" if found else str(name)
 
     @property
     def milliseconds(self) -> float:
@@ -149,7 +164,7 @@ class Material:
         statistics: of these runs.
         variants: further runs on the same data whose strategy options differ: points of a knob.
         curves: learning curves.
-        sweeps: results of sweeps by name (``results.sweeps``), for ablations and claims.
+        outcomes: of ablations by name (``results.outcomes``), for ablations and claims.
         pictures: images of the gallery.
         missing: part of the page to the reason why it is not there.
         commands: how to make these runs again.
@@ -160,8 +175,13 @@ class Material:
     statistics: Statistics = field(default_factory=Statistics)
     variants: Sequence[Run] = ()
     curves: Sequence[Curve] = ()
-    sweeps: Mapping[str, Any] = field(default_factory=dict)
+    outcomes: Mapping[str, Any] = field(default_factory=dict)
     pictures: Sequence[Any] = ()
     missing: Mapping[str, str] = field(default_factory=dict)
     commands: Sequence[str] = ()
     about: Mapping[str, Any] = field(default_factory=dict)
+
+
+def one_machine(runs: Sequence[Run]) -> bool:
+    """Whether times of these runs may be compared."""
+    return len({run.machine for run in runs}) < 2

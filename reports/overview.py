@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from reports import findings
-from reports.checks import mixed_hardware
 from reports.findings import joined, milliseconds, spread
-from reports.material import TIME, Material, Run
+from reports.material import TIME, Material, Run, one_machine
 from reports.metrics import Metric, headline, metric
 from reports.style import looks
 from reports.table import Cell, Table, number, plain, words
@@ -37,6 +37,20 @@ def comparison_table(material: Material) -> Table:
         rows=rows,
         notes=_comparison_notes(material, columns),
         words=(1,) if backbones else (),
+    )
+
+
+def variants_table(material: Material) -> Table | None:
+    """Further runs of the same strategies; None without any."""
+    if not material.variants:
+        return None
+    table = comparison_table(replace(material, runs=material.variants))
+    return replace(
+        table,
+        name="variants",
+        title=f"{len(material.variants)} further runs of the same strategies",
+        rows=[[replace(cell, best=False) for cell in row] for row in table.rows],
+        notes=[],
     )
 
 
@@ -74,12 +88,12 @@ def is_best(run: Run, column: Metric, material: Material) -> bool:
 def _time(run: Run, material: Material) -> Cell:
     interval = material.statistics.interval(run.label, TIME)
     text = f"({interval.low:.1f}–{interval.high:.1f})" if interval else ""
-    if not run.encodes:
+    if not run.timed:
         return words("–")
-    others = [other for other in material.runs if other.encodes and other is not run]
+    others = [other for other in material.runs if other.timed and other is not run]
     found = [material.statistics.between(other.label, run.label, TIME) for other in others]
     best = bool(found) and all(each is not None and each.significant and each.value > 1 for each in found)
-    best = best and not mixed_hardware(material.runs)
+    best = best and one_machine(material.runs)
     return plain(run.milliseconds, source=f"{run.label}: latency.total.mean_ms", interval=text, best=best)
 
 
@@ -96,7 +110,7 @@ def _comparison_notes(material: Material, columns: Sequence[Metric]) -> list[str
     ceilings = [run.label for run in material.runs if not run.encodes]
     if ceilings:
         notes.append(f"{joined(ceilings)}: the ground truth's own tokens, the ceiling of the tokenisation.")
-    if mixed_hardware(material.runs):
+    if not one_machine(material.runs):
         notes.append("Times are of different machines and must not be compared.")
     return notes
 
@@ -164,9 +178,11 @@ def _absent(task: str, runs: Sequence[Run]) -> list[str]:
     return list(found)
 
 
-def phase_table(material: Material) -> Table:
-    """Mean milliseconds per image of every phase, a column a strategy; the total leaves reading files out."""
-    runs = [run for run in material.runs if run.encodes] or list(material.runs)
+def phase_table(material: Material) -> Table | None:
+    """Mean milliseconds per image of every phase, a column a strategy; None where nothing was timed."""
+    runs = [run for run in material.runs if run.timed]
+    if not runs:
+        return None
     names = list(dict.fromkeys(name for run in runs for name in run.record["latency"]["phases"]))
     rows = [[words(phase_name(name)), *(_phase(run, name) for run in runs)] for name in names]
     total = [plain(run.milliseconds, source=f"{run.label}: latency.total.mean_ms") for run in runs]
@@ -176,6 +192,9 @@ def phase_table(material: Material) -> Table:
         for p in (50, 90, 95, 99)
         if any(run.record["latency"]["total"].get(f"p{p}_ms") is not None for run in runs)
     ]
+    if any(_prepared(run) for run in runs):
+        heading = words("compiling or capturing, once")
+        rows.append([heading, *(plain(_prepared(r), source=f"{r.label}: mode.prepare_ms") for r in runs)])
     slowest = max(runs, key=lambda run: run.milliseconds)
     phase = max(slowest.record["latency"]["phases"].items(), key=lambda item: float(item[1]["mean_ms"]))
     share = phase[1]["mean_ms"] / slowest.milliseconds
@@ -190,6 +209,11 @@ def phase_table(material: Material) -> Table:
             "A percentile is given only where there are images enough for it (p50 7, p90 44, p95 90, p99 459).",
         ],
     )
+
+
+def _prepared(run: Run) -> float | None:
+    """Milliseconds of compiling or capturing, which are in no other time."""
+    return (run.record.get("mode") or {}).get("prepare_ms") or None
 
 
 def _phase(run: Run, name: str) -> Cell:
@@ -238,7 +262,7 @@ _COST = (
     ("positions", "cost.positions", 0),
     ("sequences", "cost.sequences", 1),
     ("tokens", "cost.tokens", 0),
-    ("tokens/s", "cost.tokens_per_second", 0),
+    ("tokens/s", "latency.tokens_per_second", 0),
     ("GFLOP", "work.gflops", 2),
     ("MB read", "work.megabytes", 1),
     ("of matmul rate", "work.matmul_share", 3),
@@ -248,14 +272,18 @@ _COST = (
 
 def _known(run: Run, task: str, name: str) -> float | None:
     part, _, field = name.partition(".")
-    place = run.record.get("cost", {}).get(task) if part == "cost" else run.record.get("work", {}).get(f"decode.{task}")
+    if part == "latency":
+        return (run.record["latency"].get(field) or {}).get(task) or None
+    place = run.record.get(part, {}).get(task if part == "cost" else f"decode.{task}")
     return None if place is None else place.get(field)
 
 
 def _cost_cell(run: Run, task: str, name: str, digits: int) -> Cell:
     part, _, field = name.partition(".")
-    where = f"cost.{task}.{field}" if part == "cost" else f"work.decode.{task}.{field}"
-    return plain(_known(run, task, name), digits, source=f"{run.label}: {where}")
+    where = {"latency": f"latency.{field}.{task}", "cost": f"cost.{task}.{field}"}
+    return plain(
+        _known(run, task, name), digits, source=f"{run.label}: {where.get(part, f'work.decode.{task}.{field}')}"
+    )
 
 
 def _cost_title(runs: Sequence[Run], tasks: Sequence[str]) -> str:
@@ -273,6 +301,9 @@ def _cost_notes(runs: Sequence[Run]) -> list[str]:
         peak = place.get("allocated_mib") or place.get("peak_rss_mib")
         if peak:
             notes.append(f"{run.label}: {peak:,.0f} MiB of memory at most.")
+        energy = (place.get("gpu") or {}).get("joules_per_image")
+        if energy:
+            notes.append(f"{run.label}: {energy:.2f} J an image.")
     lacking = [
         heading
         for heading, name, _ in _COST

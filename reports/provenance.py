@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from reports.checks import machine
 from reports.material import Material, Run
 from reports.table import Cell, Table, words
 
@@ -44,7 +43,7 @@ def _row(run: Run) -> list[Cell]:
     cells = [
         commit,
         record["seed"],
-        machine(record),
+        run.machine,
         environment.get("threads"),
         environment.get("load_average"),
         record["latency"].get("batch"),

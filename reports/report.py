@@ -16,7 +16,7 @@ from reports.frontier import frontier_figure
 from reports.gallery import columns, rows
 from reports.material import Material
 from reports.metrics import averaged
-from reports.overview import comparison_table, cost_table, detail_tables, phase_table
+from reports.overview import comparison_table, cost_table, detail_tables, phase_table, variants_table
 from reports.page import Page, Part, fragment, write_page
 from reports.phases import phases_figure
 from reports.provenance import facts, provenance_table
@@ -56,13 +56,13 @@ def _parts(material: Material) -> list[Part]:
             name="result",
             heading="Accuracy against time",
             figures=_there(frontier_figure(material, systems)),
-            tables=[comparison_table(material)],
+            tables=[comparison_table(material), *_tables(variants_table(material))],
         ),
         Part(
             name="time",
             heading="Where time goes",
             figures=_there(phases_figure(material)),
-            tables=[phase_table(material), *_tables(cost_table(material))],
+            tables=_tables(phase_table(material), cost_table(material)),
         ),
         _budget(material),
         _more(material, "sensitivity", "What time depends on", sensitivity.figures(material)),
@@ -79,7 +79,7 @@ def _parts(material: Material) -> list[Part]:
 def _lead(material: Material) -> str:
     record = material.runs[0].record
     roots = dict.fromkeys(part["root"] for part in (record["data"].get("coco"), record["data"].get("nyu")) if part)
-    machines = dict.fromkeys(checks.machine(run.record) for run in material.runs)
+    machines = dict.fromkeys(run.machine for run in material.runs)
     data = ", ".join(roots) or "unnamed data"
     return f"{record['images']} images of {data} (content {record['data'].get('hash')}); {', '.join(machines)}."
 

@@ -23,7 +23,7 @@ FEWEST = 4  # images in a bin
 
 def objects_figure(material: Material) -> Drawn | None:
     """Time against the sequences that an image needs; None without samples or where all images need as many."""
-    runs = [run for run in material.runs if run.encodes and _objects(run) is not None]
+    runs = [run for run in material.runs if run.timed and _objects(run) is not None]
     if not runs:
         return None
     slopes = {run.label: _slope(run) for run in runs}
@@ -97,7 +97,7 @@ def _objects_title(slopes: dict[str, float]) -> str:
 
 def positions_figure(material: Material) -> Drawn | None:
     """Decoding time of every task against the positions that it computes."""
-    runs = [run for run in material.runs if run.encodes and _lengths(run)]
+    runs = [run for run in material.runs if run.timed and _lengths(run)]
     if not runs:
         return None
     rates = {run.label: _rate(run) for run in runs}
@@ -156,7 +156,7 @@ def setting_figures(material: Material) -> list[Drawn]:
 def _setting(name: str, label: str, of: object, material: Material) -> Drawn | None:
     groups: dict[str, dict[float, float]] = {}
     for run in (*material.runs, *material.variants):
-        value = of(run) if run.encodes else None  # type: ignore[operator]
+        value = of(run) if run.timed else None  # type: ignore[operator]
         if value is not None:
             groups.setdefault(run.decoder, {})[float(value)] = run.milliseconds
     groups = {decoder: points for decoder, points in groups.items() if len(points) > 1}

@@ -41,7 +41,7 @@ def print_summary(material: Material, console: Console) -> None:
 
 def frontier_plot(runs: Sequence[Run], metrics: Sequence[Metric]) -> list[str]:
     """Lines of a small plot, time on a log scale to the right, average accuracy up; empty with fewer than two runs."""
-    scored = [(run, average(run.record, metrics)) for run in runs if run.encodes]
+    scored = [(run, average(run.record, metrics)) for run in runs if run.timed]
     known = [(run, value * 100) for run, value in scored if value is not None]
     if len(known) < 2:
         return []

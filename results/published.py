@@ -79,10 +79,10 @@ def claims(folder: Path = FOLDER) -> list[Claim]:
 
 
 class Ablation(msgspec.Struct, frozen=True, kw_only=True):
-    """A table of a paper that a sweep repeats.
+    """A table of a paper that an ablation repeats.
 
     Args:
-        id: short name, also the name of the sweep.
+        id: short name, also the name of the ablation.
         paper: MAD or AiT.
         where: table, as far as known.
         title: what varies.

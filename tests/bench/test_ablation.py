@@ -1,4 +1,4 @@
-"""Sweeps: their definitions can be run, finished work is kept, and their outcome holds values and differences."""
+"""Ablations: their definitions can be run, finished work is kept, and their outcome holds values and differences."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import msgspec
 import pytest
 
 from bench import ablation, registry
+from bench.ablation_statistics import seed_differences
 from bench.cli import main
 from bench.parsers import parse
-from bench.sweep_statistics import seed_differences
+from results.outcomes import Point, read_outcomes
 from results.published import ablations, claims
-from results.sweeps import Point, read_sweeps
 from tests.bench import runs as made
 
 
@@ -26,16 +26,16 @@ def test_definitions_hold_options_that_exist(name: str, tmp_path: Path) -> None:
         parse(words[0], words[1:])
 
 
-def test_claims_and_ablations_name_sweeps_that_exist() -> None:
+def test_claims_and_ablations_name_each_other_exist() -> None:
     known = {*ablation.names(), "soft-tokens", "parallel-study", "codecs-depth", "codecs-masks"}
     swept = {ablation.id for ablation in ablations()} - {"mad-table-2", "ait-parallel"}
     assert swept <= known
-    asked = {part["sweep"] for claim in claims() for part in claim.parts if "sweep" in part}
+    asked = {part["ablation"] for claim in claims() for part in claim.parts if "ablation" in part}
     assert asked - {"ait-code-ratio-solver"} <= known
     for claim in claims():
         for part in claim.parts:
-            if part.get("sweep") in ablation.names():
-                points = ablation.read_definition(part["sweep"])[1].points
+            if part.get("ablation") in ablation.names():
+                points = ablation.read_definition(part["ablation"])[1].points
                 assert {part[n] for n in ("first", "second", "point", "more", "reference") if n in part} <= set(points)
 
 
@@ -56,8 +56,8 @@ def test_options_merge_member_by_member(tmp_path: Path) -> None:
     [
         ("title: t\ndecoder: mad\npoints: {}\n", "names points"),
         ("title: t\npoints: {a: {}}\n", "a decoder or a codec"),
-        ("title: t\ndecoder: mad\npoint: {a: {}}\n", "not a sweep"),
-        ("[", "not a sweep"),
+        ("title: t\ndecoder: mad\npoint: {a: {}}\n", "not an ablation"),
+        ("[", "not an ablation"),
     ],
 )
 def test_bad_definitions_are_refused_in_one_line(
@@ -72,7 +72,7 @@ def test_bad_definitions_are_refused_in_one_line(
     assert "did you mean 'mad-inference-ratios'" in capsys.readouterr().err
 
 
-def test_a_sweep_of_finished_runs(scenes_folder: Path, tmp_path: Path) -> None:
+def test_an_ablation_of_finished_runs(scenes_folder: Path, tmp_path: Path) -> None:
     """Its outcome from runs that lie there already; nothing is run again."""
     path = tmp_path / "mine.yaml"
     path.write_text(
@@ -88,7 +88,7 @@ def test_a_sweep_of_finished_runs(scenes_folder: Path, tmp_path: Path) -> None:
     before = {file: file.stat().st_mtime_ns for file in tables.rglob("record.json")}
     written = ablation.run_ablation(str(path), work=work, out=tmp_path / "out", resamples=100)
     assert {file: file.stat().st_mtime_ns for file in tables.rglob("record.json")} == before
-    (found,) = read_sweeps(tmp_path / "out").values()
+    (found,) = read_outcomes(tmp_path / "out").values()
     assert found.name == "mine" and list(found.points) == ["good", "bad"]
     assert found.points["good"].values["detection.AP"] > found.points["bad"].values["detection.AP"]
     difference = next(one for one in found.differences if one.key == "detection.AP")
@@ -113,4 +113,4 @@ def test_an_outcome_that_is_none_is_refused(tmp_path: Path) -> None:
     from results.store import StoreError
 
     with pytest.raises(StoreError, match="ablate x"):
-        read_sweeps(tmp_path)
+        read_outcomes(tmp_path)

@@ -135,8 +135,13 @@ def slow_decoder(tmp_path: Path) -> dict[str, str]:
 
 
 def start(arguments: list[str], environment: dict[str, str]) -> subprocess.Popen[bytes]:
+    """The program, which heeds Ctrl-C even where the tests themselves were started to ignore it, as a shell's jobs."""
     return subprocess.Popen(
-        [sys.executable, "-m", "bench", *arguments], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [sys.executable, "-m", "bench", *arguments],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - no threads here
     )
 
 

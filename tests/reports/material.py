@@ -10,7 +10,7 @@ import numpy as np
 from reports.gallery import Picture, Shown
 from reports.material import AVERAGE, TIME, Comparison, Curve, Interval, Material, Run, Statistics
 from reports.metrics import average, averaged, headline
-from results.sweeps import Difference, Point, Sweep
+from results.outcomes import Difference, Outcome, Point
 
 OBJECTS = ("AP", "AP50", "AP75", "APs", "APm", "APl")
 HASH = "0123456789abcdef"
@@ -102,7 +102,7 @@ def material(**changes: Any) -> Material:
         "runs": runs,
         "statistics": statistics(runs),
         "curves": [curve("mad", 0.4), curve("parallel", 0.3)],
-        "sweeps": {"budget": sweep()},
+        "outcomes": {"budget": outcome()},
         "pictures": [picture()],
         "commands": ["python -m bench run --decoder mad --preset embedded"],
         "about": {"git_commit": "abcdef0123456789", "git_dirty": False},
@@ -115,7 +115,7 @@ def curve(label: str, end: float) -> Curve:
     return Curve(label=label, steps=[100, 200], scores={"detection AP": [end / 2, end], "depth rmse": [1.0, None]})
 
 
-def sweep(name: str = "budget", **changes: Any) -> Sweep:
+def outcome(name: str = "budget", **changes: Any) -> Outcome:
     """Four settings of a knob: the second gains much, the rest little."""
     values = {"0": 0.10, "1": 0.30, "2": 0.32, "4": 0.33}
     points = {
@@ -147,7 +147,7 @@ def sweep(name: str = "budget", **changes: Any) -> Sweep:
         "differences": pairs,
         "method": "by hand",
     }
-    return Sweep(**given | changes)
+    return Outcome(**given | changes)
 
 
 def picture() -> Picture:

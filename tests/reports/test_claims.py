@@ -11,8 +11,8 @@ from reports.claims import Verdict, judge, overall, summary
 from reports.findings import frontier, headline
 from reports.material import Comparison, Interval, Material, Statistics
 from reports.metrics import averaged
+from results.outcomes import Difference, Outcome, Point
 from results.published import Claim
-from results.sweeps import Difference, Point, Sweep
 from tests.reports.material import material, run
 
 
@@ -49,9 +49,9 @@ def test_better(value: float, low: float, high: float, key: str, expected: str) 
 def test_what_was_not_run_is_not_judged() -> None:
     given = compared(0.05, 0.01, 0.09)
     absent = {"kind": "better", "first": "a", "second": "c", "key": "detection.AP"}
-    swept = {"kind": "best", "sweep": "none", "point": "x", "key": "detection.AP"}
+    swept = {"kind": "best", "ablation": "none", "point": "x", "key": "detection.AP"}
     assert judge(claim(absent), given).verdict == "not run"
-    assert judge(claim(swept), given).parts[0].evidence == "needs the sweep none"
+    assert judge(claim(swept), given).parts[0].evidence == "needs the ablation none"
     present = {"kind": "better", "first": "a", "second": "b", "key": "detection.AP"}
     assert judge(claim(present, absent), given).verdict == "agrees"
 
@@ -73,7 +73,7 @@ def test_a_claim_follows_from_its_parts(parts: list[Verdict], expected: str) -> 
 
 
 def swept(values: dict[str, float], reach: float, **changes: Any) -> Material:
-    """A sweep whose differences are known to ``reach``."""
+    """An ablation whose differences are known to ``reach``."""
     points = {name: Point(values={"detection.AP": value}) for name, value in values.items()}
     names = list(values)
     pairs = [
@@ -89,26 +89,26 @@ def swept(values: dict[str, float], reach: float, **changes: Any) -> Material:
         for place, a in enumerate(names)
         for b in names[place + 1 :]
     ]
-    return material(sweeps={"s": Sweep(name="s", title="t", decoder="d", points=points, differences=pairs)})
+    return material(outcomes={"s": Outcome(name="s", title="t", decoder="d", points=points, differences=pairs)})
 
 
 def test_best_flat_and_enough() -> None:
-    best = {"kind": "best", "sweep": "s", "point": "b", "key": "detection.AP"}
+    best = {"kind": "best", "ablation": "s", "point": "b", "key": "detection.AP"}
     assert judge(claim(best), swept({"a": 0.2, "b": 0.3, "c": 0.29}, 0.02)).verdict == "agrees"
     assert judge(claim(best), swept({"a": 0.2, "b": 0.3, "c": 0.31}, 0.02)).verdict == "cannot tell"
     assert judge(claim(best), swept({"a": 0.2, "b": 0.3, "c": 0.4}, 0.02)).verdict == "disagrees"
     assert judge(claim(best), swept({"a": 0.28, "b": 0.3, "c": 0.29}, 0.05)).verdict == "cannot tell"
-    flat = {"kind": "flat", "sweep": "s", "reference": "b", "key": "detection.AP", "margin": 0.02}
+    flat = {"kind": "flat", "ablation": "s", "reference": "b", "key": "detection.AP", "margin": 0.02}
     assert judge(claim(flat), swept({"a": 0.30, "b": 0.3, "c": 0.305}, 0.01)).verdict == "agrees"
     assert judge(claim(flat), swept({"a": 0.30, "b": 0.3, "c": 0.34}, 0.01)).verdict == "disagrees"
     assert judge(claim(flat), swept({"a": 0.30, "b": 0.3, "c": 0.31}, 0.02)).verdict == "cannot tell"
-    enough = {"kind": "enough", "sweep": "s", "point": "a", "more": "b", "key": "detection.AP", "margin": 0.01}
+    enough = {"kind": "enough", "ablation": "s", "point": "a", "more": "b", "key": "detection.AP", "margin": 0.01}
     assert judge(claim(enough), swept({"a": 0.30, "b": 0.3}, 0.005)).verdict == "agrees"
     assert judge(claim(enough), swept({"a": 0.30, "b": 0.35}, 0.005)).verdict == "disagrees"
 
 
 def test_seeds_that_contradict_each_other_tell_nothing() -> None:
-    part = {"kind": "better", "sweep": "s", "first": "a", "second": "b", "key": "detection.AP"}
+    part = {"kind": "better", "ablation": "s", "first": "a", "second": "b", "key": "detection.AP"}
     assert judge(claim(part), swept({"a": 0.2, "b": 0.3}, 0.02, agreeing=True)).verdict == "agrees"
     assert judge(claim(part), swept({"a": 0.2, "b": 0.3}, 0.02, agreeing=False)).verdict == "cannot tell"
 

@@ -7,12 +7,13 @@ import shutil
 import subprocess
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from reports.checks import refuse_unlike, warnings
 from reports.claims import claims_table, judge
-from reports.material import Material, ReportError, Statistics
+from reports.material import Material, ReportError, Run, Statistics
 from reports.overview import comparison_table, cost_table, detail_tables, phase_table
 from reports.report import make_page
 from reports.systems import published_table
@@ -30,7 +31,9 @@ def test_tables_are_the_golden_ones(name: str, suffix: str) -> None:
     given = material()
     cost = cost_table(given)
     assert cost is not None
-    tables = {table.name: table for table in (comparison_table(given), phase_table(given), cost, *detail_tables(given))}
+    phases = phase_table(given)
+    assert phases is not None
+    tables = {table.name: table for table in (comparison_table(given), phases, cost, *detail_tables(given))}
     assert TWINS[suffix](tables[name]) == (GOLDEN / f"{name}.{suffix}").read_text()
 
 
@@ -149,7 +152,7 @@ def test_one_strategy_only() -> None:
 
 def test_only_the_ceiling() -> None:
     page = make_page(Material(runs=[run("oracle", 3, 0.9)]))
-    assert "no accuracy against time" in page.title
+    assert "Nothing was decoded by a network" in page.title
     assert not page.parts[0].figures
 
 
@@ -171,6 +174,8 @@ def test_mixed_hardware_is_flagged_and_its_times_are_never_best() -> None:
     runs[1] = replace(runs[1], record={**runs[1].record, "environment": other})
     given = Material(runs=runs, statistics=statistics(runs))
     assert any(warning.startswith("Mixed hardware") for warning in warnings(runs))
+    title = make_page(given).title
+    assert title.endswith("times are of different machines") and "faster" not in title
     table = comparison_table(given)
     place = list(table.headings).index("ms/image")
     assert not any(row[place].best for row in table.rows)
@@ -204,3 +209,51 @@ def test_published_data_is_whole() -> None:
     assert len(claims()) >= 16
     ids = [ablation.id for ablation in ablations()]
     assert len(ids) == len(set(ids))
+
+
+def changed(one: Run, **changes: Any) -> Run:
+    return replace(one, record={**one.record, **changes})
+
+
+def test_runs_for_accuracy_alone_have_no_time() -> None:
+    runs = [run("mad", 60, 0.4), run("parallel", 50, 0.3)]
+    runs = [changed(one, latency={**one.record["latency"], "scenario": "untimed"}) for one in runs]
+    page = make_page(Material(runs=runs, statistics=statistics(runs)))
+    assert page.title.startswith("mad has the best average accuracy, 27.3") and "faster" not in page.title
+    table = page.parts[0].tables[0]
+    assert {row[list(table.headings).index("ms/image")].text for row in table.rows} == {"–"}
+    assert not page.parts[0].figures
+
+
+def test_runs_for_speed_alone_have_no_accuracy() -> None:
+    runs = [changed(run("mad", 60, 0.4), metrics={}), changed(run("parallel", 50, 0.3), metrics={})]
+    page = make_page(Material(runs=runs, statistics=statistics(runs)))
+    assert page.title == "parallel is 1.2 (1.1–1.3) times faster than mad"
+    assert list(page.parts[0].tables[0].headings) == ["strategy", "backbone", "ms/image"]
+
+
+def test_what_later_records_measure_is_shown_where_it_is_there() -> None:
+    plain = run("mad", 60, 0.4)
+    more = changed(
+        plain,
+        parameters=940_000,
+        mode={"name": "graphed", "prepare_ms": 1234.5},
+        work={"decode.depth": {"gflops": 0.1234, "megabytes": 3.5, "matmul_share": 0.42}},
+        machine={"fingerprint": "abc", "allocated_mib": 512.0, "gpu": {"joules_per_image": 1.5}},
+        latency={**plain.record["latency"], "tokens_per_second": {"depth": 1500.0}},
+    )
+    cost = cost_table(Material(runs=[more]))
+    assert cost is not None
+    row = next(dict(zip(cost.headings, row, strict=True)) for row in cost.rows if row[1].text == "depth")
+    assert (row["GFLOP"].text, row["of matmul rate"].value, row["tokens/s"].value) == ("0.12", 0.42, 1500.0)
+    assert {"mad: 512 MiB of memory at most.", "mad: 1.50 J an image."} <= set(cost.notes)
+    phases = phase_table(Material(runs=[more]))
+    assert phases is not None and any(row[0].text == "compiling or capturing, once" for row in phases.rows)
+    assert "0.9 M" in [cell.text for cell in comparison_table(Material(runs=[more])).rows[0]]
+
+
+def test_further_runs_of_a_strategy_have_a_table_of_their_own() -> None:
+    further = replace(run("mad, batch 8", 30, 0.45, decoder="mad"), folder="other")
+    given = material(variants=[further])
+    (table,) = [table for table in make_page(given).parts[0].tables if table.name == "variants"]
+    assert [row[0].text for row in table.rows] == ["mad, batch 8"]

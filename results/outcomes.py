@@ -1,4 +1,4 @@
-"""The outcome of a sweep: a few settings of one thing, what each scored and took, and how sure the differences are."""
+"""The outcome of an ablation: settings of one thing, what each scored and took, how sure the differences are."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import msgspec
 
 from results.store import StoreError
 
-SCHEMA = "decoder-bench/sweep/1"
-FOLDER = Path(__file__).parent / "sweeps"
+SCHEMA = "decoder-bench/ablation/1"
+FOLDER = Path(__file__).parent / "ablations"
 
 
 class Point(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,8 +55,8 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
     agreeing: bool | None = None
 
 
-class Sweep(msgspec.Struct, frozen=True, kw_only=True):
-    """A finished sweep.
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """A finished ablation.
 
     Args:
         schema: name and version of this format.
@@ -85,8 +85,8 @@ class Sweep(msgspec.Struct, frozen=True, kw_only=True):
     method: str = ""
 
 
-def read_sweeps(folder: Path = FOLDER) -> dict[str, Sweep]:
-    """Name to sweep, of all finished sweeps.
+def read_outcomes(folder: Path = FOLDER) -> dict[str, Outcome]:
+    """Name to outcome, of all finished ablations.
 
     Raises:
         StoreError: if a file is not one.
@@ -94,7 +94,7 @@ def read_sweeps(folder: Path = FOLDER) -> dict[str, Sweep]:
     found = {}
     for path in sorted(folder.glob("*.json")):
         try:
-            found[path.stem] = msgspec.json.decode(path.read_bytes(), type=Sweep)
+            found[path.stem] = msgspec.json.decode(path.read_bytes(), type=Outcome)
         except (OSError, msgspec.MsgspecError) as error:
             raise StoreError(
                 f"{path}: not a {SCHEMA} file ({error}); `python -m bench ablate {path.stem}` makes it"

@@ -1,4 +1,4 @@
-"""Values of a sweep's settings and their differences, averaged over seeds, with intervals."""
+"""Values of an ablation's settings and their differences, averaged over seeds, with intervals."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bench.ratios import time_ratio
 from bench.tables import RunFiles
 from reports.material import AVERAGE, TIME
 from reports.metrics import averaged, headline
-from results.sweeps import Difference, Point
+from results.outcomes import Difference, Point
 from tasks.metrics.tables import Table
 
 Array = np.ndarray[Any, Any]
