@@ -125,12 +125,12 @@ def test_what_does_not_fit_is_refused(scenes_root: Path, tmp_path: Path, capsys:
     preset = "ait-swinv2b-insseg"
     data = ["--coco", str(scenes_root), "--checkpoints", str(tmp_path)]
     base = ["--decoder", "oracle", "--preset", preset, "--sizes.classes", "8", *data]
-    embedded = ["--decoder", "oracle", "--preset", "embedded", *data]
+    embedded, nyu = ["--decoder", "oracle", "--preset", "embedded", *data], ["--nyu", str(scenes_root)]
     write_codec(tmp_path, "depth", preset=preset)
     for words, message in {
         (*base,): "no such weights; make them with `nox -s train -- --codec masks",
         (*base, "--tasks", "detection"): "detection is not a task of layout 'ait'",
-        (*base, "--tasks", "depth", "--formats.depth", "bins"): "has no tokens for it; give codes",
+        (*base, *nyu, "--tasks", "depth", "--formats.depth", "bins"): "has no tokens for it; give codes",
         (*base, "--tasks", "boxes", "--image.transform", "shortest_side"): "count in pixels of a square",
         (*embedded, "--tasks", "boxes"): "boxes is not a task of layout 'mad'",
     }.items():
