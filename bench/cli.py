@@ -26,6 +26,7 @@ COMMANDS = {
     "vocabulary": "train a caption tokeniser, or abbreviate one to the pieces that captions use",
     "ceilings": "what perfect tokens score: the loss of every step of tokenisation",
     "codecs": "what learned codes keep of masks and depth maps: codebooks, hidden patches, real pairs",
+    "depth-pairs": "a small AiT overfitted on real pairs: windows, mirrors, codes and soft tokens end to end",
     "table2": "MAD's Table 2, measured: autoregressive, parallel, masked training, masked inference",
     "soft-tokens": "AiT's Table 9, measured: soft tokens in the solver, the detokeniser, both; trains first",
     "parallel-study": "AiT's Tables 10 and 12, measured: dense tokens one by one or at once; trains first",

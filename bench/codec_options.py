@@ -176,3 +176,24 @@ class CodecStudyOptions:
     pair_steps: int = 600
     seed: int = 0
     threads: int = 1
+
+
+@dataclass(frozen=True)
+class PairsOptions:
+    """Options of ``depth-pairs``.
+
+    Args:
+        nyu: NYUv2 folder with a few pairs in its test list.
+        preset: sizes, network, schedules and codec.
+        out: folder for the tables.
+        runs: folder of the trainings; those that lie there are continued.
+        seed: seed of every random choice.
+        threads: CPU threads; 0 leaves the choice to torch.
+    """
+
+    nyu: Path
+    preset: str = "ait-small-depth"
+    out: Path = Path("results")
+    runs: Path = Path("results/runs/depth-pairs")
+    seed: int = 0
+    threads: int = 1

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from bench import parsers, registry
-from bench.codec_options import CodecStudyOptions, CodecTrainOptions
+from bench.codec_options import CodecStudyOptions, CodecTrainOptions, PairsOptions
 from bench.config import RunOptions, preset_file, preset_names
 from bench.errors import UserError
 from bench.progress import progress
@@ -305,6 +305,14 @@ def codecs(options: CodecStudyOptions) -> int:
         return 0
     base: CodecTrainOptions = parsers.parse("train", ["--codec", "depth", "--preset", "embedded"])
     print(measure_codecs(options, dataclasses.replace(base, threads=options.threads)))
+    return 0
+
+
+def depth_pairs(options: PairsOptions) -> int:
+    """Overfit a small AiT on real pairs, run it on them and write the table."""
+    from bench.depth_pairs import measure_depth_pairs
+
+    print(measure_depth_pairs(options))
     return 0
 
 

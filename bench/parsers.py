@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from jsonargparse import ArgumentError, ArgumentParser
 
-from bench.codec_options import CodecStudyOptions, CodecTrainOptions
+from bench.codec_options import CodecStudyOptions, CodecTrainOptions, PairsOptions
 from bench.config import RunOptions, choose_preset, preset_file
 from bench.errors import UserError
 from bench.report_options import AblateOptions, ReportOptions
@@ -188,6 +188,7 @@ OPTIONS: dict[str, type] = {
     "vocabulary": VocabularyOptions,
     "ceilings": CeilingsOptions,
     "codecs": CodecStudyOptions,
+    "depth-pairs": PairsOptions,
     "schema": SchemaOptions,
     "compare": CompareOptions,
     "gate": GateOptions,

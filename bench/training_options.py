@@ -201,6 +201,7 @@ class TrainOptions:
             temperatures=self.temperatures,
             threads=self.threads,
             strategy=self.strategy,
+            checkpoints=self.checkpoints,
             sizes=self.sizes,
             image=self.image,
             network=self.network,

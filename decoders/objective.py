@@ -33,14 +33,14 @@ def task_loss(network: Any, memory: Any, format: SequenceFormat, views: Sequence
         format: format of the task.
         views: what ``Trainable.training_views`` gave, on the network's device.
     """
-    head = task_head(network, format)
+    head, trained = task_head(network, format), trained_head(network, format)
     sums: list[tuple[Tensor, Tensor]] = []
     for attention in sorted({view.attention for view in views}):
         together = [view for view in views if view.attention == attention]
         inputs = torch.cat([view.inputs for view in together], dim=1)
         hidden = network.decode(memory, inputs, attention=attention, every_layer=True)  # (Y, B, all N, P + L, D)
         parts = hidden.split([view.inputs.shape[1] for view in together], dim=2)
-        sums += [view_loss(format, view, part, head) for view, part in zip(together, parts, strict=True)]
+        sums += [view_loss(format, view, part, head, trained) for view, part in zip(together, parts, strict=True)]
     return torch.stack([total for total, _ in sums]).sum(), torch.stack([weight for _, weight in sums]).sum()
 
 
@@ -54,7 +54,14 @@ def task_head(network: Any, format: SequenceFormat) -> Head:
     return lambda hidden: network.logits(hidden, format.ids)
 
 
-def view_loss(format: SequenceFormat, view: View, hidden: Tensor, head: Head) -> tuple[Tensor, Tensor]:
+def trained_head(network: Any, format: SequenceFormat) -> Head | None:
+    """The head over all ids that share the softmax in training; None where those are the task's own vocabulary."""
+    return (lambda hidden: network.logits(hidden, format.trained[0])) if format.rivals else None
+
+
+def view_loss(
+    format: SequenceFormat, view: View, hidden: Tensor, head: Head, trained: Head | None = None
+) -> tuple[Tensor, Tensor]:
     """Weighted cross-entropy and weight of one view.
 
     Targets are resolved without gradient. Logits with gradient are then computed only where a target has weight: after
@@ -65,18 +72,19 @@ def view_loss(format: SequenceFormat, view: View, hidden: Tensor, head: Head) ->
         view: inputs, targets and what counts.
         hidden: (Y, B, N, P + L, D) of every decoder layer.
         head: hidden states to logits.
+        trained: to logits over ``format.trained``, where that is more than the task's own vocabulary.
     """
     outputs = hidden[:, :, :, format.prompt_length :]  # (Y, B, N, L, D)
     columns, weights = resolve(format, view, outputs, head)
     counting = weights > 0
-    logits = head(outputs[counting]).float()  # (positions, V)
-    losses = cross_entropy(logits, columns[counting], reduction="none")
+    logits = (trained or head)(outputs[counting]).float()  # (positions, V)
+    targets = columns[counting] if trained is None else format.trained[1].to(columns.device)[columns[counting]]
+    losses = cross_entropy(logits, targets, reduction="none")
     counted = weights[counting]
     total = (losses * counted).sum()
     if view.dense_weight:
-        dense = (
-            weights * format.dense.to(weights.device)
-        ).sum()  # AiT's release adds the loss once for every dense token
+        # AiT's release adds the loss once for every dense token.
+        dense = (weights * format.dense.to(weights.device)).sum()
         total = total + view.dense_weight * _dense(format, view, outputs[-1], head) * dense
     return total, counting.sum().to(counted.dtype) if format.counts_positions else counted.sum()
 

@@ -130,7 +130,7 @@ class Depth:
             prompt_length=self._prompt.shape[1],
             slots=self._depths.slots,
             groups=self._depths.groups,
-            target_only=parts.vocabulary.rivals(self._depths.slots[0].ranges),
+            rivals=parts.vocabulary.rivals(self._depths.slots[0].ranges),
             start=start,
         )
         self.format = with_dense_loss(bare, self._depths)

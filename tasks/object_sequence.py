@@ -65,13 +65,15 @@ class ObjectSequence:
         self.coordinates = CanvasCoordinates(vocabulary["coordinate"], parts.sizes.bins, parts.canvas)
         coordinate, codes = Slot((vocabulary["coordinate"],)), () if masks is None else masks.slots * masks.groups
         slots = (coordinate,) * BOX + (Slot((self._classes,)), *codes)
-        used = [found for slot in slots for found in slot.ranges]
+        noise = vocabulary["no_object"]
+        used = [noise, *(found for slot in slots for found in slot.ranges)]
         self.format = SequenceFormat(
             task=task,
             prompt_length=0,
             slots=slots,
             groups=parts.sizes.slots,
-            target_only=vocabulary.rivals(used),
+            target_only=(noise,),
+            rivals=vocabulary.rivals(used),
             start=vocabulary.id(f"{task}_start"),
             dense_loss=None if masks is None else self._dense_loss,
             counts_positions=True,

@@ -45,6 +45,8 @@ class SequenceFormat:
         start: id in front of the first target where decoding is causal; None: the vocabulary's ``start``.
         dense_loss: loss of the dense positions read softly and as a whole (AiT section 3.3): logits (R, L, V) of R
             sequences and their ``originals`` (R, ...) to a scalar; None where tokens are all there is.
+        rivals: ranges that share the softmax in training though the task never uses them (AiT's release trains every
+            task over its whole vocabulary); decoding does not know of them.
         counts_positions: whether the mean loss divides by the number of positions that have weight instead of by the
             sum of their weights (AiT's release, whose mask codes weigh .2).
     """
@@ -60,6 +62,7 @@ class SequenceFormat:
     unmatched_weights: tuple[float, ...] = ()
     start: int | None = None
     dense_loss: Callable[[Tensor, Tensor], Tensor] | None = field(default=None, compare=False)
+    rivals: tuple[IdRange, ...] = ()
     counts_positions: bool = False
 
     @property
@@ -76,6 +79,12 @@ class SequenceFormat:
     def ids(self) -> Tensor:
         """(V,) int64: ids of the task's vocabulary in ascending order; column v of a probability is of ``ids[v]``."""
         return torch.cat([torch.arange(r.start, r.stop) for r in self.ranges])
+
+    @cached_property
+    def trained(self) -> tuple[Tensor, Tensor]:
+        """Ids (W,) int64 of the softmax in training, ascending, and columns (V,) of ``ids`` among them."""
+        found = torch.cat([torch.arange(r.start, r.stop) for r in sorted({*self.ranges, *self.rivals})])
+        return found, torch.searchsorted(found, self.ids)
 
     @cached_property
     def legal(self) -> Tensor:

@@ -136,7 +136,7 @@ class Vocabulary:
         return [self[name].start for name in OPENINGS[self.sizes.layout]]
 
     def rivals(self, used: Collection[IdRange]) -> tuple[IdRange, ...]:
-        """Further ranges over which a task that uses some is trained: in layout ``ait`` all that the release has."""
+        """Ranges beside those of a task over which it is trained: in layout ``ait`` all others that the release has."""
         if self.sizes.layout == "mad":
             return ()
         return tuple(found for found in self if found.stop <= self.openings[0] and found not in used)

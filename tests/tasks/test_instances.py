@@ -84,7 +84,8 @@ def test_an_image_is_scaled_into_the_canvas() -> None:
     assert TASK.format.start == VOCABULARY.id("instances_start")
     assert Boxes(PARTS).format.start == VOCABULARY.id("boxes_start")
     assert TASK.format.length == SIZES.slots * 7 and Boxes(PARTS).format.length == SIZES.slots * 5
-    assert TASK.format.ids.tolist() == list(range(VOCABULARY.openings[0]))  # trained over the released vocabulary
+    assert TASK.format.trained[0].tolist() == list(range(VOCABULARY.openings[0]))  # over the released vocabulary
+    assert torch.equal(TASK.format.trained[0][TASK.format.trained[1]], TASK.format.ids)
 
 
 def test_objects_come_first_and_noise_trains_its_label_alone() -> None:
