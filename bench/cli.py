@@ -25,6 +25,7 @@ COMMANDS = {
     "scenes": "render the embedded data set to a folder",
     "vocabulary": "train a caption tokeniser, or abbreviate one to the pieces that captions use",
     "ceilings": "what perfect tokens score: the loss of every step of tokenisation",
+    "speakers": "what captions of the embedded scenes can score: speakers who see everything",
     "codecs": "what learned codes keep of masks and depth maps: codebooks, hidden patches, real pairs",
     "depth-pairs": "a small AiT overfitted on real pairs: windows, mirrors, codes and soft tokens end to end",
     "table2": "MAD's Table 2, measured: autoregressive, parallel, masked training, masked inference",

@@ -295,6 +295,14 @@ def ceilings(options: parsers.CeilingsOptions) -> int:
     return 0
 
 
+def speakers(options: parsers.SpeakersOptions) -> int:
+    """Measure what captions of the embedded scenes can score and write the table."""
+    from bench.speakers import measure_speakers
+
+    print(measure_speakers(options))
+    return 0
+
+
 def codecs(options: CodecStudyOptions) -> int:
     """Train small codecs one after another and write the table, or one on real pairs."""
     from bench.codec_pairs import measure_pairs, pairs_options

@@ -120,6 +120,23 @@ class CeilingsOptions:
 
 
 @dataclass(frozen=True)
+class SpeakersOptions:
+    """Options of ``speakers``.
+
+    Args:
+        out: folder for ``speakers.md`` and ``speakers.json``.
+        images: first validation scenes.
+        draws: sets of five sentences that the choosing speaker imagines of a scene.
+        seed: of the sentences; the references' own is the scenes'.
+    """
+
+    out: Path = Path("results")
+    images: int = 300
+    draws: int = 40
+    seed: int = 0
+
+
+@dataclass(frozen=True)
 class SchemaOptions:
     """Options of ``schema``.
 
@@ -187,6 +204,7 @@ OPTIONS: dict[str, type] = {
     "scenes": ScenesOptions,
     "vocabulary": VocabularyOptions,
     "ceilings": CeilingsOptions,
+    "speakers": SpeakersOptions,
     "codecs": CodecStudyOptions,
     "depth-pairs": PairsOptions,
     "schema": SchemaOptions,
