@@ -92,7 +92,7 @@ def _markdown(found: dict[str, dict[str, Any]], options: SpeakersOptions) -> str
         "",
         f"{options.images} validation scenes, five references each. Both speakers know the scene and the grammar of",
         "its captions; what is missing to 100 is the choice that the grammar leaves. The second one takes, of",
-        f"{options.draws * CAPTIONS_PER_IMAGE} true sentences, the one that BLEU likes best against other draws: a near",
+        f"{options.draws * CAPTIONS_PER_IMAGE} true sentences, the one that BLEU likes best against others: a near",
         "bound for every decoder. Metrics × 100. Written by `python -m bench speakers`.",
         "",
         "| speaker | " + " | ".join(SHOWN) + " |",
