@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+ROWS = 128  # queries whose scores stay in a CPU's cache
+
 
 class Attention(nn.Module):
     """Projections of queries, keys and values and of the result; the parameters of ``nn.MultiheadAttention``.
@@ -59,10 +61,25 @@ def attend(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None, d
     """Scaled dot-product attention: (B, H, T, D / H) from queries, keys and values of that kind.
 
     On a CPU the backward pass of the fused kernel is slow (a training step took 1.8 times as long), so that gradients
-    there go through plain matrix products.
+    there go through plain matrix products. Its forward pass gains nothing from bfloat16 (27 ms for 1,834 queries and
+    1,050 keys; 25 in float32), so that many queries in bfloat16 do as well (15 ms), a few rows at a time.
     """
     if queries.is_cuda or not torch.is_grad_enabled():
-        return functional.scaled_dot_product_attention(queries, keys, values, attn_mask=mask, dropout_p=dropout)
+        if queries.is_cuda or queries.dtype != torch.bfloat16 or queries.shape[-2] < ROWS // 2:
+            return functional.scaled_dot_product_attention(queries, keys, values, attn_mask=mask, dropout_p=dropout)
+        pieces = range(0, queries.shape[-2], ROWS)
+        rows = (slice(start, start + ROWS) for start in pieces)
+        return torch.cat([_plain(queries[..., r, :], keys, values, _rows(mask, r), dropout) for r in rows], dim=-2)
+    return _plain(queries, keys, values, mask, dropout)
+
+
+def _rows(mask: Tensor | None, rows: slice) -> Tensor | None:
+    """What a mask says of some queries."""
+    return mask if mask is None or mask.shape[-2] == 1 else mask[..., rows, :]
+
+
+def _plain(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None, dropout: float) -> Tensor:
+    """Attention by two matrix products."""
     scores = (queries / math.sqrt(queries.shape[-1])) @ keys.transpose(-2, -1)  # (B, H, T, S)
     if mask is not None:
         scores = scores.masked_fill(~mask, -torch.inf)
