@@ -316,6 +316,14 @@ def codecs(options: CodecStudyOptions) -> int:
     return 0
 
 
+def overfit(options: parsers.OverfitOptions) -> int:
+    """Let every strategy learn a few real images by heart and write the table."""
+    from bench.overfit import measure_overfit
+
+    print(measure_overfit(options))
+    return 0
+
+
 def depth_pairs(options: PairsOptions) -> int:
     """Overfit a small AiT on real pairs, run it on them and write the table."""
     from bench.depth_pairs import measure_depth_pairs

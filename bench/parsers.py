@@ -137,6 +137,29 @@ class SpeakersOptions:
 
 
 @dataclass(frozen=True)
+class OverfitOptions:
+    """Options of ``overfit``.
+
+    Args:
+        coco: COCO 2017 folder.
+        images: first training images that are learned.
+        preset: sizes, network and schedule.
+        out: folder for ``overfit.md`` and ``overfit.json``.
+        runs: folder of the trainings; those that lie there are continued.
+        seed: seed of every random choice.
+        threads: CPU threads; 0 leaves the choice to torch.
+    """
+
+    coco: Path
+    images: int = 8
+    preset: str = "overfit"
+    out: Path = Path("results")
+    runs: Path = Path("results/runs/overfit")
+    seed: int = 0
+    threads: int = 1
+
+
+@dataclass(frozen=True)
 class SchemaOptions:
     """Options of ``schema``.
 
@@ -207,6 +230,7 @@ OPTIONS: dict[str, type] = {
     "speakers": SpeakersOptions,
     "codecs": CodecStudyOptions,
     "depth-pairs": PairsOptions,
+    "overfit": OverfitOptions,
     "schema": SchemaOptions,
     "compare": CompareOptions,
     "gate": GateOptions,
