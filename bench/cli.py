@@ -86,10 +86,11 @@ def _dispatch(words: list[str]) -> int:
 
 
 def _runner(command: str) -> Callable[[Any], int]:
-    from bench import commands
+    from bench import commands, study_commands
 
     name = "import_checkpoint" if command == "import" else command.replace("-", "_")
-    return getattr(commands, name)  # type: ignore[no-any-return]
+    room = study_commands if hasattr(study_commands, name) else commands
+    return getattr(room, name)  # type: ignore[no-any-return]
 
 
 def _one_line(error: Exception) -> str:
