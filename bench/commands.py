@@ -18,8 +18,6 @@ from bench.report_options import AblateOptions, ReportOptions
 from bench.statistics_options import CompareOptions, GateOptions, HistoryOptions, PlantedOptions
 from bench.training_options import TrainOptions
 
-STUDIES = Path("results") / "runs" / "ait-studies"  # trainings that two studies share
-
 
 def run(options: RunOptions) -> int:
     """Run decoders and print the table."""

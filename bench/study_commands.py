@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+from pathlib import Path
+
 from bench import parsers
-from bench.codec_options import CodecStudyOptions, PairsOptions
+from bench.codec_options import CodecStudyOptions, CodecTrainOptions, PairsOptions
 from bench.config import RunOptions
 from bench.training_options import TrainOptions
+
+STUDIES = Path("results") / "runs" / "ait-studies"  # trainings that two studies share
 
 
 def ceilings(options: parsers.CeilingsOptions) -> int:
