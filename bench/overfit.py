@@ -41,7 +41,9 @@ def measure_overfit(options: OverfitOptions) -> str:
     ceilings = {name: _score(oracle.metrics, name) for name in WANTED}
     rows = {}
     for decoder in DECODERS:
-        chosen: TrainOptions = parse_train(["--decoder", decoder, "--evaluate_on", "train2017", *data])
+        steps = options.steps.get(decoder)
+        own_steps = [] if steps is None else ["--train.decoder.steps", str(steps)]
+        chosen: TrainOptions = parse_train(["--decoder", decoder, "--evaluate_on", "train2017", *data, *own_steps])
         weights = train(replace(chosen, out=own / decoder))[0]
         rows[decoder] = _row(weights, ceilings)
     told = {"ceilings": ceilings, "wanted": WANTED, "rows": rows, "data": oracle.data, "images": oracle.images}
