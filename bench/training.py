@@ -61,7 +61,7 @@ def train(options: TrainOptions) -> list[Path]:
             return []
         with trainer.averaged():
             preset = options.preset if options.publish else None
-            return finish(trainer, options.decoder, tensors(), card, publish=preset)
+            return finish(trainer, options.decoder, tensors(), card, publish=preset, start=options.start)
 
 
 Work = tuple[Trainer, Callable[[], dict[str, torch.Tensor]], dict[str, Any]]
@@ -123,7 +123,7 @@ def _decoder_work(options: TrainOptions, suite: Suite, folder: Path, team: Proce
     targets = TokenTargets(tasks, options.train.sequences)
     card = _card(options, suite, "decoder")
     if options.start is not None:
-        card["start"] = _start(options.start, network, card)
+        card |= _start(options.start, network, card)
     batches: Batches
     if options.train.frozen:
         encoder_hash, batches = _frozen_encoder(options, suite, network, targets)
@@ -148,14 +148,15 @@ def _decoder_work(options: TrainOptions, suite: Suite, folder: Path, team: Proce
     return trainer, lambda: dict(kept(network)), card
 
 
-def _start(path: Path, network: Network, card: Mapping[str, Any]) -> str:
-    """Load the weights that training starts from and give their hash."""
+def _start(path: Path, network: Network, card: Mapping[str, Any]) -> dict[str, Any]:
+    """Load the weights that training starts from and say which they are and what they cost."""
     if path.suffix != ".safetensors":
         raise UserError(f"start: {path.name} given, expected a .safetensors file with its card beside it")
     tensors, own = checkpoint.read_checkpoint(path, train="nox -s train")
     checkpoint.check_fit(path, own, {name: card[name] for name in ("sizes", "network", "vocabulary", "tokenizer")})
     checkpoint.load_into(network, tensors, path.name)
-    return str(own["hash"])
+    cost = {name: own[name] for name in ("steps", "cpu_seconds", "seed") if name in own}
+    return {"start": str(own["hash"]), "before": cost | ({"before": own["before"]} if own.get("before") else {})}
 
 
 def _decoder(options: TrainOptions) -> Any:

@@ -19,6 +19,7 @@ from torch import nn
 from bench.data.packed import as_tensors
 from bench.errors import UserError
 from bench.optimiser import MovingAverage, factor, parameter_groups
+from bench.publishing import whole_curve
 from bench.sampling import epoch_order
 from bench.stage0 import dense_targets, mirrored
 from bench.suite import build_suite
@@ -224,6 +225,9 @@ def test_training_starts_from_given_weights(root: Path, encoder: Path, tmp_path:
         json.loads(second.with_suffix(".json").read_text())["start"]
         == (json.loads(first.with_suffix(".json").read_text())["hash"])
     )
+    both = [json.loads(line) for line in whole_curve(second.with_name("curve.jsonl"), first).splitlines()]
+    steps = [point["step"] for point in both if "loss" in point]
+    assert steps == [*range(1, 9), 9]
     with pytest.raises(UserError, match=r"sizes\.bins"):
         train(tiny.options(tmp_path / "other", root, "parallel", *more, "--sizes.bins", "16"))
     with pytest.raises(UserError, match=r"expected a \.safetensors file"):
