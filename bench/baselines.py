@@ -9,9 +9,10 @@ from datetime import UTC, datetime
 
 from bench.calibration import Calibration
 from bench.conditions import settings, took_turns
+from bench.pairing import paired
 from bench.tables import RunFiles
 from results.baseline import Baseline
-from results.record import Record, Sample
+from results.record import Key, Record, Sample
 from tasks.metrics.tables import Table
 
 REFERENCE, CALIBRATION = "parallel", "calibration"
@@ -25,7 +26,7 @@ class Measured:
     Args:
         record: its record.
         tables: task to per-image table.
-        images: ids in order.
+        images: ids in order, with the number of the repetition where there is one.
         total_ms: milliseconds of each image.
         decode_ms: milliseconds of each image's decoding, all tasks together.
         against: as in ``Baseline``.
@@ -35,7 +36,7 @@ class Measured:
 
     record: Record
     tables: Mapping[str, Table]
-    images: Sequence[int]
+    images: Sequence[Key]
     total_ms: Sequence[float]
     decode_ms: Sequence[float]
     against: Mapping[str, Mapping[str, Sequence[float]]]
@@ -60,14 +61,16 @@ def measured(
     reference = by_name.get(REFERENCE)
     found = {}
     for name, run in by_name.items():
-        inside = all("calibration" in sample.milliseconds for sample in run.samples)
+        beside = paired(run.samples, reference.samples) if reference is not None and reference is not run else None
+        samples = [own for own, _ in beside] if beside else run.samples
+        inside = all("calibration" in sample.milliseconds for sample in samples)
         found[name] = Measured(
             record=run.record,
             tables=tables(run),
-            images=[sample.image_id for sample in run.samples],
-            total_ms=[sample.milliseconds["total"] for sample in run.samples],
-            decode_ms=[decode_ms(sample) for sample in run.samples],
-            against=_against(run, reference, calibration, inside=inside),
+            images=[sample.key for sample in samples],
+            total_ms=[sample.milliseconds["total"] for sample in samples],
+            decode_ms=[decode_ms(sample) for sample in samples],
+            against=_against(samples, [other for _, other in beside or []], calibration, inside=inside),
             together=reference is None or took_turns(run.record, reference.record),
             drift=None if inside or calibration is None else calibration.drift,
         )
@@ -80,21 +83,18 @@ def decode_ms(sample: Sample) -> float:
 
 
 def _against(
-    run: RunFiles, reference: RunFiles | None, calibration: Calibration | None, *, inside: bool
+    samples: Sequence[Sample], reference: Sequence[Sample], calibration: Calibration | None, *, inside: bool
 ) -> dict[str, dict[str, list[float]]]:
     against: dict[str, dict[str, list[float]]] = {}
-    if reference is not None and reference is not run:
-        other = {sample.image_id: sample for sample in reference.samples}
-        if all(sample.image_id in other for sample in run.samples):
-            paired = [other[sample.image_id] for sample in run.samples]
-            against[REFERENCE] = {
-                "total": [sample.milliseconds["total"] for sample in paired],
-                "decode": [decode_ms(sample) for sample in paired],
-            }
-    if inside and run.samples:
-        against[CALIBRATION] = {"total": [sample.milliseconds["calibration"] for sample in run.samples]}
+    if reference:
+        against[REFERENCE] = {
+            "total": [sample.milliseconds["total"] for sample in reference],
+            "decode": [decode_ms(sample) for sample in reference],
+        }
+    if inside and samples:
+        against[CALIBRATION] = {"total": [sample.milliseconds["calibration"] for sample in samples]}
     elif calibration is not None:
-        against[CALIBRATION] = {"total": calibration.per_image(len(run.samples))}
+        against[CALIBRATION] = {"total": calibration.per_image(len(samples))}
     return against
 
 

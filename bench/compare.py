@@ -15,6 +15,7 @@ import numpy as np
 from bench import bootstrap, registry
 from bench.conditions import SETTINGS, hardware_differences, settings, took_turns
 from bench.errors import UserError
+from bench.pairing import paired
 from bench.permutation import holm
 from bench.ratios import time_ratio
 from bench.tables import DataPlace, RunFiles, metrics_of, read_run, run_tables
@@ -212,9 +213,13 @@ def _about_time(first: Run, second: Run) -> tuple[list[str], list[str]]:
     for run in (first, second):
         if not run.files.samples:
             blocking.append(f"time is not compared: {run.label} has no samples beside its record")
-    if {s.image_id for s in first.files.samples} != {s.image_id for s in second.files.samples}:
-        blocking.append("time is not compared: the runs are of different images")
+    counts = [len(run.files.samples) for run in (first, second)]
+    common = len(paired(first.files.samples, second.files.samples))
     remarks = []
+    if all(counts) and not common:
+        blocking.append("time is not compared: the runs are of different images")
+    elif common < max(counts):
+        remarks.append(f"time is compared on the {common} images that both have, of {counts[0]} and {counts[1]}")
     chosen = settings(a), settings(b)
     differ = [f"{n} {chosen[0][n]} and {chosen[1][n]}" for n in SETTINGS if chosen[0][n] != chosen[1][n]]
     if differ:
@@ -228,8 +233,7 @@ def _about_time(first: Run, second: Run) -> tuple[list[str], list[str]]:
 
 
 def _times(first: Run, second: Run, *, seed: int, every: bool) -> list[Speed]:
-    of_second = {sample.image_id: sample for sample in second.files.samples}
-    pairs = [(sample.milliseconds, of_second[sample.image_id].milliseconds) for sample in first.files.samples]
+    pairs = [(a.milliseconds, b.milliseconds) for a, b in paired(first.files.samples, second.files.samples)]
     phases = ["total", "decode"]
     if every:
         phases += [name for name in first.record.latency.phases if name in second.record.latency.phases]

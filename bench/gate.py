@@ -19,6 +19,7 @@ from bench.permutation import holm, sign_flips_above
 from bench.ratios import block_means, log_ratios, ratio_of
 from bench.thresholds import Bound, Thresholds
 from results.baseline import Baseline
+from results.record import Key
 from results.verdict import Line, Verdict
 from tasks.errors import TaskError
 from tasks.metrics.tables import unpack
@@ -156,7 +157,8 @@ def _ratio(run: Measured, baseline: Baseline, thresholds: Thresholds, against: s
     why = _not_comparable(run, baseline, against)
     if why is not None:
         return Finding(baseline.decoder, name, "speed", blocked=why)
-    now, before = (_logs(one, against, part) for one in (run, baseline))
+    keys = _common(run, baseline)
+    now, before = (_logs(one, against, part, keys) for one in (run, baseline))
     logs = now - before  # (I,) how much slower each image became, as logarithm
     bound, ratio = thresholds.time(against, same_hardware=same_hardware), ratio_of(logs)
     return Finding(
@@ -176,18 +178,22 @@ def _ratio(run: Measured, baseline: Baseline, thresholds: Thresholds, against: s
     )
 
 
-def _logs(one: Measured | Baseline, against: str, part: str) -> bootstrap.Array:
+def _common(run: Measured, baseline: Baseline) -> list[Key]:
+    """Images, and repetitions of them, that both have: runs for times alone repeat as many as there is time for."""
+    known = set(baseline.images)
+    return [key for key in run.images if key in known]
+
+
+def _logs(one: Measured | Baseline, against: str, part: str, keys: Sequence[Key]) -> bootstrap.Array:
+    place = {key: number for number, key in enumerate(one.images)}
     beside = one.against[against]
-    return log_ratios(beside.get(part, beside["total"]), one.decode_ms if part == "decode" else one.total_ms)
+    logs = log_ratios(beside.get(part, beside["total"]), one.decode_ms if part == "decode" else one.total_ms)
+    return logs[[place[key] for key in keys]]
 
 
 def _not_comparable(run: Measured, baseline: Baseline, against: str) -> str | None:
-    if list(run.images) != list(baseline.images):
-        return "the baseline is of other images"
-    pairs = {name: (value, baseline.settings.get(name)) for name, value in settings(run.record).items()}
-    differ = [f"{name} {now}, baseline {before}" for name, (now, before) in pairs.items() if now != before]
-    if differ:
-        return f"measured with other settings ({'; '.join(differ)})"
+    if (why := _other_work(run, baseline)) is not None:
+        return why
     if bool(run.record.environment.get("gpu")) != bool(baseline.environment.get("gpu")):
         return "one of run and baseline had a GPU, the other had none"
     for one, words in ((run, "this run"), (baseline, "the baseline")):
@@ -196,6 +202,18 @@ def _not_comparable(run: Measured, baseline: Baseline, against: str) -> str | No
     if min(*run.total_ms, *run.decode_ms, *baseline.total_ms, *baseline.decode_ms) <= 0:
         return "an image has no time"
     return None
+
+
+def _other_work(run: Measured, baseline: Baseline) -> str | None:
+    """Why run and baseline had not the same to do."""
+    if str(run.record.data["hash"]) != baseline.data:
+        return "the baseline is of other data"
+    same = list(run.images) == list(baseline.images)
+    if not same and not (run.record.options.get("speed_only") and _common(run, baseline)):
+        return "the baseline is of other images"
+    pairs = {name: (value, baseline.settings.get(name)) for name, value in settings(run.record).items()}
+    differ = [f"{name} {now}, baseline {before}" for name, (now, before) in pairs.items() if now != before]
+    return f"measured with other settings ({'; '.join(differ)})" if differ else None
 
 
 def _void(run: Measured, baseline: Baseline, against: str) -> list[str]:

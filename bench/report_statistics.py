@@ -11,6 +11,7 @@ import numpy as np
 
 from bench import bootstrap
 from bench.conditions import hardware_differences
+from bench.pairing import paired
 from bench.ratios import block_means, time_ratio
 from bench.tables import RunFiles
 from reports.material import AVERAGE, TIME, Comparison, Interval, Statistics
@@ -108,8 +109,9 @@ def _faster(first: RunFiles, second: RunFiles, *, seed: int) -> tuple[float, Int
     """How many times faster the second is; None on other hardware, other images, or too few of them."""
     if hardware_differences(first.record.environment, second.record.environment):
         return None
-    a, b = _totals(first), _totals(second)
-    if not a or [s.image_id for s in first.samples] != [s.image_id for s in second.samples] or len(a) != len(b):
+    pairs = [pair for pair in paired(first.samples, second.samples) if all("total" in s.milliseconds for s in pair)]
+    if not pairs:
         return None
+    a, b = ([sample.milliseconds["total"] for sample in own] for own in zip(*pairs, strict=True))
     ratio = time_ratio(b, a, seed=seed)
     return (ratio.value, Interval(ratio.low, ratio.high)) if np.isfinite(ratio.high) and ratio.low > 0 else None

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from results.record import Key
 from results.store import StoreError, write_atomically
 
 SCHEMA = "decoder-bench/baseline/1"
@@ -26,7 +27,7 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True):
         metrics: task to metric to value.
         checksum: of the predictions.
         tables: task to packed per-image table.
-        images: ids in order.
+        images: ids in order; with the number of the repetition where an image was timed again.
         total_ms: milliseconds of each image.
         decode_ms: milliseconds of each image's decoding, all tasks together.
         against: what was measured in the same run for comparison (``parallel``, ``calibration``): ``total`` and
@@ -47,7 +48,7 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True):
     metrics: dict[str, dict[str, float | None]]
     checksum: str
     tables: dict[str, Any]
-    images: list[int]
+    images: list[Key]
     total_ms: list[float]
     decode_ms: list[float]
     against: dict[str, dict[str, list[float]]]

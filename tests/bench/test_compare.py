@@ -12,8 +12,9 @@ import pytest
 from bench.cli import main
 from bench.compare import compare
 from bench.errors import UserError
+from bench.summary import checksum
 from results.comparison import Change, Comparison, Pair, Speed
-from results.store import RECORD, SAMPLES, StoreError, read_record
+from results.store import RECORD, SAMPLES, StoreError, read_record, read_samples
 from tests.bench import runs
 
 
@@ -113,6 +114,31 @@ def test_what_may_have_disturbed_the_time_is_said(oracle: Path, scenes_folder: P
     assert any("batch 1 and 8" in remark for remark in pair.remarks)
     assert any("one after the other" in remark for remark in pair.remarks)
     assert pair.times
+
+
+def test_repeated_images_are_paired_by_their_repetition(oracle: Path, scenes_folder: Path, tmp_path: Path) -> None:
+    """Runs for times alone decode images again; one of them may have had time for one more."""
+
+    def again(name: str, count: int, factor: float) -> Path:
+        out = runs.altered(oracle, tmp_path / name, scenes_folder, decoder=name)
+        once = read_samples(out)
+        lines = [
+            msgspec.structs.replace(
+                once[n % len(once)],
+                repeat=n // len(once),
+                milliseconds={"decode.depth": 1.0, "total": factor * (10.0 if n < len(once) else 30.0)},
+            )
+            for n in range(count)
+        ]
+        (out / SAMPLES).write_bytes(b"".join(msgspec.json.encode(line) + b"\n" for line in lines))
+        record = msgspec.structs.replace(read_record(out), checksum=checksum(lines), metrics={}, images=count)
+        (out / RECORD).write_bytes(msgspec.json.encode(record))
+        return out
+
+    (pair,) = compare([again("short", 23, 1.0), again("long", 24, 1.5)], place=runs.place(scenes_folder)).pairs
+    assert speed(pair, "total").ratio == pytest.approx(1.5)
+    assert speed(pair, "total").first_ms == pytest.approx((12 * 10 + 11 * 30) / 23)
+    assert "time is compared on the 23 images that both have, of 23 and 24" in pair.remarks
 
 
 def test_without_samples_there_is_a_difference_but_no_interval(

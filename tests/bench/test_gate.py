@@ -215,6 +215,29 @@ def test_images_that_are_missing_and_decoders_that_did_not_run() -> None:
     assert (line.verdict, line.reason) == ("cannot tell", "it did not run")
 
 
+def repeated(measured: Measured, *, images: int, count: int) -> Measured:
+    """The same times as those of ``images`` images that were decoded again and again, the first ``count`` of them."""
+
+    def cut(times: Any) -> list[float]:
+        return list(times[:count])
+
+    against = {name: {part: cut(ms) for part, ms in parts.items()} for name, parts in measured.against.items()}
+    keys = [(n % images, n // images) if n >= images else n for n in range(count)]
+    total, decode = cut(measured.total_ms), cut(measured.decode_ms)
+    return replace(measured, images=keys, total_ms=total, decode_ms=decode, against=against)
+
+
+def test_repeated_images_are_compared_repetition_by_repetition(tmp_path: Path) -> None:
+    options = {"options": {"batch": 1, "device": "auto", "precision": "float32", "speed_only": True}}
+    baseline = baseline_of(repeated(run(0, **options), images=30, count=70))
+    assert read_baseline(write_baseline(tmp_path, baseline)) == baseline
+    found = lines(repeated(run(1, slower=0.2, **options), images=30, count=95), baseline)
+    assert found["decode time / parallel"].verdict == "fail"
+    assert found["decode time / parallel"].loss == pytest.approx(0.2, abs=0.06)
+    apart = replace(repeated(run(1, **options), images=30, count=70), images=list(range(100, 170)))
+    assert lines(apart, baseline)["total time / parallel"].reason == "the baseline is of other images"
+
+
 def test_the_worst_answer_counts() -> None:
     def report(*verdicts: str) -> GateReport:
         found = [Line(decoder="d", name="n", kind="speed", verdict=v, reason="") for v in verdicts]  # type: ignore[arg-type]
