@@ -7,8 +7,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+import msgspec
+
 from bench.calibration import Calibration
 from bench.conditions import settings, took_turns
+from bench.errors import UserError
+from bench.naming import lane_of
 from bench.pairing import paired
 from bench.tables import RunFiles
 from results.baseline import Baseline
@@ -49,18 +53,26 @@ def measured(
     tables: Callable[[RunFiles], Mapping[str, Table]],
     calibration: Calibration | None = None,
 ) -> dict[str, Measured]:
-    """Decoder to its run, with what was measured beside it.
+    """Name of a run (``mad``, ``mad.graphed``) to it, with what was measured beside it.
 
     Args:
         runs: runs of one command.
         tables: gives the per-image tables of a run.
         calibration: the machine's speed around the runs. A phase ``calibration`` of the samples, measured before each
             image, is taken instead where it is there.
+
+    Raises:
+        UserError: if there are several runs of a decoder in one mode and batch.
     """
-    by_name = {run.record.decoder: run for run in runs}
-    reference = by_name.get(REFERENCE)
+    by_name: dict[str, RunFiles] = {}
+    for run in runs:
+        if (name := lane_of(run.record)) in by_name:
+            both = f"{by_name[name].path} and {run.path}"
+            raise UserError(f"{both} are both runs of {name}; give those of one command")
+        by_name[name] = run
     found = {}
     for name, run in by_name.items():
+        reference = by_name.get(lane_of(msgspec.structs.replace(run.record, decoder=REFERENCE)))  # in the same mode
         beside = paired(run.samples, reference.samples) if reference is not None and reference is not run else None
         samples = [own for own, _ in beside] if beside else run.samples
         inside = all("calibration" in sample.milliseconds for sample in samples)
@@ -108,6 +120,7 @@ def baseline_of(run: Measured) -> Baseline:
     record = run.record
     return Baseline(
         decoder=record.decoder,
+        name=lane_of(record),
         preset=record.preset,
         data=str(record.data["hash"]),
         seed=record.seed,

@@ -13,8 +13,9 @@ import msgspec
 import numpy as np
 
 from bench import bootstrap, registry
-from bench.conditions import SETTINGS, hardware_differences, settings, took_turns
+from bench.conditions import differences, hardware_differences, settings, took_turns
 from bench.errors import UserError
+from bench.naming import label
 from bench.pairing import paired
 from bench.permutation import holm
 from bench.ratios import time_ratio
@@ -117,8 +118,8 @@ def _refuse_other_data(files: Sequence[RunFiles]) -> None:
 
 
 def _labels(files: Sequence[RunFiles]) -> list[str]:
-    """Names of the decoders; with the folder above where two runs are of the same decoder."""
-    names = [one.record.decoder for one in files]
+    """Decoders with mode and batch; with the folder above where two runs are of the same."""
+    names = [label(one.record) for one in files]
     if len(set(names)) == len(names):
         return names
     long = [f"{name} ({one.path.resolve().parent.name})" for name, one in zip(names, files, strict=True)]
@@ -220,8 +221,8 @@ def _about_time(first: Run, second: Run) -> tuple[list[str], list[str]]:
         blocking.append("time is not compared: the runs are of different images")
     elif common < max(counts):
         remarks.append(f"time is compared on the {common} images that both have, of {counts[0]} and {counts[1]}")
-    chosen = settings(a), settings(b)
-    differ = [f"{n} {chosen[0][n]} and {chosen[1][n]}" for n in SETTINGS if chosen[0][n] != chosen[1][n]]
+    other_settings = differences(settings(a), settings(b))
+    differ = [f"{name} {now or 'default'} and {then or 'default'}" for name, (now, then) in other_settings.items()]
     if differ:
         remarks.append(f"the runs differ in {', '.join(differ)}")
     for run in (first, second):

@@ -10,7 +10,8 @@ from typing import Any
 from results.record import Record
 
 HARDWARE = ("cpu", "cores", "usable_cores", "memory_gib", "gpu", "system")
-SETTINGS = ("batch", "threads", "device", "precision")
+SETTINGS = ("batch", "threads", "device", "precision", "mode", "scenario", "formats", "strategy", "prompts")
+DECIDING = ("formats", "strategy", "prompts")  # settings that change what is predicted, not only how fast
 IDLE_LOAD = 0.75  # processes at work beside our own threads, above which a machine counts as busy
 
 
@@ -36,7 +37,22 @@ def hardware_differences(first: Mapping[str, Any], second: Mapping[str, Any]) ->
 
 def settings(record: Record) -> dict[str, Any]:
     """What a run chose that decides its speed beside the decoder."""
-    return {name: record.environment.get(name) if name == "threads" else record.options.get(name) for name in SETTINGS}
+    options = record.options
+    chosen = {name: options.get(name) for name in ("batch", "device", "precision")}
+    return chosen | {
+        "threads": record.environment.get("threads"),
+        "mode": record.mode.name,
+        "scenario": options.get("scenario") or record.latency.scenario,
+        "formats": options.get("formats") or {},
+        "strategy": (options.get("strategy") or {}).get(record.decoder, {}),  # those of others do not matter
+        "prompts": options.get("prompts", "detected"),
+    }
+
+
+def differences(now: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Settings that differ, those of now first; one that an older file does not tell counts as equal."""
+    known = [name for name in SETTINGS if name in now and name in before]
+    return {name: (now[name], before[name]) for name in known if now[name] != before[name]}
 
 
 def took_turns(first: Record, second: Record) -> bool:

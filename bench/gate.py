@@ -14,7 +14,7 @@ import numpy as np
 from bench import bootstrap
 from bench.baselines import CALIBRATION, REFERENCE, Measured, tokenizer
 from bench.compare import headline
-from bench.conditions import busy, hardware_differences, settings
+from bench.conditions import DECIDING, SETTINGS, busy, differences, hardware_differences, settings
 from bench.permutation import holm, sign_flips_above
 from bench.ratios import block_means, log_ratios, ratio_of
 from bench.thresholds import Bound, Thresholds
@@ -32,7 +32,7 @@ class Finding:
     """One line before p values are corrected.
 
     Args:
-        decoder: strategy.
+        decoder: strategy, with mode and batch where they are told apart.
         name: what was looked at.
         kind: ``accuracy`` or ``speed``.
         bound: what is tolerated; None where nothing could be computed.
@@ -70,8 +70,8 @@ def judge(runs: Mapping[str, Measured], baselines: Mapping[str, Baseline | None]
     """Answers for every run that has, or should have, a baseline.
 
     Args:
-        runs: decoder to its run.
-        baselines: decoder to its baseline; None where there is none.
+        runs: name of a run (``mad``, ``mad.graphed``) to it.
+        baselines: name to baseline; None where there is none.
         thresholds: what is tolerated.
     """
     findings: list[Finding] = []
@@ -91,9 +91,11 @@ def judge(runs: Mapping[str, Measured], baselines: Mapping[str, Baseline | None]
 
 def accuracy(run: Measured, baseline: Baseline, thresholds: Thresholds) -> list[Finding]:
     """Each task's headline metrics; the tables are compared only where predictions differ."""
-    decoder, record = baseline.decoder, run.record
+    decoder, record = baseline.lane, run.record
     if str(record.data["hash"]) != baseline.data:
         return [Finding(decoder, "accuracy", "accuracy", blocked="the baseline is of other data")]
+    if (why := _other_settings(run, baseline, DECIDING)) is not None:
+        return [Finding(decoder, "accuracy", "accuracy", blocked=why)]
     found = []
     for task, values in baseline.metrics.items():
         names = [name for name in headline(task) or values if values.get(name) is not None]
@@ -113,7 +115,7 @@ def _metrics(
     def finding(name: str, **members: object) -> Finding:
         values = {"before": baseline.metrics[task][name], "now": run.record.metrics[task].get(name)}
         bound = thresholds.metric(task, name)
-        return Finding(baseline.decoder, f"{task} {name}", "accuracy", bound, **(values | members))  # type: ignore[arg-type]
+        return Finding(baseline.lane, f"{task} {name}", "accuracy", bound, **(values | members))  # type: ignore[arg-type]
 
     if run.record.checksum == baseline.checksum:
         return [finding(name, same=True) for name in names]
@@ -156,13 +158,13 @@ def _ratio(run: Measured, baseline: Baseline, thresholds: Thresholds, against: s
     same_hardware = not hardware_differences(run.record.environment, baseline.environment)
     why = _not_comparable(run, baseline, against)
     if why is not None:
-        return Finding(baseline.decoder, name, "speed", blocked=why)
+        return Finding(baseline.lane, name, "speed", blocked=why)
     keys = _common(run, baseline)
     now, before = (_logs(one, against, part, keys) for one in (run, baseline))
     logs = now - before  # (I,) how much slower each image became, as logarithm
     bound, ratio = thresholds.time(against, same_hardware=same_hardware), ratio_of(logs)
     return Finding(
-        baseline.decoder,
+        baseline.lane,
         name,
         "speed",
         bound,
@@ -211,9 +213,13 @@ def _other_work(run: Measured, baseline: Baseline) -> str | None:
     same = list(run.images) == list(baseline.images)
     if not same and not (run.record.options.get("speed_only") and _common(run, baseline)):
         return "the baseline is of other images"
-    pairs = {name: (value, baseline.settings.get(name)) for name, value in settings(run.record).items()}
-    differ = [f"{name} {now}, baseline {before}" for name, (now, before) in pairs.items() if now != before]
-    return f"measured with other settings ({'; '.join(differ)})" if differ else None
+    return _other_settings(run, baseline, SETTINGS)
+
+
+def _other_settings(run: Measured, baseline: Baseline, names: Sequence[str]) -> str | None:
+    found = differences(settings(run.record), baseline.settings)
+    told = [f"{name} {now}, baseline {before}" for name, (now, before) in found.items() if name in names]
+    return f"measured with other settings ({'; '.join(told)})" if told else None
 
 
 def _void(run: Measured, baseline: Baseline, against: str) -> list[str]:

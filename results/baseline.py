@@ -19,11 +19,12 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True):
     Args:
         schema: name and version of this format.
         decoder: strategy.
+        name: of the run: the strategy, with mode and batch where they are told apart (``mad.graphed``).
         preset: preset of the run.
         data: content hash of the data.
         seed: seed of every random choice.
         tokenizer: ``ptb`` or ``python``, the caption metrics' tokeniser; empty without captions.
-        settings: batch, threads, device and precision, without which times mean something else.
+        settings: batch, threads, device, precision, mode, ... without which times or predictions mean something else.
         metrics: task to metric to value.
         checksum: of the predictions.
         tables: task to packed per-image table.
@@ -56,6 +57,7 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True):
     environment: dict[str, Any]
     commit: str | None
     written: str
+    name: str = ""
 
     def __post_init__(self) -> None:
         columns = [self.total_ms, self.decode_ms, *(c for one in self.against.values() for c in one.values())]
@@ -64,10 +66,15 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True):
         if self.schema != SCHEMA:
             raise ValueError(f"schema {self.schema}, expected {SCHEMA}")
 
+    @property
+    def lane(self) -> str:
+        """Name of the run; that of the decoder in files without one."""
+        return self.name or self.decoder
 
-def baseline_path(folder: Path, preset: str, decoder: str) -> Path:
-    """Where a decoder's baseline is kept."""
-    return folder / f"{preset}-{decoder}.json"
+
+def baseline_path(folder: Path, preset: str, name: str) -> Path:
+    """Where the baseline of a decoder, or of one of its modes, is kept."""
+    return folder / f"{preset}-{name}.json"
 
 
 def read_baseline(path: Path) -> Baseline:
@@ -88,6 +95,6 @@ def read_baseline(path: Path) -> Baseline:
 
 def write_baseline(folder: Path, baseline: Baseline) -> Path:
     """Write a baseline; it appears whole."""
-    path = baseline_path(folder, baseline.preset, baseline.decoder)
+    path = baseline_path(folder, baseline.preset, baseline.lane)
     write_atomically(path, msgspec.json.encode(baseline) + b"\n")
     return path

@@ -22,7 +22,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
         date: UTC time at which the run ended, ISO 8601.
         commit: git commit; null outside a repository.
         dirty: whether the tree was changed.
-        decoder: strategy.
+        decoder: strategy, with mode and batch where they are told apart (``mad.graphed``).
         preset: preset.
         data: content hash of the data.
         machine: fingerprint of the hardware.

@@ -14,6 +14,7 @@ from bench.compare import compare
 from bench.errors import UserError
 from bench.summary import checksum
 from results.comparison import Change, Comparison, Pair, Speed
+from results.record import Mode
 from results.store import RECORD, SAMPLES, StoreError, read_record, read_samples
 from tests.bench import runs
 
@@ -85,6 +86,18 @@ def test_a_folder_of_runs_stands_for_all_of_them(oracle: Path, scenes_folder: Pa
     found = compare([tmp_path / "runs"], place=runs.place(scenes_folder))
     assert [(p.first, p.second) for p in found.pairs] == [("a", "b"), ("a", "c"), ("b", "c")]
     assert all(s.adjusted is not None and s.adjusted >= s.p for pair in found.pairs for s in pair.times)
+
+
+def test_modes_and_batches_are_told_apart(oracle: Path, scenes_folder: Path, tmp_path: Path) -> None:
+    record = read_record(oracle)
+    batched = msgspec.structs.replace(record.latency, batch=8)
+    graphed = runs.altered(oracle, tmp_path / "b", scenes_folder, decoder="mad", mode=Mode(name="graphed"))
+    runs.altered(oracle, tmp_path / "a", scenes_folder, decoder="mad")
+    eight = read_record(runs.altered(oracle, tmp_path / "c", scenes_folder, decoder="mad"))
+    (tmp_path / "c" / RECORD).write_bytes(msgspec.json.encode(msgspec.structs.replace(eight, latency=batched)))
+    found = compare([tmp_path / "a", graphed, tmp_path / "c"], place=runs.place(scenes_folder))
+    assert list(found.runs) == ["mad", "mad.graphed", "mad.batch8"]
+    assert "the runs differ in mode eager and graphed" in found.pairs[0].remarks
 
 
 def test_other_data_is_refused(oracle: Path, scenes_folder: Path, tmp_path: Path) -> None:

@@ -12,12 +12,14 @@ import msgspec
 import numpy as np
 import pytest
 
-from bench.baselines import Measured, baseline_of
+from bench.baselines import Measured, baseline_of, measured
 from bench.errors import UserError
 from bench.gate import judge
+from bench.gating import read_baselines
+from bench.tables import RunFiles
 from bench.thresholds import BASELINES, FILE, Thresholds, read_thresholds
 from results.baseline import Baseline, baseline_path, read_baseline, write_baseline
-from results.record import Latency, Record, Timing
+from results.record import Latency, Mode, Record, Sample, Timing
 from results.store import StoreError
 from results.verdict import GateReport, Line
 from tasks.metrics.tables import MeanTable
@@ -192,12 +194,41 @@ def test_a_machine_that_changed_its_speed_makes_the_calibration_worthless() -> N
         ({"options": {"batch": 8, "device": "auto", "precision": "float32"}}, "total time / parallel", "batch 8, base"),
         ({"environment": QUIET | {"gpu": "Some GPU"}}, "total time / parallel", "the other had none"),
         ({"metrics": {}}, "depth rmse", "the task did not run"),
+        ({"mode": Mode(name="graphed")}, "total time / parallel", "mode graphed, baseline eager"),
+        ({"options": {"batch": 1, "scenario": "stream"}}, "total time / parallel", "scenario stream, baseline latency"),
+        ({"options": {"strategy": {"mad": {"remask": "lowest"}}}}, "accuracy", "strategy {'remask': 'lowest'}"),
+        ({"options": {"formats": {"depth": "codes"}}}, "accuracy", "formats {'depth': 'codes'}, baseline {}"),
     ],
 )
 def test_what_cannot_be_compared_is_said(fields: dict[str, Any], name: str, said: str) -> None:
     found = lines(run(1, slower=0.3, **fields))[name]
     assert found.verdict == "cannot tell"
     assert said in found.reason
+
+
+def test_options_of_other_strategies_and_settings_that_an_old_baseline_lacks_do_not_matter() -> None:
+    options = {"batch": 1, "device": "auto", "precision": "float32", "strategy": {"parallel": {"x": 1}}}
+    assert verdict(lines(run(1, options=options))) == "pass"
+    old = msgspec.structs.replace(BASELINE, settings={"batch": 1, "threads": 1}, name="")
+    assert verdict(lines(run(1), old)) == "pass"
+
+
+def files(decoder: str, mode: str = "eager") -> RunFiles:
+    times = {"decode.depth": 5.0, "calibration": 1.0, "total": 10.0 if mode == "eager" else 4.0}
+    samples = [Sample(image_id=n, file="f", predictions={}, milliseconds=times, work={}) for n in range(IMAGES)]
+    return RunFiles(Path(decoder) / mode, record(decoder, "c", 0.5, mode=Mode(name=mode)), samples)
+
+
+def test_modes_of_one_decoder_are_runs_of_their_own(tmp_path: Path) -> None:
+    both = [files(decoder, mode) for decoder in ("parallel", "mad") for mode in ("eager", "graphed")]
+    found = measured(both, lambda run: {})
+    assert list(found) == ["parallel", "parallel.graphed", "mad", "mad.graphed"]
+    assert found["mad.graphed"].against["parallel"]["total"][0] == 4.0, "beside parallel in the same mode"
+    paths = [write_baseline(tmp_path, baseline_of(run)) for run in found.values()]
+    assert sorted(path.name for path in paths)[:2] == ["embedded-mad.graphed.json", "embedded-mad.json"]
+    assert {key[1] for key in read_baselines(tmp_path)} == set(found)
+    with pytest.raises(UserError, match=r"both runs of mad\.graphed"):
+        measured([*both, files("mad", "graphed")], lambda run: {})
 
 
 def test_another_machine_is_judged_by_ratios_with_wider_bounds() -> None:
@@ -215,16 +246,16 @@ def test_images_that_are_missing_and_decoders_that_did_not_run() -> None:
     assert (line.verdict, line.reason) == ("cannot tell", "it did not run")
 
 
-def repeated(measured: Measured, *, images: int, count: int) -> Measured:
+def repeated(whole: Measured, *, images: int, count: int) -> Measured:
     """The same times as those of ``images`` images that were decoded again and again, the first ``count`` of them."""
 
     def cut(times: Any) -> list[float]:
         return list(times[:count])
 
-    against = {name: {part: cut(ms) for part, ms in parts.items()} for name, parts in measured.against.items()}
+    against = {name: {part: cut(ms) for part, ms in parts.items()} for name, parts in whole.against.items()}
     keys = [(n % images, n // images) if n >= images else n for n in range(count)]
-    total, decode = cut(measured.total_ms), cut(measured.decode_ms)
-    return replace(measured, images=keys, total_ms=total, decode_ms=decode, against=against)
+    total, decode = cut(whole.total_ms), cut(whole.decode_ms)
+    return replace(whole, images=keys, total_ms=total, decode_ms=decode, against=against)
 
 
 def test_repeated_images_are_compared_repetition_by_repetition(tmp_path: Path) -> None:
