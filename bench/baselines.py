@@ -121,6 +121,7 @@ def baseline_of(run: Measured) -> Baseline:
     return Baseline(
         decoder=record.decoder,
         name=lane_of(record),
+        tasks=record.tasks,
         preset=record.preset,
         data=str(record.data["hash"]),
         seed=record.seed,

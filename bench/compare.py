@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import combinations
@@ -23,7 +23,7 @@ from bench.tables import DataPlace, RunFiles, metrics_of, read_run, run_tables
 from reports.comparison import sentence
 from reports.tables import COLUMNS
 from results.comparison import Change, Comparison, Pair, Speed
-from results.record import Record
+from results.record import Record, Sample
 from results.store import RECORD
 from tasks.metrics.tables import Table
 
@@ -225,6 +225,9 @@ def _about_time(first: Run, second: Run) -> tuple[list[str], list[str]]:
     differ = [f"{name} {now or 'default'} and {then or 'default'}" for name, (now, then) in other_settings.items()]
     if differ:
         remarks.append(f"the runs differ in {', '.join(differ)}")
+    if set(a.tasks) != set(b.tasks):
+        both = [f"{run.label}: {', '.join(run.record.tasks)}" for run in (first, second)]
+        remarks.append(f"the runs ran other tasks ({'; '.join(both)}): decoding is compared on those of both")
     for run in (first, second):
         if run.record.latency.sittings > 1:
             remarks.append(f"{run.label} was measured in {run.record.latency.sittings} sittings")
@@ -234,22 +237,25 @@ def _about_time(first: Run, second: Run) -> tuple[list[str], list[str]]:
 
 
 def _times(first: Run, second: Run, *, seed: int, every: bool) -> list[Speed]:
-    pairs = [(a.milliseconds, b.milliseconds) for a, b in paired(first.files.samples, second.files.samples)]
-    phases = ["total", "decode"]
+    pairs = paired(first.files.samples, second.files.samples)
+    tasks = set(first.record.tasks) & set(second.record.tasks)
+    same = set(first.record.tasks) == set(second.record.tasks)
+    phases = ["total", "decode"] if same else ["decode"]
     if every:
         phases += [name for name in first.record.latency.phases if name in second.record.latency.phases]
     found = []
     for phase in phases:
-        known = [(a, b) for a, b in ((_spent(a, phase), _spent(b, phase)) for a, b in pairs) if a and b]
+        known = [(a, b) for a, b in ((_spent(a, phase, tasks), _spent(b, phase, tasks)) for a, b in pairs) if a and b]
         if known:
             found.append(_speed(phase, known, seed=seed))
     return found
 
 
-def _spent(milliseconds: Mapping[str, float], phase: str) -> float | None:
+def _spent(sample: Sample, phase: str, tasks: Set[str]) -> float | None:
+    """Milliseconds of a phase; ``decode`` is that of all ``tasks``."""
     if phase == "decode":
-        return sum(value for name, value in milliseconds.items() if name.startswith("decode.")) or None
-    return milliseconds.get(phase)
+        return sum(sample.milliseconds.get(f"decode.{task}", 0.0) for task in tasks) or None
+    return sample.milliseconds.get(phase)
 
 
 def _speed(phase: str, pairs: Sequence[tuple[float, float]], *, seed: int) -> Speed:

@@ -213,6 +213,8 @@ def _other_work(run: Measured, baseline: Baseline) -> str | None:
     same = list(run.images) == list(baseline.images)
     if not same and not (run.record.options.get("speed_only") and _common(run, baseline)):
         return "the baseline is of other images"
+    if set(run.record.tasks) != set(baseline.ran):
+        return f"measured with other tasks ({', '.join(run.record.tasks)}; baseline {', '.join(baseline.ran)})"
     return _other_settings(run, baseline, SETTINGS)
 
 

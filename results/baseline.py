@@ -37,6 +37,7 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True):
         environment: of the run's record.
         commit: git commit.
         written: UTC time, ISO 8601.
+        tasks: tasks that ran, whose times are in the total; empty in older files, whose ``metrics`` name them.
     """
 
     schema: str = SCHEMA
@@ -58,6 +59,7 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True):
     commit: str | None
     written: str
     name: str = ""
+    tasks: list[str] = []
 
     def __post_init__(self) -> None:
         columns = [self.total_ms, self.decode_ms, *(c for one in self.against.values() for c in one.values())]
@@ -70,6 +72,11 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True):
     def lane(self) -> str:
         """Name of the run; that of the decoder in files without one."""
         return self.name or self.decoder
+
+    @property
+    def ran(self) -> list[str]:
+        """Tasks that ran."""
+        return self.tasks or list(self.metrics)
 
 
 def baseline_path(folder: Path, preset: str, name: str) -> Path:

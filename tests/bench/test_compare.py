@@ -154,6 +154,19 @@ def test_repeated_images_are_paired_by_their_repetition(oracle: Path, scenes_fol
     assert "time is compared on the 23 images that both have, of 23 and 24" in pair.remarks
 
 
+def test_with_other_tasks_only_the_decoding_of_common_ones_is_compared(
+    oracle: Path, scenes_folder: Path, tmp_path: Path
+) -> None:
+    times = {"preprocess": 20.0, "decode.detection": 15.0, "total": 35.0}
+    fewer = runs.altered(
+        oracle, tmp_path / "f", scenes_folder, decoder="fewer", times=lambda number: dict(times), tasks=["detection"]
+    )
+    (pair,) = compare([oracle, fewer], place=runs.place(scenes_folder)).pairs
+    assert [found.phase for found in pair.times] == ["decode"]
+    assert speed(pair, "decode").ratio == pytest.approx(1.0)
+    assert any("ran other tasks" in remark for remark in pair.remarks)
+
+
 def test_without_samples_there_is_a_difference_but_no_interval(
     oracle: Path, careless: Path, scenes_folder: Path, tmp_path: Path
 ) -> None:

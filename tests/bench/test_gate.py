@@ -194,6 +194,7 @@ def test_a_machine_that_changed_its_speed_makes_the_calibration_worthless() -> N
         ({"options": {"batch": 8, "device": "auto", "precision": "float32"}}, "total time / parallel", "batch 8, base"),
         ({"environment": QUIET | {"gpu": "Some GPU"}}, "total time / parallel", "the other had none"),
         ({"metrics": {}}, "depth rmse", "the task did not run"),
+        ({"tasks": ["detection", "depth"]}, "total time / parallel", "other tasks (detection, depth; baseline depth)"),
         ({"mode": Mode(name="graphed")}, "total time / parallel", "mode graphed, baseline eager"),
         ({"options": {"batch": 1, "scenario": "stream"}}, "total time / parallel", "scenario stream, baseline latency"),
         ({"options": {"strategy": {"mad": {"remask": "lowest"}}}}, "accuracy", "strategy {'remask': 'lowest'}"),
