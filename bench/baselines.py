@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from bench.calibration import Calibration
-from bench.conditions import settings, took_turns
+from bench.conditions import busy, loaded, settings, took_turns
 from bench.errors import UserError
 from bench.naming import lane_of
 from bench.pairing import paired
@@ -122,6 +122,7 @@ def baseline_of(run: Measured) -> Baseline:
         decoder=record.decoder,
         name=lane_of(record),
         tasks=record.tasks,
+        busy=busy(record) or "",
         preset=record.preset,
         data=str(record.data["hash"]),
         seed=record.seed,
@@ -139,6 +140,11 @@ def baseline_of(run: Measured) -> Baseline:
         commit=record.environment.get("git_commit"),
         written=datetime.now(UTC).isoformat(timespec="seconds"),
     )
+
+
+def was_busy(baseline: Baseline) -> str | None:
+    """Why the machine counted as busy when a baseline was measured; None if it did not."""
+    return loaded(baseline.environment) if baseline.busy is None else baseline.busy or None
 
 
 def _rounded(times: Sequence[float]) -> list[float]:

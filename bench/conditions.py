@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from bench.hardware import BUSY_CORES
 from results.record import Record
 
 HARDWARE = ("cpu", "cores", "usable_cores", "memory_gib", "gpu", "system")
@@ -60,8 +61,21 @@ def took_turns(first: Record, second: Record) -> bool:
     return first.started < second.finished and second.started < first.finished
 
 
-def busy(environment: Mapping[str, Any]) -> str | None:
-    """Why the machine counts as busy with other things, from the load average of a record; None if it does not.
+def busy(record: Record) -> str | None:
+    """Why the machine counts as busy with other things while a run was measured; None if it does not.
+
+    Other processes' use of it was measured image by image; where that is not known, the load average at the end tells.
+    """
+    machine = record.machine
+    if machine is None or machine.other_cores is None:
+        return loaded(record.environment)
+    if machine.other_cores <= BUSY_CORES:
+        return None
+    return f"the machine was busy (other processes used {machine.other_cores:.1f} cores)"
+
+
+def loaded(environment: Mapping[str, Any]) -> str | None:
+    """Why the machine counts as busy from the load average of a record's environment; None if it does not.
 
     On a machine of many cores others may work as long as half of the cores are free.
     """

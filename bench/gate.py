@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from bench import bootstrap
-from bench.baselines import CALIBRATION, REFERENCE, Measured, tokenizer
+from bench.baselines import CALIBRATION, REFERENCE, Measured, tokenizer, was_busy
 from bench.compare import headline
 from bench.conditions import DECIDING, SETTINGS, busy, differences, hardware_differences, settings
 from bench.permutation import holm, sign_flips_above
@@ -168,7 +168,7 @@ def _ratio(run: Measured, baseline: Baseline, thresholds: Thresholds, against: s
         name,
         "speed",
         bound,
-        doubts=[reason for reason in (busy(run.record.environment),) if reason],
+        doubts=_doubts(run, baseline),
         void=_void(run, baseline, against),
         before=float(np.exp(before.mean())),
         now=float(np.exp(now.mean())),
@@ -224,6 +224,13 @@ def _other_settings(run: Measured, baseline: Baseline, names: Sequence[str]) -> 
     return f"measured with other settings ({'; '.join(told)})" if told else None
 
 
+def _doubts(run: Measured, baseline: Baseline) -> list[str]:
+    """Why a slowdown is not believed."""
+    found = [reason] if (reason := busy(run.record)) is not None else []
+    before = was_busy(baseline)
+    return found if before is None else [*found, f"when the baseline was measured, {before}"]
+
+
 def _void(run: Measured, baseline: Baseline, against: str) -> list[str]:
     """Why a ratio says nothing about the decoder."""
     found = []
@@ -235,7 +242,7 @@ def _void(run: Measured, baseline: Baseline, against: str) -> list[str]:
     elif run.drift is not None:  # the calibration was not measured image by image
         if abs(run.drift) > DRIFT:
             found.append(f"the machine's speed changed by {100 * run.drift:+.0f} % during the run")
-        found += [reason for reason in (busy(run.record.environment),) if reason]
+        found += [reason for reason in (busy(run.record),) if reason]
     return found
 
 

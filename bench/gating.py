@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import torch
 
-from bench.baselines import REFERENCE, Measured, baseline_of, measured
+from bench.baselines import REFERENCE, Measured, baseline_of, measured, was_busy
 from bench.calibration import measure, read_calibration, write_calibration
 from bench.compare import expand
 from bench.conditions import busy, fingerprint
@@ -127,8 +127,19 @@ def read_baselines(folder: Path) -> dict[tuple[str, str], Baseline]:
     return {(baseline.preset, baseline.lane): baseline for baseline in found}
 
 
-def update(gated: Gated) -> list[Path]:
-    """Make the runs the new baselines."""
+def update(gated: Gated, *, force: bool = False) -> list[Path]:
+    """Make the runs the new baselines.
+
+    Args:
+        gated: the runs.
+        force: even though the machine was busy.
+
+    Raises:
+        UserError: if the machine was busy: every later slowdown would be held against times that were disturbed.
+    """
+    for name, run in gated.runs.items():
+        if not force and (reason := busy(run.record)) is not None:
+            raise UserError(f"--update-baseline: {name}: {reason}; measure on a quiet machine, or give --force")
     return [write_baseline(gated.baselines, baseline_of(run)) for run in gated.runs.values()]
 
 
@@ -143,12 +154,12 @@ def write_report(out: Path, report: GateReport) -> None:
 def _remarks(runs: Mapping[str, Measured], baselines: Mapping[str, Baseline | None]) -> list[str]:
     remarks: list[str] = []
     for name, run in runs.items():
-        if (reason := busy(run.record.environment)) is not None:
+        if (reason := busy(run.record)) is not None:
             remarks.append(f"{name}: {reason}; a slowdown would not be believed")
         if not run.together:
             remarks.append(f"{name}: did not take turns with {REFERENCE}")
     for baseline in baselines.values():
-        if baseline is not None and (reason := busy(baseline.environment)) is not None:
+        if baseline is not None and (reason := was_busy(baseline)) is not None:
             remarks.append(f"{baseline.lane}: when its baseline was measured, {reason}")
     return list(dict.fromkeys(remarks))
 

@@ -38,6 +38,8 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True):
         commit: git commit.
         written: UTC time, ISO 8601.
         tasks: tasks that ran, whose times are in the total; empty in older files, whose ``metrics`` name them.
+        busy: why the machine counted as busy with other things while it was measured; empty if it did not, null in
+            older files.
     """
 
     schema: str = SCHEMA
@@ -60,6 +62,7 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True):
     written: str
     name: str = ""
     tasks: list[str] = []
+    busy: str | None = None
 
     def __post_init__(self) -> None:
         columns = [self.total_ms, self.decode_ms, *(c for one in self.against.values() for c in one.values())]

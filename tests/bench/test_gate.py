@@ -19,7 +19,7 @@ from bench.gating import read_baselines
 from bench.tables import RunFiles
 from bench.thresholds import BASELINES, FILE, Thresholds, read_thresholds
 from results.baseline import Baseline, baseline_path, read_baseline, write_baseline
-from results.record import Latency, Mode, Record, Sample, Timing
+from results.record import Latency, Machine, Mode, Record, Sample, Timing
 from results.store import StoreError
 from results.verdict import GateReport, Line
 from tasks.metrics.tables import MeanTable
@@ -164,6 +164,16 @@ def test_on_a_busy_machine_a_slowdown_is_not_believed_but_no_slowdown_is() -> No
     assert calm["decode time / calibration"].verdict == "pass", "measured image by image"
     around = lines(run(1, environment=busy, drift=0.0))["decode time / calibration"]
     assert (around.verdict, around.reason[:20]) == ("cannot tell", "the machine was busy")
+
+
+def test_a_slowdown_against_a_busy_baseline_is_not_believed() -> None:
+    baseline = baseline_of(run(0, machine=Machine(fingerprint="f", other_cores=1.2)))
+    found = lines(run(1, slower=0.3), baseline)["decode time / parallel"]
+    assert found.verdict == "cannot tell"
+    assert "when the baseline was measured, the machine was busy (other processes used 1.2 cores)" in found.reason
+    assert lines(run(1), baseline)["decode time / parallel"].verdict == "pass"
+    old = msgspec.structs.replace(baseline, busy=None, environment=QUIET | {"load_average": 5.0})
+    assert "load 5.0" in lines(run(1, slower=0.3), old)["decode time / parallel"].reason
 
 
 @pytest.mark.parametrize("slower", [0.0, 0.3])

@@ -12,6 +12,7 @@ import pytest
 from bench.calibration import Workload, read_calibration, write_calibration
 from bench.cli import main
 from results.history import read
+from results.record import Machine
 from results.store import read_record
 from tests.bench import runs
 
@@ -28,11 +29,12 @@ class Bench:
 
     def __init__(self, oracle: Path, scenes: Path, root: Path) -> None:
         self.oracle, self.scenes, self.root = oracle, scenes, root
+        self.machine: Machine | None = None
         self.environment = read_record(oracle).environment | {"load_average": 0.5, "threads": 1}
 
     def run(self, name: str, *, slower: float = 1.0, calibrated: bool = True, worse: bool = False) -> Path:
         folder = self.root / name
-        given = TURNS | {"environment": self.environment}
+        given = TURNS | {"environment": self.environment, "machine": self.machine}
         for seed, (decoder, factor) in enumerate((("mad", slower), ("parallel", 0.8))):
             times = runs.noisy(seed + 10 * len(name), factor=factor, spread=0.01)
             change = runs.worse if worse and decoder == "mad" else None
@@ -83,6 +85,19 @@ def test_a_slower_decoder_fails_and_worse_predictions_do(bench: Bench) -> None:
     assert found["total time / parallel"] == "pass"
     assert bench.gate(bench.root / "worse", "--kind", "speed") == 0
     assert not any(name.startswith("depth") for name in bench.answers())
+
+
+def test_a_busy_run_becomes_no_baseline_unless_forced(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    bench.machine = Machine(fingerprint="f", other_cores=0.9)
+    folder = bench.run("busy")
+    assert bench.gate(folder, "--update-baseline") == 2
+    assert "mad: the machine was busy (other processes used 0.9 cores)" in capsys.readouterr().err
+    assert not (bench.root / "baselines").exists()
+    assert bench.gate(folder, "--update-baseline", "--force") == 0
+    assert bench.gate(folder) == 3
+    found = bench.answers()
+    assert found["total time / parallel"] == "pass", "both were disturbed, and are no slower than before"
+    assert found["total time / calibration"] == "cannot tell"
 
 
 def test_without_calibration_that_ratio_cannot_be_told(bench: Bench) -> None:
