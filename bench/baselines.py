@@ -13,7 +13,7 @@ from bench.calibration import Calibration
 from bench.conditions import busy, loaded, settings, took_turns
 from bench.errors import UserError
 from bench.naming import lane_of
-from bench.pairing import paired
+from bench.pairing import paired, pieces
 from bench.tables import RunFiles
 from results.baseline import Baseline
 from results.record import Key, Record, Sample
@@ -35,6 +35,7 @@ class Measured:
         decode_ms: milliseconds of each image's decoding, all tasks together.
         against: as in ``Baseline``.
         together: whether it took turns with the reference, image by image.
+        pieces: number of each image's piece: images of one batch are one measurement; empty if each is one of its own.
         drift: how much slower the machine was after the run than before, where the calibration was measured around it.
     """
 
@@ -46,6 +47,7 @@ class Measured:
     against: Mapping[str, Mapping[str, Sequence[float]]]
     together: bool
     drift: float | None = None
+    pieces: Sequence[int] = ()
 
 
 def measured(
@@ -85,6 +87,7 @@ def measured(
             against=_against(samples, [other for _, other in beside or []], calibration, inside=inside),
             together=reference is None or took_turns(run.record, reference.record),
             drift=None if inside or calibration is None else calibration.drift,
+            pieces=pieces([sample.measurement for sample in samples]),
         )
     return found
 
@@ -123,6 +126,7 @@ def baseline_of(run: Measured) -> Baseline:
         name=lane_of(record),
         tasks=record.tasks,
         busy=busy(record) or "",
+        pieces=list(run.pieces),
         preset=record.preset,
         data=str(record.data["hash"]),
         seed=record.seed,

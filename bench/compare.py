@@ -16,7 +16,7 @@ from bench import bootstrap, registry
 from bench.conditions import differences, hardware_differences, settings, took_turns
 from bench.errors import UserError
 from bench.naming import label
-from bench.pairing import paired
+from bench.pairing import paired, pieces
 from bench.permutation import holm
 from bench.ratios import time_ratio
 from bench.tables import DataPlace, RunFiles, metrics_of, read_run, run_tables
@@ -245,9 +245,9 @@ def _times(first: Run, second: Run, *, seed: int, every: bool) -> list[Speed]:
         phases += [name for name in first.record.latency.phases if name in second.record.latency.phases]
     found = []
     for phase in phases:
-        known = [(a, b) for a, b in ((_spent(a, phase, tasks), _spent(b, phase, tasks)) for a, b in pairs) if a and b]
+        known = [(a, b) for a, b in pairs if _spent(a, phase, tasks) and _spent(b, phase, tasks)]
         if known:
-            found.append(_speed(phase, known, seed=seed))
+            found.append(_speed(phase, known, tasks, seed=seed))
     return found
 
 
@@ -258,9 +258,10 @@ def _spent(sample: Sample, phase: str, tasks: Set[str]) -> float | None:
     return sample.milliseconds.get(phase)
 
 
-def _speed(phase: str, pairs: Sequence[tuple[float, float]], *, seed: int) -> Speed:
-    a, b = zip(*pairs, strict=True)
-    ratio = time_ratio(a, b, seed=seed)
+def _speed(phase: str, pairs: Sequence[tuple[Sample, Sample]], tasks: Set[str], *, seed: int) -> Speed:
+    sides = list(zip(*pairs, strict=True))
+    a, b = ([_spent(sample, phase, tasks) or 0.0 for sample in side] for side in sides)
+    ratio = time_ratio(a, b, pieces(*([sample.measurement for sample in side] for side in sides)), seed=seed)
     return Speed(
         phase=phase,
         first_ms=float(np.mean(a)),

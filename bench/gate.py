@@ -15,6 +15,7 @@ from bench import bootstrap
 from bench.baselines import CALIBRATION, REFERENCE, Measured, tokenizer, was_busy
 from bench.compare import headline
 from bench.conditions import DECIDING, SETTINGS, busy, differences, hardware_differences, settings
+from bench.pairing import pieces
 from bench.permutation import holm, sign_flips_above
 from bench.ratios import block_means, log_ratios, ratio_of
 from bench.thresholds import Bound, Thresholds
@@ -162,7 +163,8 @@ def _ratio(run: Measured, baseline: Baseline, thresholds: Thresholds, against: s
     keys = _common(run, baseline)
     now, before = (_logs(one, against, part, keys) for one in (run, baseline))
     logs = now - before  # (I,) how much slower each image became, as logarithm
-    bound, ratio = thresholds.time(against, same_hardware=same_hardware), ratio_of(logs)
+    whole = pieces(*(_pieces(one, keys) for one in (run, baseline)))
+    bound, ratio = thresholds.time(against, same_hardware=same_hardware), ratio_of(logs, whole)
     return Finding(
         baseline.lane,
         name,
@@ -175,7 +177,7 @@ def _ratio(run: Measured, baseline: Baseline, thresholds: Thresholds, against: s
         loss=ratio.value - 1,
         low=ratio.low - 1,
         high=ratio.high - 1 if np.isfinite(ratio.high) else None,
-        p=sign_flips_above(block_means(logs), float(np.log1p(bound.tolerance)), seed=thresholds.seed),
+        p=sign_flips_above(block_means(logs, whole), float(np.log1p(bound.tolerance)), seed=thresholds.seed),
         detectable=ratio.detectable if np.isfinite(ratio.detectable) else None,
     )
 
@@ -184,6 +186,11 @@ def _common(run: Measured, baseline: Baseline) -> list[Key]:
     """Images, and repetitions of them, that both have: runs for times alone repeat as many as there is time for."""
     known = set(baseline.images)
     return [key for key in run.images if key in known]
+
+
+def _pieces(one: Measured | Baseline, keys: Sequence[Key]) -> list[int]:
+    place = {key: number for number, key in enumerate(one.images)}
+    return [one.pieces[place[key]] if one.pieces else place[key] for key in keys]
 
 
 def _logs(one: Measured | Baseline, against: str, part: str, keys: Sequence[Key]) -> bootstrap.Array:

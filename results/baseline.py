@@ -40,6 +40,7 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True):
         tasks: tasks that ran, whose times are in the total; empty in older files, whose ``metrics`` name them.
         busy: why the machine counted as busy with other things while it was measured; empty if it did not, null in
             older files.
+        pieces: number of each image's piece: images of one batch are one measurement; empty if each is one of its own.
     """
 
     schema: str = SCHEMA
@@ -63,6 +64,7 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True):
     name: str = ""
     tasks: list[str] = []
     busy: str | None = None
+    pieces: list[int] = []
 
     def __post_init__(self) -> None:
         columns = [self.total_ms, self.decode_ms, *(c for one in self.against.values() for c in one.values())]
