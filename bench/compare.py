@@ -232,7 +232,9 @@ def _about_time(first: Run, second: Run) -> tuple[list[str], list[str]]:
         if run.record.latency.sittings > 1:
             remarks.append(f"{run.label} was measured in {run.record.latency.sittings} sittings")
     if not blocking and not took_turns(a, b):
-        remarks.append("measured one after the other: a change of the machine's speed between the runs is in the ratio")
+        remarks.append(
+            "measured one after the other or by separate commands: what the machine did to one of them is in the ratio"
+        )
     return blocking, remarks
 
 

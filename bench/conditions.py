@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from bench.hardware import BUSY_CORES
-from results.record import Record
+from bench.naming import lane_of
+from results.record import SCHEMA, Record
 
 HARDWARE = ("cpu", "cores", "usable_cores", "memory_gib", "gpu", "system")
 SETTINGS = ("batch", "threads", "device", "precision", "mode", "scenario", "formats", "strategy", "prompts")
@@ -57,8 +58,16 @@ def differences(now: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, 
 
 
 def took_turns(first: Record, second: Record) -> bool:
-    """Whether two runs were at work at the same time, so that the machine's drift is in both."""
-    return first.started < second.finished and second.started < first.finished
+    """Whether one command measured two runs in turns, image by image, so that the machine's drift is in both.
+
+    Two commands at the same time disturb each other instead. Older records do not name who took turns; one command
+    gave all of them the same start.
+    """
+    if first.started != second.started:
+        return False
+    if not first.interleaved and not second.interleaved:
+        return first.schema != SCHEMA and second.schema != SCHEMA
+    return lane_of(first) in second.interleaved and lane_of(second) in first.interleaved
 
 
 def busy(record: Record) -> str | None:
