@@ -95,10 +95,10 @@ def compare(
 
 
 def expand(paths: Sequence[Path]) -> list[Path]:
-    """Run folders as they are; a folder without a record stands for the runs in it."""
+    """Run folders as they are; a folder without a record stands for the runs in it, those of a sweep's folders too."""
     found: list[Path] = []
     for path in paths:
-        inside = sorted(file.parent for file in path.glob(f"*/{RECORD}")) if path.is_dir() else []
+        inside = sorted(file.parent for file in path.rglob(RECORD)) if path.is_dir() else []
         found += inside if inside and not (path / RECORD).exists() else [path]
     return found
 

@@ -66,7 +66,7 @@ def took_turns(first: Record, second: Record) -> bool:
     if first.started != second.started:
         return False
     if not first.interleaved and not second.interleaved:
-        return first.schema != SCHEMA and second.schema != SCHEMA
+        return SCHEMA not in (first.schema, second.schema)
     return lane_of(first) in second.interleaved and lane_of(second) in first.interleaved
 
 

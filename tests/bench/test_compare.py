@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from bench.cli import main
-from bench.compare import compare
+from bench.compare import compare, expand
 from bench.errors import UserError
 from bench.summary import checksum
 from results.comparison import Change, Comparison, Pair, Speed
@@ -83,8 +83,12 @@ def test_a_run_against_itself_differs_by_nothing(oracle: Path, scenes_folder: Pa
 def test_a_folder_of_runs_stands_for_all_of_them(oracle: Path, scenes_folder: Path, tmp_path: Path) -> None:
     for name in ("a", "b", "c"):
         runs.altered(oracle, tmp_path / "runs" / name, scenes_folder, decoder=name, times=runs.noisy(ord(name)))
+    deep = tmp_path / "runs/batch-1"  # as a sweep leaves them
+    deep.mkdir()
+    (tmp_path / "runs/a").rename(deep / "a")
     found = compare([tmp_path / "runs"], place=runs.place(scenes_folder))
-    assert [(p.first, p.second) for p in found.pairs] == [("a", "b"), ("a", "c"), ("b", "c")]
+    assert expand([tmp_path / "runs"]) == [tmp_path / "runs" / name for name in ("b", "batch-1/a", "c")]
+    assert [(p.first, p.second) for p in found.pairs] == [("b", "a"), ("b", "c"), ("a", "c")]
     assert all(s.adjusted is not None and s.adjusted >= s.p for pair in found.pairs for s in pair.times)
 
 
