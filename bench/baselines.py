@@ -7,11 +7,16 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+import msgspec
+
 from bench.calibration import Calibration
-from bench.conditions import settings, took_turns
+from bench.conditions import busy, loaded, settings, took_turns
+from bench.errors import UserError
+from bench.naming import lane_of
+from bench.pairing import paired, pieces
 from bench.tables import RunFiles
 from results.baseline import Baseline
-from results.record import Record, Sample
+from results.record import Key, Record, Sample
 from tasks.metrics.tables import Table
 
 REFERENCE, CALIBRATION = "parallel", "calibration"
@@ -25,22 +30,24 @@ class Measured:
     Args:
         record: its record.
         tables: task to per-image table.
-        images: ids in order.
+        images: ids in order, with the number of the repetition where there is one.
         total_ms: milliseconds of each image.
         decode_ms: milliseconds of each image's decoding, all tasks together.
         against: as in ``Baseline``.
         together: whether it took turns with the reference, image by image.
+        pieces: number of each image's piece: images of one batch are one measurement; empty if each is one of its own.
         drift: how much slower the machine was after the run than before, where the calibration was measured around it.
     """
 
     record: Record
     tables: Mapping[str, Table]
-    images: Sequence[int]
+    images: Sequence[Key]
     total_ms: Sequence[float]
     decode_ms: Sequence[float]
     against: Mapping[str, Mapping[str, Sequence[float]]]
     together: bool
     drift: float | None = None
+    pieces: Sequence[int] = ()
 
 
 def measured(
@@ -48,28 +55,39 @@ def measured(
     tables: Callable[[RunFiles], Mapping[str, Table]],
     calibration: Calibration | None = None,
 ) -> dict[str, Measured]:
-    """Decoder to its run, with what was measured beside it.
+    """Name of a run (``mad``, ``mad.graphed``) to it, with what was measured beside it.
 
     Args:
         runs: runs of one command.
         tables: gives the per-image tables of a run.
         calibration: the machine's speed around the runs. A phase ``calibration`` of the samples, measured before each
             image, is taken instead where it is there.
+
+    Raises:
+        UserError: if there are several runs of a decoder in one mode and batch.
     """
-    by_name = {run.record.decoder: run for run in runs}
-    reference = by_name.get(REFERENCE)
+    by_name: dict[str, RunFiles] = {}
+    for run in runs:
+        if (name := lane_of(run.record)) in by_name:
+            both = f"{by_name[name].path} and {run.path}"
+            raise UserError(f"{both} are both runs of {name}; give those of one command")
+        by_name[name] = run
     found = {}
     for name, run in by_name.items():
-        inside = all("calibration" in sample.milliseconds for sample in run.samples)
+        reference = by_name.get(lane_of(msgspec.structs.replace(run.record, decoder=REFERENCE)))  # in the same mode
+        beside = paired(run.samples, reference.samples) if reference is not None and reference is not run else None
+        samples = [own for own, _ in beside] if beside else run.samples
+        inside = all("calibration" in sample.milliseconds for sample in samples)
         found[name] = Measured(
             record=run.record,
             tables=tables(run),
-            images=[sample.image_id for sample in run.samples],
-            total_ms=[sample.milliseconds["total"] for sample in run.samples],
-            decode_ms=[decode_ms(sample) for sample in run.samples],
-            against=_against(run, reference, calibration, inside=inside),
+            images=[sample.key for sample in samples],
+            total_ms=[sample.milliseconds["total"] for sample in samples],
+            decode_ms=[decode_ms(sample) for sample in samples],
+            against=_against(samples, [other for _, other in beside or []], calibration, inside=inside),
             together=reference is None or took_turns(run.record, reference.record),
             drift=None if inside or calibration is None else calibration.drift,
+            pieces=pieces([sample.measurement for sample in samples]),
         )
     return found
 
@@ -80,21 +98,18 @@ def decode_ms(sample: Sample) -> float:
 
 
 def _against(
-    run: RunFiles, reference: RunFiles | None, calibration: Calibration | None, *, inside: bool
+    samples: Sequence[Sample], reference: Sequence[Sample], calibration: Calibration | None, *, inside: bool
 ) -> dict[str, dict[str, list[float]]]:
     against: dict[str, dict[str, list[float]]] = {}
-    if reference is not None and reference is not run:
-        other = {sample.image_id: sample for sample in reference.samples}
-        if all(sample.image_id in other for sample in run.samples):
-            paired = [other[sample.image_id] for sample in run.samples]
-            against[REFERENCE] = {
-                "total": [sample.milliseconds["total"] for sample in paired],
-                "decode": [decode_ms(sample) for sample in paired],
-            }
-    if inside and run.samples:
-        against[CALIBRATION] = {"total": [sample.milliseconds["calibration"] for sample in run.samples]}
+    if reference:
+        against[REFERENCE] = {
+            "total": [sample.milliseconds["total"] for sample in reference],
+            "decode": [decode_ms(sample) for sample in reference],
+        }
+    if inside and samples:
+        against[CALIBRATION] = {"total": [sample.milliseconds["calibration"] for sample in samples]}
     elif calibration is not None:
-        against[CALIBRATION] = {"total": calibration.per_image(len(run.samples))}
+        against[CALIBRATION] = {"total": calibration.per_image(len(samples))}
     return against
 
 
@@ -108,6 +123,10 @@ def baseline_of(run: Measured) -> Baseline:
     record = run.record
     return Baseline(
         decoder=record.decoder,
+        name=lane_of(record),
+        tasks=record.tasks,
+        busy=busy(record) or "",
+        pieces=list(run.pieces),
         preset=record.preset,
         data=str(record.data["hash"]),
         seed=record.seed,
@@ -125,6 +144,11 @@ def baseline_of(run: Measured) -> Baseline:
         commit=record.environment.get("git_commit"),
         written=datetime.now(UTC).isoformat(timespec="seconds"),
     )
+
+
+def was_busy(baseline: Baseline) -> str | None:
+    """Why the machine counted as busy when a baseline was measured; None if it did not."""
+    return loaded(baseline.environment) if baseline.busy is None else baseline.busy or None
 
 
 def _rounded(times: Sequence[float]) -> list[float]:

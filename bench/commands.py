@@ -111,7 +111,7 @@ def gate(options: GateOptions) -> int:
     print_report(found.report, Console(width=None if sys.stdout.isatty() else 150))
     print(f"report: {found.out / 'gate.md'}, {found.out / 'gate.xml'}")
     if options.update_baseline:
-        for path in gating.update(found):
+        for path in gating.update(found, force=options.force):
             print(f"baseline: {path}")
         return 0
     return found.report.exit_code

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import combinations
@@ -13,15 +13,17 @@ import msgspec
 import numpy as np
 
 from bench import bootstrap, registry
-from bench.conditions import SETTINGS, hardware_differences, settings, took_turns
+from bench.conditions import differences, hardware_differences, settings, took_turns
 from bench.errors import UserError
+from bench.naming import label
+from bench.pairing import paired, pieces
 from bench.permutation import holm
 from bench.ratios import time_ratio
 from bench.tables import DataPlace, RunFiles, metrics_of, read_run, run_tables
 from reports.comparison import sentence
 from reports.tables import COLUMNS
 from results.comparison import Change, Comparison, Pair, Speed
-from results.record import Record
+from results.record import Record, Sample
 from results.store import RECORD
 from tasks.metrics.tables import Table
 
@@ -93,10 +95,10 @@ def compare(
 
 
 def expand(paths: Sequence[Path]) -> list[Path]:
-    """Run folders as they are; a folder without a record stands for the runs in it."""
+    """Run folders as they are; a folder without a record stands for the runs in it, those of a sweep's folders too."""
     found: list[Path] = []
     for path in paths:
-        inside = sorted(file.parent for file in path.glob(f"*/{RECORD}")) if path.is_dir() else []
+        inside = sorted(file.parent for file in path.rglob(RECORD)) if path.is_dir() else []
         found += inside if inside and not (path / RECORD).exists() else [path]
     return found
 
@@ -116,8 +118,8 @@ def _refuse_other_data(files: Sequence[RunFiles]) -> None:
 
 
 def _labels(files: Sequence[RunFiles]) -> list[str]:
-    """Names of the decoders; with the folder above where two runs are of the same decoder."""
-    names = [one.record.decoder for one in files]
+    """Decoders with mode and batch; with the folder above where two runs are of the same."""
+    names = [label(one.record) for one in files]
     if len(set(names)) == len(names):
         return names
     long = [f"{name} ({one.path.resolve().parent.name})" for name, one in zip(names, files, strict=True)]
@@ -212,44 +214,56 @@ def _about_time(first: Run, second: Run) -> tuple[list[str], list[str]]:
     for run in (first, second):
         if not run.files.samples:
             blocking.append(f"time is not compared: {run.label} has no samples beside its record")
-    if {s.image_id for s in first.files.samples} != {s.image_id for s in second.files.samples}:
-        blocking.append("time is not compared: the runs are of different images")
+    counts = [len(run.files.samples) for run in (first, second)]
+    common = len(paired(first.files.samples, second.files.samples))
     remarks = []
-    chosen = settings(a), settings(b)
-    differ = [f"{n} {chosen[0][n]} and {chosen[1][n]}" for n in SETTINGS if chosen[0][n] != chosen[1][n]]
+    if all(counts) and not common:
+        blocking.append("time is not compared: the runs are of different images")
+    elif common < max(counts):
+        remarks.append(f"time is compared on the {common} images that both have, of {counts[0]} and {counts[1]}")
+    other_settings = differences(settings(a), settings(b))
+    differ = [f"{name} {now or 'default'} and {then or 'default'}" for name, (now, then) in other_settings.items()]
     if differ:
         remarks.append(f"the runs differ in {', '.join(differ)}")
+    if set(a.tasks) != set(b.tasks):
+        both = [f"{run.label}: {', '.join(run.record.tasks)}" for run in (first, second)]
+        remarks.append(f"the runs ran other tasks ({'; '.join(both)}): decoding is compared on those of both")
     for run in (first, second):
         if run.record.latency.sittings > 1:
             remarks.append(f"{run.label} was measured in {run.record.latency.sittings} sittings")
     if not blocking and not took_turns(a, b):
-        remarks.append("measured one after the other: a change of the machine's speed between the runs is in the ratio")
+        remarks.append(
+            "measured one after the other or by separate commands: what the machine did to one of them is in the ratio"
+        )
     return blocking, remarks
 
 
 def _times(first: Run, second: Run, *, seed: int, every: bool) -> list[Speed]:
-    of_second = {sample.image_id: sample for sample in second.files.samples}
-    pairs = [(sample.milliseconds, of_second[sample.image_id].milliseconds) for sample in first.files.samples]
-    phases = ["total", "decode"]
+    pairs = paired(first.files.samples, second.files.samples)
+    tasks = set(first.record.tasks) & set(second.record.tasks)
+    same = set(first.record.tasks) == set(second.record.tasks)
+    phases = ["total", "decode"] if same else ["decode"]
     if every:
         phases += [name for name in first.record.latency.phases if name in second.record.latency.phases]
     found = []
     for phase in phases:
-        known = [(a, b) for a, b in ((_spent(a, phase), _spent(b, phase)) for a, b in pairs) if a and b]
+        known = [(a, b) for a, b in pairs if _spent(a, phase, tasks) and _spent(b, phase, tasks)]
         if known:
-            found.append(_speed(phase, known, seed=seed))
+            found.append(_speed(phase, known, tasks, seed=seed))
     return found
 
 
-def _spent(milliseconds: Mapping[str, float], phase: str) -> float | None:
+def _spent(sample: Sample, phase: str, tasks: Set[str]) -> float | None:
+    """Milliseconds of a phase; ``decode`` is that of all ``tasks``."""
     if phase == "decode":
-        return sum(value for name, value in milliseconds.items() if name.startswith("decode.")) or None
-    return milliseconds.get(phase)
+        return sum(sample.milliseconds.get(f"decode.{task}", 0.0) for task in tasks) or None
+    return sample.milliseconds.get(phase)
 
 
-def _speed(phase: str, pairs: Sequence[tuple[float, float]], *, seed: int) -> Speed:
-    a, b = zip(*pairs, strict=True)
-    ratio = time_ratio(a, b, seed=seed)
+def _speed(phase: str, pairs: Sequence[tuple[Sample, Sample]], tasks: Set[str], *, seed: int) -> Speed:
+    sides = list(zip(*pairs, strict=True))
+    a, b = ([_spent(sample, phase, tasks) or 0.0 for sample in side] for side in sides)
+    ratio = time_ratio(a, b, pieces(*([sample.measurement for sample in side] for side in sides)), seed=seed)
     return Speed(
         phase=phase,
         first_ms=float(np.mean(a)),

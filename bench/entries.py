@@ -15,6 +15,7 @@ from bench.checkpoint import CHECKPOINTS, checkpoint_path
 from bench.config import RunOptions
 from bench.errors import UserError
 from bench.formats import formats_to_run, with_formats
+from bench.naming import lane_name
 from bench.suite import Suite
 from bench.synthetic import random_formats
 from bench.timing import batches
@@ -89,9 +90,7 @@ def entries(options: RunOptions, suite: Suite, device: torch.device, tell: Tell)
             networks[key] = build_network(decoder, own, options, device)
         for mode in _possible(wanted, name, device, tell, network=decoder.needs_network):
             for batch in sizes:
-                lane = (
-                    name + (f".{mode}" if mode != "eager" else "") + (f".batch{batch}" if scenario == "stream" else "")
-                )
+                lane = lane_name(name, mode, scenario, batch)
                 changed: RunOptions = replace(options, mode=mode, scenario=scenario, batch=batch)  # type: ignore[arg-type]
                 found.append(Entry(lane, decoder, own, networks[key], changed))
     if not found:

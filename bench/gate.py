@@ -12,13 +12,15 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from bench import bootstrap
-from bench.baselines import CALIBRATION, REFERENCE, Measured, tokenizer
+from bench.baselines import CALIBRATION, REFERENCE, Measured, tokenizer, was_busy
 from bench.compare import headline
-from bench.conditions import busy, hardware_differences, settings
+from bench.conditions import DECIDING, SETTINGS, busy, differences, hardware_differences, settings
+from bench.pairing import pieces
 from bench.permutation import holm, sign_flips_above
 from bench.ratios import block_means, log_ratios, ratio_of
 from bench.thresholds import Bound, Thresholds
 from results.baseline import Baseline
+from results.record import Key
 from results.verdict import Line, Verdict
 from tasks.errors import TaskError
 from tasks.metrics.tables import unpack
@@ -31,7 +33,7 @@ class Finding:
     """One line before p values are corrected.
 
     Args:
-        decoder: strategy.
+        decoder: strategy, with mode and batch where they are told apart.
         name: what was looked at.
         kind: ``accuracy`` or ``speed``.
         bound: what is tolerated; None where nothing could be computed.
@@ -69,8 +71,8 @@ def judge(runs: Mapping[str, Measured], baselines: Mapping[str, Baseline | None]
     """Answers for every run that has, or should have, a baseline.
 
     Args:
-        runs: decoder to its run.
-        baselines: decoder to its baseline; None where there is none.
+        runs: name of a run (``mad``, ``mad.graphed``) to it.
+        baselines: name to baseline; None where there is none.
         thresholds: what is tolerated.
     """
     findings: list[Finding] = []
@@ -90,9 +92,11 @@ def judge(runs: Mapping[str, Measured], baselines: Mapping[str, Baseline | None]
 
 def accuracy(run: Measured, baseline: Baseline, thresholds: Thresholds) -> list[Finding]:
     """Each task's headline metrics; the tables are compared only where predictions differ."""
-    decoder, record = baseline.decoder, run.record
+    decoder, record = baseline.lane, run.record
     if str(record.data["hash"]) != baseline.data:
         return [Finding(decoder, "accuracy", "accuracy", blocked="the baseline is of other data")]
+    if (why := _other_settings(run, baseline, DECIDING)) is not None:
+        return [Finding(decoder, "accuracy", "accuracy", blocked=why)]
     found = []
     for task, values in baseline.metrics.items():
         names = [name for name in headline(task) or values if values.get(name) is not None]
@@ -112,7 +116,7 @@ def _metrics(
     def finding(name: str, **members: object) -> Finding:
         values = {"before": baseline.metrics[task][name], "now": run.record.metrics[task].get(name)}
         bound = thresholds.metric(task, name)
-        return Finding(baseline.decoder, f"{task} {name}", "accuracy", bound, **(values | members))  # type: ignore[arg-type]
+        return Finding(baseline.lane, f"{task} {name}", "accuracy", bound, **(values | members))  # type: ignore[arg-type]
 
     if run.record.checksum == baseline.checksum:
         return [finding(name, same=True) for name in names]
@@ -155,39 +159,50 @@ def _ratio(run: Measured, baseline: Baseline, thresholds: Thresholds, against: s
     same_hardware = not hardware_differences(run.record.environment, baseline.environment)
     why = _not_comparable(run, baseline, against)
     if why is not None:
-        return Finding(baseline.decoder, name, "speed", blocked=why)
-    now, before = (_logs(one, against, part) for one in (run, baseline))
+        return Finding(baseline.lane, name, "speed", blocked=why)
+    keys = _common(run, baseline)
+    now, before = (_logs(one, against, part, keys) for one in (run, baseline))
     logs = now - before  # (I,) how much slower each image became, as logarithm
-    bound, ratio = thresholds.time(against, same_hardware=same_hardware), ratio_of(logs)
+    whole = pieces(*(_pieces(one, keys) for one in (run, baseline)))
+    bound, ratio = thresholds.time(against, same_hardware=same_hardware), ratio_of(logs, whole)
     return Finding(
-        baseline.decoder,
+        baseline.lane,
         name,
         "speed",
         bound,
-        doubts=[reason for reason in (busy(run.record.environment),) if reason],
+        doubts=_doubts(run, baseline),
         void=_void(run, baseline, against),
         before=float(np.exp(before.mean())),
         now=float(np.exp(now.mean())),
         loss=ratio.value - 1,
         low=ratio.low - 1,
         high=ratio.high - 1 if np.isfinite(ratio.high) else None,
-        p=sign_flips_above(block_means(logs), float(np.log1p(bound.tolerance)), seed=thresholds.seed),
+        p=sign_flips_above(block_means(logs, whole), float(np.log1p(bound.tolerance)), seed=thresholds.seed),
         detectable=ratio.detectable if np.isfinite(ratio.detectable) else None,
     )
 
 
-def _logs(one: Measured | Baseline, against: str, part: str) -> bootstrap.Array:
+def _common(run: Measured, baseline: Baseline) -> list[Key]:
+    """Images, and repetitions of them, that both have: runs for times alone repeat as many as there is time for."""
+    known = set(baseline.images)
+    return [key for key in run.images if key in known]
+
+
+def _pieces(one: Measured | Baseline, keys: Sequence[Key]) -> list[int]:
+    place = {key: number for number, key in enumerate(one.images)}
+    return [one.pieces[place[key]] if one.pieces else place[key] for key in keys]
+
+
+def _logs(one: Measured | Baseline, against: str, part: str, keys: Sequence[Key]) -> bootstrap.Array:
+    place = {key: number for number, key in enumerate(one.images)}
     beside = one.against[against]
-    return log_ratios(beside.get(part, beside["total"]), one.decode_ms if part == "decode" else one.total_ms)
+    logs = log_ratios(beside.get(part, beside["total"]), one.decode_ms if part == "decode" else one.total_ms)
+    return logs[[place[key] for key in keys]]
 
 
 def _not_comparable(run: Measured, baseline: Baseline, against: str) -> str | None:
-    if list(run.images) != list(baseline.images):
-        return "the baseline is of other images"
-    pairs = {name: (value, baseline.settings.get(name)) for name, value in settings(run.record).items()}
-    differ = [f"{name} {now}, baseline {before}" for name, (now, before) in pairs.items() if now != before]
-    if differ:
-        return f"measured with other settings ({'; '.join(differ)})"
+    if (why := _other_work(run, baseline)) is not None:
+        return why
     if bool(run.record.environment.get("gpu")) != bool(baseline.environment.get("gpu")):
         return "one of run and baseline had a GPU, the other had none"
     for one, words in ((run, "this run"), (baseline, "the baseline")):
@@ -196,6 +211,31 @@ def _not_comparable(run: Measured, baseline: Baseline, against: str) -> str | No
     if min(*run.total_ms, *run.decode_ms, *baseline.total_ms, *baseline.decode_ms) <= 0:
         return "an image has no time"
     return None
+
+
+def _other_work(run: Measured, baseline: Baseline) -> str | None:
+    """Why run and baseline had not the same to do."""
+    if str(run.record.data["hash"]) != baseline.data:
+        return "the baseline is of other data"
+    same = list(run.images) == list(baseline.images)
+    if not same and not (run.record.options.get("speed_only") and _common(run, baseline)):
+        return "the baseline is of other images"
+    if set(run.record.tasks) != set(baseline.ran):
+        return f"measured with other tasks ({', '.join(run.record.tasks)}; baseline {', '.join(baseline.ran)})"
+    return _other_settings(run, baseline, SETTINGS)
+
+
+def _other_settings(run: Measured, baseline: Baseline, names: Sequence[str]) -> str | None:
+    found = differences(settings(run.record), baseline.settings)
+    told = [f"{name} {now}, baseline {before}" for name, (now, before) in found.items() if name in names]
+    return f"measured with other settings ({'; '.join(told)})" if told else None
+
+
+def _doubts(run: Measured, baseline: Baseline) -> list[str]:
+    """Why a slowdown is not believed."""
+    found = [reason] if (reason := busy(run.record)) is not None else []
+    before = was_busy(baseline)
+    return found if before is None else [*found, f"when the baseline was measured, {before}"]
 
 
 def _void(run: Measured, baseline: Baseline, against: str) -> list[str]:
@@ -209,7 +249,7 @@ def _void(run: Measured, baseline: Baseline, against: str) -> list[str]:
     elif run.drift is not None:  # the calibration was not measured image by image
         if abs(run.drift) > DRIFT:
             found.append(f"the machine's speed changed by {100 * run.drift:+.0f} % during the run")
-        found += [reason for reason in (busy(run.record.environment),) if reason]
+        found += [reason for reason in (busy(run.record),) if reason]
     return found
 
 

@@ -10,12 +10,13 @@ from pathlib import Path
 import msgspec
 import torch
 
-from bench.baselines import REFERENCE, Measured, baseline_of, measured
+from bench.baselines import REFERENCE, Measured, baseline_of, measured, was_busy
 from bench.calibration import measure, read_calibration, write_calibration
 from bench.compare import expand
 from bench.conditions import busy, fingerprint
 from bench.errors import UserError
 from bench.gate import judge
+from bench.naming import lane_of
 from bench.statistics_options import GateOptions
 from bench.tables import DataPlace, metrics_of, read_run, run_tables
 from bench.thresholds import BASELINES, FILE, read_thresholds
@@ -34,7 +35,7 @@ class Gated:
 
     Args:
         report: the answers.
-        runs: decoder to its run.
+        runs: name to run.
         baselines: folder of the baselines.
         out: folder of the report.
     """
@@ -62,7 +63,7 @@ def gate(options: GateOptions) -> Gated:
     metrics = cache(lambda: metrics_of(files[0].record, DataPlace(options.coco, options.nyu)))
     runs = measured(files, lambda run: run_tables(run, metrics), read_calibration(files[0].path.parent))
     preset = files[0].record.preset
-    wanted = options.names() or list(runs)
+    wanted = _wanted(options.names(), runs)
     lines = judge(runs, {name: known.get((preset, name)) for name in wanted}, thresholds)
     environment = files[0].record.environment
     report = GateReport(
@@ -78,12 +79,21 @@ def gate(options: GateOptions) -> Gated:
     return Gated(report, runs, folder, out)
 
 
+def _wanted(decoders: Sequence[str], runs: Mapping[str, Measured]) -> list[str]:
+    """Names of runs to judge: all of the decoders that were asked for, and those of them that did not run."""
+    if not decoders:
+        return list(runs)
+    absent = [name for name in decoders if name not in {run.record.decoder for run in runs.values()}]
+    return [name for name, run in runs.items() if run.record.decoder in decoders] + absent
+
+
 def _run(options: GateOptions, known: Mapping[tuple[str, str], Baseline], out: Path) -> list[Path]:
     """Run the decoders afresh, with the machine's speed measured before and after."""
     from bench.parsers import parse_run
     from bench.run import run
 
-    names = options.names() or [decoder for preset, decoder in known if preset == options.preset]
+    own = [baseline.decoder for (preset, _), baseline in known.items() if preset == options.preset]
+    names = options.names() or list(dict.fromkeys(own))
     if not names:
         raise UserError(
             f"there is no baseline of preset {options.preset!r}; name decoders with --decoder and give "
@@ -112,13 +122,24 @@ def _run(options: GateOptions, known: Mapping[tuple[str, str], Baseline], out: P
 
 
 def read_baselines(folder: Path) -> dict[tuple[str, str], Baseline]:
-    """Preset and decoder to baseline, for every baseline in a folder."""
+    """Preset and name of the run to baseline, for every baseline in a folder."""
     found = [read_baseline(path) for path in sorted(folder.glob("*.json"))]
-    return {(baseline.preset, baseline.decoder): baseline for baseline in found}
+    return {(baseline.preset, baseline.lane): baseline for baseline in found}
 
 
-def update(gated: Gated) -> list[Path]:
-    """Make the runs the new baselines."""
+def update(gated: Gated, *, force: bool = False) -> list[Path]:
+    """Make the runs the new baselines.
+
+    Args:
+        gated: the runs.
+        force: even though the machine was busy.
+
+    Raises:
+        UserError: if the machine was busy: every later slowdown would be held against times that were disturbed.
+    """
+    for name, run in gated.runs.items():
+        if not force and (reason := busy(run.record)) is not None:
+            raise UserError(f"--update-baseline: {name}: {reason}; measure on a quiet machine, or give --force")
     return [write_baseline(gated.baselines, baseline_of(run)) for run in gated.runs.values()]
 
 
@@ -132,14 +153,14 @@ def write_report(out: Path, report: GateReport) -> None:
 
 def _remarks(runs: Mapping[str, Measured], baselines: Mapping[str, Baseline | None]) -> list[str]:
     remarks: list[str] = []
-    for run in runs.values():
-        if (reason := busy(run.record.environment)) is not None:
-            remarks.append(f"{run.record.decoder}: {reason}; a slowdown would not be believed")
+    for name, run in runs.items():
+        if (reason := busy(run.record)) is not None:
+            remarks.append(f"{name}: {reason}; a slowdown would not be believed")
         if not run.together:
-            remarks.append(f"{run.record.decoder}: did not take turns with {REFERENCE}")
+            remarks.append(f"{name}: did not take turns with {REFERENCE}")
     for baseline in baselines.values():
-        if baseline is not None and (reason := busy(baseline.environment)) is not None:
-            remarks.append(f"{baseline.decoder}: when its baseline was measured, {reason}")
+        if baseline is not None and (reason := was_busy(baseline)) is not None:
+            remarks.append(f"{baseline.lane}: when its baseline was measured, {reason}")
     return list(dict.fromkeys(remarks))
 
 
@@ -156,7 +177,7 @@ def entry(run: Measured) -> Entry:
         date=record.finished,
         commit=environment.get("git_commit"),
         dirty=environment.get("git_dirty"),
-        decoder=record.decoder,
+        decoder=lane_of(record),
         preset=record.preset,
         data=str(record.data["hash"]),
         machine=fingerprint(environment),

@@ -291,6 +291,7 @@ class Lane:
             passes=outcome.times.passes,
             tokens={task: token_hash(tokens) for task, tokens in outcome.tokens.items()},
             repeat=repeat,
+            batch=self._next,
             **around,
         )
 

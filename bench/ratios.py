@@ -46,10 +46,23 @@ class Ratio:
     blocks: int
 
 
-def block_means(values: Array) -> Array:
-    """(b,) means of consecutive values (n,): blocks of 25 or, where these would be fewer than 12, as long as fits."""
-    count = min(len(values), max(FEWEST_BLOCKS, len(values) // BLOCK))
-    return np.array([part.mean() for part in np.array_split(values, count)]) if count else np.zeros(0)
+def block_means(values: Array, pieces: Sequence[int] | None = None) -> Array:
+    """(b,) means of consecutive values (n,): blocks of 25 or, where these would be fewer than 12, as long as fits.
+
+    Args:
+        values: one an image.
+        pieces: images whose times are one measurement (batches) have the same number; a block is a whole number of
+            them. Without it every image is a measurement of its own.
+    """
+    if pieces is not None and len(values):
+        starts = [0, *(place for place in range(1, len(values)) if pieces[place] != pieces[place - 1])]
+    else:
+        starts = list(range(len(values)))
+    count = min(len(starts), max(FEWEST_BLOCKS, len(values) // BLOCK))
+    if not count:
+        return np.zeros(0)
+    cuts = [int(part[0]) for part in np.array_split(np.array(starts), count)]
+    return np.array([part.mean() for part in np.split(values, cuts[1:])])
 
 
 def log_ratios(first: Sequence[float], second: Sequence[float]) -> Array:
@@ -65,9 +78,15 @@ def log_ratios(first: Sequence[float], second: Sequence[float]) -> Array:
     return ratios
 
 
-def ratio_of(logs: Array, *, seed: int = 0) -> Ratio:
-    """The ratio of which ``logs`` (n,) are the logarithms, one an image in the order of measurement."""
-    means = block_means(logs)
+def ratio_of(logs: Array, pieces: Sequence[int] | None = None, *, seed: int = 0) -> Ratio:
+    """The ratio of which ``logs`` (n,) are the logarithms, one an image in the order of measurement.
+
+    Args:
+        logs: logarithms.
+        pieces: as in ``block_means``.
+        seed: of the permutations.
+    """
+    means = block_means(logs, pieces)
     value, low, high = hodges_lehmann(means)
     error = float(np.std(means, ddof=1) / len(means) ** 0.5) if len(means) > 1 else np.inf
     return Ratio(
@@ -81,6 +100,8 @@ def ratio_of(logs: Array, *, seed: int = 0) -> Ratio:
     )
 
 
-def time_ratio(first: Sequence[float], second: Sequence[float], *, seed: int = 0) -> Ratio:
+def time_ratio(
+    first: Sequence[float], second: Sequence[float], pieces: Sequence[int] | None = None, *, seed: int = 0
+) -> Ratio:
     """How many times as long ``second`` takes as ``first`` (milliseconds of the same images in order)."""
-    return ratio_of(log_ratios(first, second), seed=seed)
+    return ratio_of(log_ratios(first, second), pieces, seed=seed)

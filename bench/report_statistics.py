@@ -11,6 +11,7 @@ import numpy as np
 
 from bench import bootstrap
 from bench.conditions import hardware_differences
+from bench.pairing import paired, pieces
 from bench.ratios import block_means, time_ratio
 from bench.tables import RunFiles
 from reports.material import AVERAGE, TIME, Comparison, Interval, Statistics
@@ -67,16 +68,14 @@ def _add_average(runs: Mapping[str, RunFiles], scores: dict[str, Scores]) -> Non
 
 def _time(run: RunFiles, *, resamples: int, seed: int) -> Interval | None:
     """Interval of the mean time: blocks of consecutive images are drawn anew, for neighbours are not independent."""
-    blocks = block_means(np.array(_totals(run)))
+    timed = [sample for sample in run.samples if "total" in sample.milliseconds]
+    totals = np.array([sample.milliseconds["total"] for sample in timed])
+    blocks = block_means(totals, pieces([sample.measurement for sample in timed]))
     if len(blocks) < 2:
         return None
     drawn = bootstrap.draw(len(blocks), resamples=resamples, seed=seed)[1:] @ blocks / len(blocks)
     low, high = np.quantile(drawn, [(1 - bootstrap.LEVEL) / 2, (1 + bootstrap.LEVEL) / 2])
     return Interval(float(low), float(high))
-
-
-def _totals(run: RunFiles) -> list[float]:
-    return [sample.milliseconds["total"] for sample in run.samples if "total" in sample.milliseconds]
 
 
 def _pair(
@@ -108,8 +107,10 @@ def _faster(first: RunFiles, second: RunFiles, *, seed: int) -> tuple[float, Int
     """How many times faster the second is; None on other hardware, other images, or too few of them."""
     if hardware_differences(first.record.environment, second.record.environment):
         return None
-    a, b = _totals(first), _totals(second)
-    if not a or [s.image_id for s in first.samples] != [s.image_id for s in second.samples] or len(a) != len(b):
+    pairs = [pair for pair in paired(first.samples, second.samples) if all("total" in s.milliseconds for s in pair)]
+    if not pairs:
         return None
-    ratio = time_ratio(b, a, seed=seed)
+    sides = list(zip(*pairs, strict=True))
+    a, b = ([sample.milliseconds["total"] for sample in side] for side in sides)
+    ratio = time_ratio(b, a, pieces(*([sample.measurement for sample in side] for side in sides)), seed=seed)
     return (ratio.value, Interval(ratio.low, ratio.high)) if np.isfinite(ratio.high) and ratio.low > 0 else None

@@ -59,7 +59,8 @@ class GateOptions:
         kind: judge only accuracy or only speed.
         baselines: folder of the baselines; default: those that are shipped.
         thresholds: what is tolerated; default: ``thresholds.yaml`` beside the baselines, else the one that is shipped.
-        update_baseline: make the runs the new baselines, after showing what differs.
+        update_baseline: make the runs the new baselines, after showing what differs; refused on a busy machine.
+        force: update baselines even though the machine was busy.
         history: file to append a line a decoder to; ``null`` appends nowhere.
         out: folder for the runs and for ``gate.json``, ``gate.md`` and ``gate.xml``; default: ``results/runs/gate``.
     """
@@ -77,6 +78,7 @@ class GateOptions:
     baselines: Path | None = None
     thresholds: Path | None = None
     update_baseline: bool = False
+    force: bool = False
     history: Path | None = Path("results/history.jsonl")
     out: Path | None = None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -21,23 +21,32 @@ def checksum(samples: Sequence[Sample]) -> str:
     return digest.hexdigest()
 
 
-def timing(milliseconds: Sequence[float]) -> Timing:
-    """Summary of one phase; percentiles only where there are enough images for them."""
-    ordered = sorted(milliseconds)
-    count = len(ordered)
+def timing(milliseconds: Sequence[float], measurements: Sequence[Hashable] | None = None) -> Timing:
+    """Summary of one phase; percentiles only where there are enough measurements for them.
+
+    Args:
+        milliseconds: of each image.
+        measurements: what is equal for images whose times are shares of one; without it each is one of its own.
+    """
+    shares: dict[Hashable, list[float]] = {}
+    for place, own in enumerate(milliseconds):
+        shares.setdefault(place if measurements is None else measurements[place], []).append(own)
+    ordered = sorted(mean(own) for own in shares.values())
+    count, images = len(ordered), len(milliseconds)
 
     def percentile(p: int) -> float | None:
         return ordered[min(count - 1, -(-count * p // 100) - 1)] if count >= SAMPLES_FOR[p] else None
 
     return Timing(
-        n=count,
-        mean_ms=sum(ordered) / count,
-        min_ms=ordered[0],
-        max_ms=ordered[-1],
+        n=images,
+        mean_ms=sum(milliseconds) / images,
+        min_ms=min(milliseconds),
+        max_ms=max(milliseconds),
         p50_ms=percentile(50),
         p90_ms=percentile(90),
         p95_ms=percentile(95),
         p99_ms=percentile(99),
+        batches=None if count == images else count,
     )
 
 
@@ -66,8 +75,8 @@ def latency(
     total = phases.pop("total")
     ranks = _by_rank(samples)
     return Latency(
-        total=timing(total),
-        phases={name: timing(values) for name, values in phases.items()},
+        total=timing(total, _measurements(samples, "total")),
+        phases={name: timing(values, _measurements(samples, name)) for name, values in phases.items()},
         batch=batch,
         sittings=len({sample.sitting for sample in samples}),
         scenario=scenario,
@@ -159,6 +168,11 @@ def _columns(rows: Iterable[Mapping[str, float]]) -> dict[str, list[float]]:
     return columns
 
 
+def _measurements(samples: Sequence[Sample], phase: str) -> list[Hashable]:
+    """What tells the batches of a phase's column apart."""
+    return [sample.measurement for sample in samples if phase in sample.milliseconds]
+
+
 def _harness(phases: Mapping[str, Sequence[float]]) -> float:
     return sum(sum(phases.get(name, [])) for name in HARNESS)
 
@@ -176,7 +190,8 @@ def _alone(samples: Sequence[Sample], after: Mapping[str, Sequence[str]]) -> dic
         parts = ["preprocess", "backbone", "encoder"]
         parts += [f"{kind}.{name}" for name in (*needed, task) for kind in ("decode", "interpret")]
         if own:
-            found[task] = timing([sum(row.get(part, 0.0) for part in parts) for row in own])
+            alone = [sum(row.get(part, 0.0) for part in parts) for row in own]
+            found[task] = timing(alone, _measurements(samples, f"decode.{task}"))
     return found
 
 

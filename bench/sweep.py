@@ -20,9 +20,10 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import yaml
@@ -140,7 +141,7 @@ def run_sweep(
         folder = sweep.out / point.name
         done = agree(None if fresh else finished(folder, point))
         if done is not None:
-            tell(f"{head}: finished before, skipped")
+            tell(f"{head}: finished before{_by_other_code(folder)}, skipped")
             skipped.append(point.name)
             records += done
             continue
@@ -154,20 +155,46 @@ def run_sweep(
         records += made
         if made:
             names = [path.relative_to(folder).as_posix() for path in made]
-            told = {"options": point.hash, "records": names, **git_state(SOURCE)}
+            told = {"options": point.hash, "resolved": resolved(point), "records": names, **git_state(SOURCE)}
             write_atomically(folder / FINISHED, (json.dumps(told, indent=2) + "\n").encode())
     return Result(records, skipped, failed)
 
 
 def finished(folder: Path, point: Point) -> list[Path] | None:
-    """Folders of a point's records, if it was run to its end with these options; else None."""
+    """Folders of a point's records, if it was run to its end with these options; else None.
+
+    A preset that changed since gives other options.
+    """
     try:
         told = json.loads((folder / FINISHED).read_text())
         paths = [folder / name for name in told["records"]]
-        same = told["options"] == point.hash
-    except (OSError, ValueError, KeyError, TypeError):
+        same = told["options"] == point.hash and told.get("resolved") in (None, resolved(point))
+    except (OSError, ValueError, KeyError, TypeError, UserError):
         return None
     return paths if same and all((path / "record.json").exists() for path in paths) else None
+
+
+def resolved(point: Point) -> str:
+    """16 hexadecimal letters of all options of a point, its preset's included.
+
+    Raises:
+        UserError: if ``run`` would refuse them.
+    """
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / OPTIONS
+        file.write_text(yaml.safe_dump(dict(point.values), sort_keys=False))
+        options = asdict(parse_run([f"--config={file}"]))
+    text = json.dumps(options, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _by_other_code(folder: Path) -> str:
+    """What is told of a finished point if the code was another, from its ``finished.json``."""
+    told, here = json.loads((folder / FINISHED).read_text()), git_state(SOURCE)
+    before, now = told.get("git_commit"), here["git_commit"]
+    if before is None or now is None or (before == now and told.get("git_dirty") == here["git_dirty"]):
+        return ""
+    return f" by other code ({str(before)[:7]}{'+' if told.get('git_dirty') else ''}; --fresh runs it again)"
 
 
 def options_of(point: Point, folder: Path, *, fresh: bool = False) -> RunOptions:

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from results.record import Key
 from results.store import StoreError, write_atomically
 
 SCHEMA = "decoder-bench/baseline/1"
@@ -18,15 +19,16 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True):
     Args:
         schema: name and version of this format.
         decoder: strategy.
+        name: of the run: the strategy, with mode and batch where they are told apart (``mad.graphed``).
         preset: preset of the run.
         data: content hash of the data.
         seed: seed of every random choice.
         tokenizer: ``ptb`` or ``python``, the caption metrics' tokeniser; empty without captions.
-        settings: batch, threads, device and precision, without which times mean something else.
+        settings: batch, threads, device, precision, mode, ... without which times or predictions mean something else.
         metrics: task to metric to value.
         checksum: of the predictions.
         tables: task to packed per-image table.
-        images: ids in order.
+        images: ids in order; with the number of the repetition where an image was timed again.
         total_ms: milliseconds of each image.
         decode_ms: milliseconds of each image's decoding, all tasks together.
         against: what was measured in the same run for comparison (``parallel``, ``calibration``): ``total`` and
@@ -35,6 +37,10 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True):
         environment: of the run's record.
         commit: git commit.
         written: UTC time, ISO 8601.
+        tasks: tasks that ran, whose times are in the total; empty in older files, whose ``metrics`` name them.
+        busy: why the machine counted as busy with other things while it was measured; empty if it did not, null in
+            older files.
+        pieces: number of each image's piece: images of one batch are one measurement; empty if each is one of its own.
     """
 
     schema: str = SCHEMA
@@ -47,7 +53,7 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True):
     metrics: dict[str, dict[str, float | None]]
     checksum: str
     tables: dict[str, Any]
-    images: list[int]
+    images: list[Key]
     total_ms: list[float]
     decode_ms: list[float]
     against: dict[str, dict[str, list[float]]]
@@ -55,6 +61,10 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True):
     environment: dict[str, Any]
     commit: str | None
     written: str
+    name: str = ""
+    tasks: list[str] = []
+    busy: str | None = None
+    pieces: list[int] = []
 
     def __post_init__(self) -> None:
         columns = [self.total_ms, self.decode_ms, *(c for one in self.against.values() for c in one.values())]
@@ -63,10 +73,20 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True):
         if self.schema != SCHEMA:
             raise ValueError(f"schema {self.schema}, expected {SCHEMA}")
 
+    @property
+    def lane(self) -> str:
+        """Name of the run; that of the decoder in files without one."""
+        return self.name or self.decoder
 
-def baseline_path(folder: Path, preset: str, decoder: str) -> Path:
-    """Where a decoder's baseline is kept."""
-    return folder / f"{preset}-{decoder}.json"
+    @property
+    def ran(self) -> list[str]:
+        """Tasks that ran."""
+        return self.tasks or list(self.metrics)
+
+
+def baseline_path(folder: Path, preset: str, name: str) -> Path:
+    """Where the baseline of a decoder, or of one of its modes, is kept."""
+    return folder / f"{preset}-{name}.json"
 
 
 def read_baseline(path: Path) -> Baseline:
@@ -87,6 +107,6 @@ def read_baseline(path: Path) -> Baseline:
 
 def write_baseline(folder: Path, baseline: Baseline) -> Path:
     """Write a baseline; it appears whole."""
-    path = baseline_path(folder, baseline.preset, baseline.decoder)
+    path = baseline_path(folder, baseline.preset, baseline.lane)
     write_atomically(path, msgspec.json.encode(baseline) + b"\n")
     return path

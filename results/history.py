@@ -22,7 +22,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
         date: UTC time at which the run ended, ISO 8601.
         commit: git commit; null outside a repository.
         dirty: whether the tree was changed.
-        decoder: strategy.
+        decoder: strategy, with mode and batch where they are told apart (``mad.graphed``).
         preset: preset.
         data: content hash of the data.
         machine: fingerprint of the hardware.
@@ -47,19 +47,27 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     ms: float
     checksum: str
 
+    @property
+    def run(self) -> tuple[str, ...]:
+        """What names the run: one that is judged again has the same."""
+        return (self.decoder, self.preset, self.checksum, self.date)
+
 
 def append(path: Path, entries: Sequence[Entry]) -> None:
     """Add lines at the end of the file, which is made if absent; two processes do not mix theirs.
 
+    Runs that are in the file already are left out.
+
     Raises:
         StoreError: if the file cannot be written.
     """
-    lines = b"".join(msgspec.json.encode(entry) + b"\n" for entry in entries)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("ab+") as stream:
             fcntl.flock(stream, fcntl.LOCK_EX)
-            if stream.tell() and not _ends_whole(stream.fileno()):
+            known = {entry.run for entry in read(path)}
+            lines = b"".join(msgspec.json.encode(entry) + b"\n" for entry in entries if entry.run not in known)
+            if lines and stream.tell() and not _ends_whole(stream.fileno()):
                 lines = b"\n" + lines  # a line that was cut stays alone on its line
             stream.write(lines)
             stream.flush()

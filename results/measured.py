@@ -9,17 +9,20 @@ SAMPLES_FOR = {50: 7, 90: 44, 95: 90, 99: 459}
 
 
 class Timing(msgspec.Struct, frozen=True, kw_only=True):
-    """Milliseconds per image of one phase. A percentile is null where ``n`` is too small for it.
+    """Milliseconds per image of one phase. A percentile is null where there are too few measurements for it.
+
+    Images that were decoded together share one measurement, so percentiles are over batches.
 
     Args:
         n: images measured.
         mean_ms: mean.
         min_ms: smallest.
         max_ms: largest.
-        p50_ms: median; needs 7 images.
-        p90_ms: needs 44 images.
-        p95_ms: needs 90 images.
-        p99_ms: needs 459 images.
+        p50_ms: median; needs 7 measurements.
+        p90_ms: needs 44 measurements.
+        p95_ms: needs 90 measurements.
+        p99_ms: needs 459 measurements.
+        batches: in which the images were decoded; null where each was a measurement of its own.
     """
 
     n: int
@@ -30,6 +33,7 @@ class Timing(msgspec.Struct, frozen=True, kw_only=True):
     p90_ms: float | None = None
     p95_ms: float | None = None
     p99_ms: float | None = None
+    batches: int | None = None
 
 
 class Passes(msgspec.Struct, frozen=True, kw_only=True):

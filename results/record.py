@@ -112,6 +112,7 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
         reserved_mib: most memory that torch held there.
         rank: process that decoded it, where several share the images.
         repeat: 0 for the first time that the image was decoded; only times are measured again.
+        batch: number of the batch in which it was decoded, counted by its process; null in older lines.
     """
 
     image_id: int
@@ -131,6 +132,14 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     reserved_mib: float | None = None
     rank: int = 0
     repeat: int = 0
+    batch: int | None = None
+
+    @property
+    def measurement(self) -> tuple[int, ...]:
+        """Equal for the images that were decoded together, whose times are shares of one measurement."""
+        if self.batch is None:
+            return (self.image_id, self.repeat)
+        return (self.sitting, self.rank, self.batch)
 
     @property
     def key(self) -> Key:

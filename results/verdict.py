@@ -16,7 +16,7 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that the gate looked at. Losses and slowdowns are positive where the run is worse.
 
     Args:
-        decoder: strategy.
+        decoder: strategy, with mode and batch where they are told apart (``mad.graphed``).
         name: ``detection AP``, ``decode time / parallel``, ...
         kind: ``accuracy`` or ``speed``.
         verdict: answer.

@@ -10,10 +10,12 @@ import msgspec
 import pytest
 
 from bench.cli import main
-from bench.compare import compare
+from bench.compare import compare, expand
 from bench.errors import UserError
+from bench.summary import checksum
 from results.comparison import Change, Comparison, Pair, Speed
-from results.store import RECORD, SAMPLES, StoreError, read_record
+from results.record import Mode
+from results.store import RECORD, SAMPLES, StoreError, read_record, read_samples
 from tests.bench import runs
 
 
@@ -81,9 +83,25 @@ def test_a_run_against_itself_differs_by_nothing(oracle: Path, scenes_folder: Pa
 def test_a_folder_of_runs_stands_for_all_of_them(oracle: Path, scenes_folder: Path, tmp_path: Path) -> None:
     for name in ("a", "b", "c"):
         runs.altered(oracle, tmp_path / "runs" / name, scenes_folder, decoder=name, times=runs.noisy(ord(name)))
+    deep = tmp_path / "runs/batch-1"  # as a sweep leaves them
+    deep.mkdir()
+    (tmp_path / "runs/a").rename(deep / "a")
     found = compare([tmp_path / "runs"], place=runs.place(scenes_folder))
-    assert [(p.first, p.second) for p in found.pairs] == [("a", "b"), ("a", "c"), ("b", "c")]
+    assert expand([tmp_path / "runs"]) == [tmp_path / "runs" / name for name in ("b", "batch-1/a", "c")]
+    assert [(p.first, p.second) for p in found.pairs] == [("b", "a"), ("b", "c"), ("a", "c")]
     assert all(s.adjusted is not None and s.adjusted >= s.p for pair in found.pairs for s in pair.times)
+
+
+def test_modes_and_batches_are_told_apart(oracle: Path, scenes_folder: Path, tmp_path: Path) -> None:
+    record = read_record(oracle)
+    batched = msgspec.structs.replace(record.latency, batch=8)
+    graphed = runs.altered(oracle, tmp_path / "b", scenes_folder, decoder="mad", mode=Mode(name="graphed"))
+    runs.altered(oracle, tmp_path / "a", scenes_folder, decoder="mad")
+    eight = read_record(runs.altered(oracle, tmp_path / "c", scenes_folder, decoder="mad"))
+    (tmp_path / "c" / RECORD).write_bytes(msgspec.json.encode(msgspec.structs.replace(eight, latency=batched)))
+    found = compare([tmp_path / "a", graphed, tmp_path / "c"], place=runs.place(scenes_folder))
+    assert list(found.runs) == ["mad", "mad.graphed", "mad.batch8"]
+    assert "the runs differ in mode eager and graphed" in found.pairs[0].remarks
 
 
 def test_other_data_is_refused(oracle: Path, scenes_folder: Path, tmp_path: Path) -> None:
@@ -113,6 +131,44 @@ def test_what_may_have_disturbed_the_time_is_said(oracle: Path, scenes_folder: P
     assert any("batch 1 and 8" in remark for remark in pair.remarks)
     assert any("one after the other" in remark for remark in pair.remarks)
     assert pair.times
+
+
+def test_repeated_images_are_paired_by_their_repetition(oracle: Path, scenes_folder: Path, tmp_path: Path) -> None:
+    """Runs for times alone decode images again; one of them may have had time for one more."""
+
+    def again(name: str, count: int, factor: float) -> Path:
+        out = runs.altered(oracle, tmp_path / name, scenes_folder, decoder=name)
+        once = read_samples(out)
+        lines = [
+            msgspec.structs.replace(
+                once[n % len(once)],
+                repeat=n // len(once),
+                milliseconds={"decode.depth": 1.0, "total": factor * (10.0 if n < len(once) else 30.0)},
+            )
+            for n in range(count)
+        ]
+        (out / SAMPLES).write_bytes(b"".join(msgspec.json.encode(line) + b"\n" for line in lines))
+        record = msgspec.structs.replace(read_record(out), checksum=checksum(lines), metrics={}, images=count)
+        (out / RECORD).write_bytes(msgspec.json.encode(record))
+        return out
+
+    (pair,) = compare([again("short", 23, 1.0), again("long", 24, 1.5)], place=runs.place(scenes_folder)).pairs
+    assert speed(pair, "total").ratio == pytest.approx(1.5)
+    assert speed(pair, "total").first_ms == pytest.approx((12 * 10 + 11 * 30) / 23)
+    assert "time is compared on the 23 images that both have, of 23 and 24" in pair.remarks
+
+
+def test_with_other_tasks_only_the_decoding_of_common_ones_is_compared(
+    oracle: Path, scenes_folder: Path, tmp_path: Path
+) -> None:
+    times = {"preprocess": 20.0, "decode.detection": 15.0, "total": 35.0}
+    fewer = runs.altered(
+        oracle, tmp_path / "f", scenes_folder, decoder="fewer", times=lambda number: dict(times), tasks=["detection"]
+    )
+    (pair,) = compare([oracle, fewer], place=runs.place(scenes_folder)).pairs
+    assert [found.phase for found in pair.times] == ["decode"]
+    assert speed(pair, "decode").ratio == pytest.approx(1.0)
+    assert any("ran other tasks" in remark for remark in pair.remarks)
 
 
 def test_without_samples_there_is_a_difference_but_no_interval(

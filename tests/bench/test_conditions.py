@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
-from bench.conditions import busy, fingerprint, hardware_differences
+from bench.conditions import busy, fingerprint, hardware_differences, loaded, took_turns
+from results.record import Machine, Mode
+from tests.bench.test_gate import record
 
 HERE: dict[str, Any] = {"cpu": "Some CPU", "cores": 2, "usable_cores": 2, "memory_gib": 7.8, "gpu": None, "threads": 1}
 
@@ -23,13 +25,38 @@ HERE: dict[str, Any] = {"cpu": "Some CPU", "cores": 2, "usable_cores": 2, "memor
     ],
 )
 def test_a_busy_machine(load: float, threads: int, cores: int, found: bool) -> None:
-    reason = busy(HERE | {"load_average": load, "threads": threads, "usable_cores": cores})
+    reason = loaded(HERE | {"load_average": load, "threads": threads, "usable_cores": cores})
     assert bool(reason) == found
     assert reason is None or f"load {load:.1f}" in reason
 
 
 def test_an_unknown_load_is_not_busy() -> None:
-    assert busy(HERE) is None
+    assert loaded(HERE) is None
+
+
+@pytest.mark.parametrize(
+    ("other_cores", "load", "said"),
+    [(0.1, 9.0, None), (1.4, 0.2, "other processes used 1.4 cores"), (None, 9.0, "load 9.0"), (None, 0.2, None)],
+)
+def test_what_others_used_image_by_image_counts_before_the_load_at_the_end(
+    other_cores: float | None, load: float, said: str | None
+) -> None:
+    machine = Machine(fingerprint="f", other_cores=other_cores)
+    reason = busy(record("mad", "c", 0.5, machine=machine, environment=HERE | {"load_average": load}))
+    assert reason is None if said is None else reason is not None and said in reason
+
+
+def test_turns_are_taken_within_one_command() -> None:
+    lanes = ["mad", "mad.graphed", "parallel"]
+    mad, parallel = (record(name, "c", 0.5, interleaved=lanes) for name in ("mad", "parallel"))
+    graphed = record("mad", "c", 0.5, interleaved=lanes, mode=Mode(name="graphed"))
+    assert took_turns(mad, parallel) and took_turns(mad, graphed)
+    beside = record("parallel", "c", 0.5, interleaved=["parallel"])
+    assert not took_turns(mad, beside), "two commands that began in the same second"
+    later = record("parallel", "c", 0.5, interleaved=lanes, started="2026-01-01T00:00:30+00:00")
+    assert not took_turns(mad, later), "it overlaps, but is of another command"
+    old = {"schema": "decoder-bench/record/1"}
+    assert took_turns(record("mad", "c", 0.5, **old), record("parallel", "c", 0.5, **old))
 
 
 def test_the_fingerprint_is_of_hardware_only() -> None:

@@ -12,12 +12,14 @@ import msgspec
 import numpy as np
 import pytest
 
-from bench.baselines import Measured, baseline_of
+from bench.baselines import Measured, baseline_of, measured
 from bench.errors import UserError
 from bench.gate import judge
+from bench.gating import read_baselines
+from bench.tables import RunFiles
 from bench.thresholds import BASELINES, FILE, Thresholds, read_thresholds
 from results.baseline import Baseline, baseline_path, read_baseline, write_baseline
-from results.record import Latency, Record, Timing
+from results.record import Latency, Machine, Mode, Record, Sample, Timing
 from results.store import StoreError
 from results.verdict import GateReport, Line
 from tasks.metrics.tables import MeanTable
@@ -164,6 +166,16 @@ def test_on_a_busy_machine_a_slowdown_is_not_believed_but_no_slowdown_is() -> No
     assert (around.verdict, around.reason[:20]) == ("cannot tell", "the machine was busy")
 
 
+def test_a_slowdown_against_a_busy_baseline_is_not_believed() -> None:
+    baseline = baseline_of(run(0, machine=Machine(fingerprint="f", other_cores=1.2)))
+    found = lines(run(1, slower=0.3), baseline)["decode time / parallel"]
+    assert found.verdict == "cannot tell"
+    assert "when the baseline was measured, the machine was busy (other processes used 1.2 cores)" in found.reason
+    assert lines(run(1), baseline)["decode time / parallel"].verdict == "pass"
+    old = msgspec.structs.replace(baseline, busy=None, environment=QUIET | {"load_average": 5.0})
+    assert "load 5.0" in lines(run(1, slower=0.3), old)["decode time / parallel"].reason
+
+
 @pytest.mark.parametrize("slower", [0.0, 0.3])
 @pytest.mark.parametrize("resumed", [False, True])
 def test_times_that_were_not_taken_in_turns_say_nothing(slower: float, resumed: bool) -> None:
@@ -192,12 +204,42 @@ def test_a_machine_that_changed_its_speed_makes_the_calibration_worthless() -> N
         ({"options": {"batch": 8, "device": "auto", "precision": "float32"}}, "total time / parallel", "batch 8, base"),
         ({"environment": QUIET | {"gpu": "Some GPU"}}, "total time / parallel", "the other had none"),
         ({"metrics": {}}, "depth rmse", "the task did not run"),
+        ({"tasks": ["detection", "depth"]}, "total time / parallel", "other tasks (detection, depth; baseline depth)"),
+        ({"mode": Mode(name="graphed")}, "total time / parallel", "mode graphed, baseline eager"),
+        ({"options": {"batch": 1, "scenario": "stream"}}, "total time / parallel", "scenario stream, baseline latency"),
+        ({"options": {"strategy": {"mad": {"remask": "lowest"}}}}, "accuracy", "strategy {'remask': 'lowest'}"),
+        ({"options": {"formats": {"depth": "codes"}}}, "accuracy", "formats {'depth': 'codes'}, baseline {}"),
     ],
 )
 def test_what_cannot_be_compared_is_said(fields: dict[str, Any], name: str, said: str) -> None:
     found = lines(run(1, slower=0.3, **fields))[name]
     assert found.verdict == "cannot tell"
     assert said in found.reason
+
+
+def test_options_of_other_strategies_and_settings_that_an_old_baseline_lacks_do_not_matter() -> None:
+    options = {"batch": 1, "device": "auto", "precision": "float32", "strategy": {"parallel": {"x": 1}}}
+    assert verdict(lines(run(1, options=options))) == "pass"
+    old = msgspec.structs.replace(BASELINE, settings={"batch": 1, "threads": 1}, name="")
+    assert verdict(lines(run(1), old)) == "pass"
+
+
+def files(decoder: str, mode: str = "eager") -> RunFiles:
+    times = {"decode.depth": 5.0, "calibration": 1.0, "total": 10.0 if mode == "eager" else 4.0}
+    samples = [Sample(image_id=n, file="f", predictions={}, milliseconds=times, work={}) for n in range(IMAGES)]
+    return RunFiles(Path(decoder) / mode, record(decoder, "c", 0.5, mode=Mode(name=mode)), samples)
+
+
+def test_modes_of_one_decoder_are_runs_of_their_own(tmp_path: Path) -> None:
+    both = [files(decoder, mode) for decoder in ("parallel", "mad") for mode in ("eager", "graphed")]
+    found = measured(both, lambda run: {})
+    assert list(found) == ["parallel", "parallel.graphed", "mad", "mad.graphed"]
+    assert found["mad.graphed"].against["parallel"]["total"][0] == 4.0, "beside parallel in the same mode"
+    paths = [write_baseline(tmp_path, baseline_of(run)) for run in found.values()]
+    assert sorted(path.name for path in paths)[:2] == ["embedded-mad.graphed.json", "embedded-mad.json"]
+    assert {key[1] for key in read_baselines(tmp_path)} == set(found)
+    with pytest.raises(UserError, match=r"both runs of mad\.graphed"):
+        measured([*both, files("mad", "graphed")], lambda run: {})
 
 
 def test_another_machine_is_judged_by_ratios_with_wider_bounds() -> None:
@@ -213,6 +255,29 @@ def test_images_that_are_missing_and_decoders_that_did_not_run() -> None:
     assert lines(now, None)["baseline"].verdict == "cannot tell"
     (line,) = judge({}, {"mad": BASELINE}, THRESHOLDS)
     assert (line.verdict, line.reason) == ("cannot tell", "it did not run")
+
+
+def repeated(whole: Measured, *, images: int, count: int) -> Measured:
+    """The same times as those of ``images`` images that were decoded again and again, the first ``count`` of them."""
+
+    def cut(times: Any) -> list[float]:
+        return list(times[:count])
+
+    against = {name: {part: cut(ms) for part, ms in parts.items()} for name, parts in whole.against.items()}
+    keys = [(n % images, n // images) if n >= images else n for n in range(count)]
+    total, decode = cut(whole.total_ms), cut(whole.decode_ms)
+    return replace(whole, images=keys, total_ms=total, decode_ms=decode, against=against)
+
+
+def test_repeated_images_are_compared_repetition_by_repetition(tmp_path: Path) -> None:
+    options = {"options": {"batch": 1, "device": "auto", "precision": "float32", "speed_only": True}}
+    baseline = baseline_of(repeated(run(0, **options), images=30, count=70))
+    assert read_baseline(write_baseline(tmp_path, baseline)) == baseline
+    found = lines(repeated(run(1, slower=0.2, **options), images=30, count=95), baseline)
+    assert found["decode time / parallel"].verdict == "fail"
+    assert found["decode time / parallel"].loss == pytest.approx(0.2, abs=0.06)
+    apart = replace(repeated(run(1, **options), images=30, count=70), images=list(range(100, 170)))
+    assert lines(apart, baseline)["total time / parallel"].reason == "the baseline is of other images"
 
 
 def test_the_worst_answer_counts() -> None:

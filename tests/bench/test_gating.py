@@ -12,10 +12,11 @@ import pytest
 from bench.calibration import Workload, read_calibration, write_calibration
 from bench.cli import main
 from results.history import read
+from results.record import Machine
 from results.store import read_record
 from tests.bench import runs
 
-TURNS = {"started": "2026-01-01T00:00:00+00:00", "finished": "2026-01-01T00:01:00+00:00"}
+TURNS = {"started": "2026-01-01T00:00:00+00:00", "interleaved": ["mad", "parallel"]}
 
 
 @pytest.fixture(scope="module")
@@ -28,11 +29,15 @@ class Bench:
 
     def __init__(self, oracle: Path, scenes: Path, root: Path) -> None:
         self.oracle, self.scenes, self.root = oracle, scenes, root
+        self.machine: Machine | None = None
+        self.minute = 0
         self.environment = read_record(oracle).environment | {"load_average": 0.5, "threads": 1}
 
     def run(self, name: str, *, slower: float = 1.0, calibrated: bool = True, worse: bool = False) -> Path:
         folder = self.root / name
-        given = TURNS | {"environment": self.environment}
+        self.minute += 1
+        finished = f"2026-01-01T00:{self.minute:02d}:00+00:00"
+        given = {"finished": finished} | TURNS | {"environment": self.environment, "machine": self.machine}
         for seed, (decoder, factor) in enumerate((("mad", slower), ("parallel", 0.8))):
             times = runs.noisy(seed + 10 * len(name), factor=factor, spread=0.01)
             change = runs.worse if worse and decoder == "mad" else None
@@ -85,6 +90,19 @@ def test_a_slower_decoder_fails_and_worse_predictions_do(bench: Bench) -> None:
     assert not any(name.startswith("depth") for name in bench.answers())
 
 
+def test_a_busy_run_becomes_no_baseline_unless_forced(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    bench.machine = Machine(fingerprint="f", other_cores=0.9)
+    folder = bench.run("busy")
+    assert bench.gate(folder, "--update-baseline") == 2
+    assert "mad: the machine was busy (other processes used 0.9 cores)" in capsys.readouterr().err
+    assert not (bench.root / "baselines").exists()
+    assert bench.gate(folder, "--update-baseline", "--force") == 0
+    assert bench.gate(folder) == 3
+    found = bench.answers()
+    assert found["total time / parallel"] == "pass", "both were disturbed, and are no slower than before"
+    assert found["total time / calibration"] == "cannot tell"
+
+
 def test_without_calibration_that_ratio_cannot_be_told(bench: Bench) -> None:
     bench.gate(bench.run("first"), "--update-baseline")
     assert bench.gate(bench.run("bare", calibrated=False)) == 3
@@ -114,8 +132,13 @@ def test_every_gate_adds_a_line_a_decoder_to_the_history(bench: Bench, capsys: p
     assert len(entries) == 12
     assert entries[0].ratios["total/parallel"] == pytest.approx(1.25, rel=0.02)
     assert entries[0].metrics["detection AP"] == read_record(bench.oracle).metrics["detection"]["AP"]
+    bench.gate(bench.root / "run3")
     assert main(["history", "--file", str(file), "--add", f'["{bench.root / "run0"}"]']) == 0
-    assert len(read(file)) == 14
+    assert len(read(file)) == 12, "a run that is judged again is in the history already"
+    elsewhere = str(bench.root / "elsewhere.jsonl")
+    for _ in range(2):
+        assert main(["history", "--file", elsewhere, "--add", f'["{bench.root / "run0"}"]']) == 0
+        assert len(read(Path(elsewhere))) == 2
     capsys.readouterr()
     assert main(["history", "total/parallel", "--file", str(file), "--decoder", "mad"]) == 0
     printed = capsys.readouterr().out

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from bench import bootstrap, permutation, ratios
+from bench import bootstrap, pairing, permutation, ratios
 from bench.errors import UserError
 from tasks.metrics.tables import MeanTable
 
@@ -147,6 +147,28 @@ def test_drift_raises_no_more_false_alarms_than_stated() -> None:
     naive = np.mean([permutation.sign_flips(logs, flips=500) < 0.05 for logs in runs])
     assert naive > 0.1, "images taken for independent"
     assert blocked < 0.09
+
+
+def test_a_block_is_a_whole_number_of_batches() -> None:
+    batches = np.repeat(np.arange(38), 8)[:300]
+    means = ratios.block_means(batches.astype(float), batches.tolist())
+    assert len(means) == 12
+    assert len(ratios.block_means(batches.astype(float), [0] * 150 + [1] * 150)) == 2
+    noise = np.random.default_rng(3).normal(0, 0.05, (200, 38))
+    alarms = np.mean([ratios.ratio_of(own[batches], batches.tolist()).p < 0.05 for own in noise])
+    assert alarms < 0.09
+    few = [ratios.ratio_of(own[batches][:64], batches[:64].tolist()) for own in noise]
+    assert {ratio.blocks for ratio in few} == {8}, "eight batches are eight measurements, however many images"
+    assert np.mean([ratio.p < 0.05 for ratio in few]) < 0.09
+    naive = np.mean([ratios.ratio_of(own[batches][:64]).p < 0.05 for own in noise])
+    assert naive > 0.09, "blocks that cut batches"
+
+
+def test_images_of_two_runs_stay_together_while_a_batch_of_either_lasts() -> None:
+    assert pairing.pieces([0, 1, 2, 3]) == [0, 1, 2, 3]
+    assert pairing.pieces([0, 0, 1, 1, 2, 2], [0, 1, 2, 3, 4, 5]) == [0, 0, 1, 1, 2, 2]
+    assert pairing.pieces([0, 0, 1, 1, 2, 2], [0, 0, 0, 1, 1, 1]) == [0] * 6
+    assert pairing.pieces([]) == []
 
 
 def test_a_slower_run_is_measured_with_its_interval() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +132,32 @@ def test_an_interrupted_command_continues(gates: Gates, tmp_path: Path, capsys: 
         planted.planted_faults(PlantedOptions(repeats=3, images=20, out=tmp_path))
     assert main([*words, "--images", "20", "--fresh"]) == 0
     assert gates.seen[2] == "baseline"
+
+
+def test_the_gate_itself_catches_flipped_tokens_and_nothing_else(scenes_folder: Path, tmp_path: Path) -> None:
+    """The shipped weights on a dozen scenes, judged by what they predict, which is the same every time.
+
+    A tenth of the tokens is flipped: what a hundredth does, a dozen scenes cannot tell from chance.
+    """
+
+    def judged(name: str) -> GateReport:
+        words = {"decoder": "mad", "tasks": "detection,depth", "kind": "accuracy", "history": None}
+        places = {"coco": scenes_folder, "nyu": scenes_folder, "baselines": tmp_path / "baselines"}
+        found = gating.gate(GateOptions(out=tmp_path / name, **words, **places))  # type: ignore[arg-type]
+        if name == "before":
+            gating.update(found, force=True)
+        return found.report
+
+    assert judged("before").verdict == "cannot tell", "there is no baseline yet"
+    same = judged("same")
+    assert same.verdict == "pass"
+    assert {line.reason for line in same.lines} == {"the same predictions"}
+    with planted.fault("mad", partial(planted.flipped, share=0.1)):
+        worse = judged("flipped")
+    assert worse.verdict == "fail"
+    answers = {line.name: line for line in worse.lines}
+    assert answers["depth rmse"].verdict == "fail"
+    assert answers["detection AP"].loss is not None and answers["detection AP"].loss > 0.05
 
 
 def test_what_cannot_be_planted() -> None:

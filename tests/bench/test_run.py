@@ -184,3 +184,12 @@ def test_percentiles_appear_with_enough_images() -> None:
     few, many = timing([1.0] * 6), timing([float(n) for n in range(1, 101)])
     assert few.p50_ms is None
     assert (many.p50_ms, many.p90_ms, many.p95_ms, many.p99_ms) == (50.0, 90.0, 95.0, None)
+    assert many.batches is None
+
+
+def test_images_of_a_batch_are_one_measurement_for_percentiles() -> None:
+    times = [float(n // 8) for n in range(64)]
+    found = timing(times, [n // 8 for n in range(64)])
+    assert (found.n, found.batches, found.p50_ms, found.p90_ms) == (64, 8, 3.0, None), "64 images, but 8 measurements"
+    assert found.mean_ms == 3.5
+    assert timing(times).p90_ms is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 import yaml
 
 from bench.cli import main
-from bench.config import RunOptions
+from bench.config import PRESETS, RunOptions
 from bench.errors import UserError
 from bench.sweep import FINISHED, Sweep, read_sweep, run_sweep
 from results.record import Record
@@ -124,6 +125,30 @@ def test_other_options_or_a_lost_record_run_again(tmp_path: Path, tell: Callable
     assert ran(one) == 1, "its record is gone"
     other = read_sweep(write(tmp_path / "s.yaml", options=options | {"seed": 3}), out=tmp_path / "runs")
     assert ran(other) == 1
+
+
+def test_other_code_is_told_and_another_preset_runs_again(
+    tmp_path: Path, said: list[str], tell: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def code(commit: str) -> None:
+        state = {"git_commit": commit, "git_dirty": False}
+        monkeypatch.setattr("bench.sweep.git_state", lambda source: state)
+
+    shutil.copytree(PRESETS, tmp_path / "presets")
+    monkeypatch.setattr("bench.config.PRESETS", tmp_path / "presets")
+    code("a" * 40)
+    sweep = read_sweep(write(tmp_path / "s.yaml", options={"decoder": "mad"}), out=tmp_path / "runs")
+    run_sweep(sweep, Runner(), tell)
+    code("b" * 40)
+    assert run_sweep(sweep, Runner(), tell).skipped == ["run"]
+    assert said[-1] == "[1/1] run: finished before by other code (aaaaaaa; --fresh runs it again), skipped"
+    code("a" * 40)
+    run_sweep(sweep, Runner(), tell)
+    assert said[-1] == "[1/1] run: finished before, skipped"
+
+    preset = tmp_path / "presets/embedded.yaml"
+    preset.write_text(preset.read_text().replace("width: 128", "width: 64"))
+    assert run_sweep(sweep, lambda options: {}, tell).skipped == []
 
 
 def test_fresh_runs_everything_again(tmp_path: Path, tell: Callable[[str], None]) -> None:
