@@ -221,12 +221,16 @@ class _Run:
         if self.options.speed_only:
             total = self.options.min_images * len(lanes)
         with progress(", ".join(lane.name for lane in lanes)) as report:
+            before = time.perf_counter()
             for lane in turns(lanes):
                 if ended := self._ended(lanes, time.perf_counter() - start):
                     return ended
                 lane.advance()
                 done = sum(lane.images for lane in lanes)
                 report(done, max(total, done))
+                now = time.perf_counter()
+                lane.settle((now - before) * 1000)
+                before = now
         return "data"
 
     def _warm_up(self, lanes: int) -> WarmUpRule:

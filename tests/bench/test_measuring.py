@@ -136,7 +136,7 @@ def test_a_record_tells_what_the_time_went_into(measure: Measure) -> None:
     assert times.alone["segmentation"].mean_ms == pytest.approx(needed), "it needs the boxes"
     assert times.process_ms["total"] == pytest.approx(sum(v for k, v in times.process_ms.items() if k != "total"))
     assert times.harness_share == pytest.approx(
-        (times.phases["score"].mean_ms + times.phases["keep"].mean_ms) / times.total.mean_ms
+        (times.phases["score"].mean_ms + times.phases["loop"].mean_ms) / times.total.mean_ms
     )
     assert times.tokens_per_second["depth"] == pytest.approx(16 / times.phases["decode.depth"].mean_ms * 1000)
     assert record.cost["depth"].tokens == 16
@@ -334,6 +334,6 @@ def test_the_yardstick_is_measured_before_each_batch(measure: Measure, tmp_path:
     assert all(line.milliseconds["calibration"] > 0 for line in read_samples(tmp_path / "run/mad"))
     assert record.latency.phases["calibration"].n == 3
     inside = [
-        v.mean_ms for name, v in record.latency.phases.items() if name not in ("read", "score", "keep", "calibration")
+        v.mean_ms for name, v in record.latency.phases.items() if name not in ("read", "score", "loop", "calibration")
     ]
     assert sum(inside) == pytest.approx(record.latency.total.mean_ms)
