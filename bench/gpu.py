@@ -74,6 +74,18 @@ class GpuWatch:
         value = self._ask("nvmlDeviceGetTotalEnergyConsumption")
         return None if value is None else float(value)
 
+    def facts(self) -> dict[str, Any]:
+        """``driver`` and ``power_limit_watts``, as far as the driver tells."""
+        try:
+            version = self._library.nvmlSystemGetDriverVersion()
+        except self._library.NVMLError:
+            version = None
+        limit = self._ask("nvmlDeviceGetEnforcedPowerLimit")
+        return {
+            "driver": version.decode() if isinstance(version, bytes) else version,
+            "power_limit_watts": None if limit is None else limit / 1000,
+        }
+
     def _throttled(self) -> list[str]:
         bits = self._ask("nvmlDeviceGetCurrentClocksEventReasons")
         if bits is None:
@@ -105,6 +117,12 @@ class GpuWatch:
             return None if call is None else call(self._handle, *arguments)
         except self._library.NVMLError:
             return None
+
+
+def gpu_facts(device: torch.device) -> dict[str, Any]:
+    """What the driver tells of a GPU that does not change; nothing without its library."""
+    watch, _ = watch_gpu(device)
+    return {} if watch is None else watch.facts()
 
 
 def watch_gpu(device: torch.device) -> tuple[GpuWatch | None, str]:

@@ -287,12 +287,12 @@ class _Run:
             self.device,
             self.options.precision,
             folder=cache_folder() / "rates",
-            fingerprint=fingerprint(describe_environment()),
+            fingerprint=fingerprint(describe_environment(self.device)),
             keep=before is None or before <= BUSY_CORES,
         )
 
     def _circumstances(self, ended: str, rates: Rates | None, lanes: Sequence[Lane]) -> Circumstances:
-        environment = describe_environment()
+        environment = describe_environment(self.device)
         minimum = f"{self.limits.images} images and {self.limits.seconds:g} s of each decoder were measured"
         if not self.options.speed_only:
             done, images = min(len(lane.folder.samples) for lane in lanes), len(self.suite.dataset.samples)
