@@ -75,6 +75,7 @@ def _gpu(machine: Machine) -> Sequence[str]:
     if gpu is None:
         return []
     found = [f"other processes were on the GPU: {', '.join(gpu.foreign)}"] if gpu.foreign else []
+    found += ["the driver does not show processes on the GPU, so others cannot be ruled out"] if gpu.hidden else []
     return found + [
         f"the GPU slowed its clocks ({reason}) in {100 * share:.0f} % of the samples"
         for reason, share in gpu.throttled.items()

@@ -56,18 +56,22 @@ class GpuWatch:
         self._last = -float("inf")
 
     def sample(self) -> dict[str, Any] | None:
-        """``sm_mhz``, ``memory_mhz``, ``celsius``, ``throttled`` and ``foreign``; None if it is not time yet."""
+        """``sm_mhz``, ``memory_mhz``, ``celsius``, ``throttled`` and ``foreign``; None if it is not time yet.
+
+        ``hidden`` where the driver does not even show this process, so that it may hide others.
+        """
         if self._now() - self._last < self._every:
             return None
         self._last = self._now()
         own, ask = self._library, self._ask
-        found = {
+        clocks = {
             "sm_mhz": ask("nvmlDeviceGetClockInfo", getattr(own, "NVML_CLOCK_SM", 1)),
             "memory_mhz": ask("nvmlDeviceGetClockInfo", getattr(own, "NVML_CLOCK_MEM", 2)),
             "celsius": ask("nvmlDeviceGetTemperature", getattr(own, "NVML_TEMPERATURE_GPU", 0)),
         }
-        known = {name: float(value) for name, value in found.items() if value is not None}
-        return {**known, "throttled": self._throttled(), "foreign": self._foreign()}
+        known = {name: float(value) for name, value in clocks.items() if value is not None}
+        found = {**known, "throttled": self._throttled(), "foreign": self._foreign()}
+        return found if self._own is not None else {**found, "hidden": True}
 
     def millijoules(self) -> float | None:
         """The energy counter; None where there is none (before Volta)."""

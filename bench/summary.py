@@ -220,6 +220,7 @@ def _gpu(states: Sequence[Mapping[str, object]], energy: tuple[float | None, flo
         celsius=spread("celsius"),
         throttled={reason: reasons.count(reason) / len(states) for reason in dict.fromkeys(reasons)},
         foreign=sorted(set(named("foreign"))),
+        hidden=any(state.get("hidden") for state in states),
         joules_per_image=energy[0],
         energy_seconds=energy[1],
     )

@@ -98,9 +98,9 @@ def cost_table(records: Sequence[Record]) -> Table:
                 _number(cost.evaluations),
                 _number(cost.positions),
                 _number(record.latency.tokens_per_second.get(task)),
-                _number(work and work.gflops),
-                _share(work and work.matmul_share),
-                _share(work and work.bandwidth_share),
+                _number(None if work is None else work.gflops),
+                _share(None if work is None else work.matmul_share),
+                _share(None if work is None else work.bandwidth_share),
                 "–" if alone is None else f"{alone.mean_ms:.1f}",
             )
             name = ""

@@ -175,6 +175,7 @@ class Gpu(msgspec.Struct, frozen=True, kw_only=True):
         celsius: lowest, mean and highest temperature.
         throttled: reason to share of the samples in which it slowed the clocks.
         foreign: names of other processes on it.
+        hidden: whether the driver showed not even the run's own process, so that ``foreign`` says nothing.
         joules_per_image: from the energy counter, over ``energy_seconds`` of uninterrupted decoding.
         energy_seconds: 0 where there is no counter.
     """
@@ -185,6 +186,7 @@ class Gpu(msgspec.Struct, frozen=True, kw_only=True):
     celsius: tuple[float, float, float] | None = None
     throttled: dict[str, float] = {}
     foreign: list[str] = []
+    hidden: bool = False
     joules_per_image: float | None = None
     energy_seconds: float = 0.0
 

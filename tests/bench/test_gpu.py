@@ -53,6 +53,7 @@ def test_a_sample_tells_clocks_heat_and_why_clocks_are_low() -> None:
         nvmlDeviceGetTemperature=61,
         nvmlDeviceGetCurrentClocksEventReasons=0x1 | 0x4 | 0x40,
     )
+    driver.pids = [10]
     assert watch(driver).sample() == {
         "sm_mhz": 1755.0,
         "memory_mhz": 2619.0,
@@ -64,7 +65,7 @@ def test_a_sample_tells_clocks_heat_and_why_clocks_are_low() -> None:
 
 def test_what_a_driver_does_not_tell_is_left_out() -> None:
     own = watch(Driver())
-    assert own.sample() == {"throttled": [], "foreign": []}
+    assert own.sample() == {"throttled": [], "foreign": [], "hidden": True}
     assert own.millijoules() is None
     assert watch(Driver(nvmlDeviceGetTotalEnergyConsumption=1234)).millijoules() == 1234.0
 
