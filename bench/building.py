@@ -21,7 +21,7 @@ from bench.windowed import WindowedPipeline, window_pixels
 from decoders.network.network import Network
 from decoders.oracle import Oracle
 
-UNSIGNED = ("out", "fresh", "decoder", "budget", "calibrate", "min_seconds", "min_images")
+UNSIGNED = ("out", "fresh", "decoder", "budget", "calibrate", "min_seconds", "min_images", "phases")
 """Options that decide no prediction."""
 
 

@@ -26,14 +26,19 @@ def run(options: RunOptions) -> int:
     from rich.console import Console
 
     from bench import run as runner
-    from reports.speed import print_speed
+    from reports.speed import print_details, print_speed
     from reports.tables import print_records
 
     records = runner.run(options)
     if not records:  # a process of torchrun that only helped
         return 0
-    show = print_speed if options.speed_only else print_records
-    show(builtins.list(records.values()), Console(width=None if sys.stdout.isatty() else 110))
+    console, shown = Console(width=_width(110)), builtins.list(records.values())
+    if options.speed_only:
+        print_speed(shown, console)
+    else:
+        print_records(shown, console)
+    if options.speed_only or options.phases:
+        print_details(shown, console)
     for folder in records:
         print(f"record: {folder / 'record.json'}")
     if options.report and not options.speed_only:
@@ -46,7 +51,7 @@ def run(options: RunOptions) -> int:
             nyu_list=options.nyu_list,
             tokenizer=options.tokenizer,
         )
-        print(f"report: {reporting.write(own)}")
+        print(f"report: {reporting.write(own, console=Console(width=_width(130)))}")  # its summary has the intervals
     return 0
 
 
@@ -64,7 +69,7 @@ def compare(options: CompareOptions) -> int:
     found = comparing.compare(
         options.runs, place=place, resamples=options.resamples, seed=options.seed, every=options.every
     )
-    print_comparison(found, Console(width=None if sys.stdout.isatty() else 130))
+    print_comparison(found, Console(width=_width(130)))
     if options.out is not None:
         content = msgspec.json.format(msgspec.json.encode(found), indent=2) + b"\n"
         write_atomically(options.out / "comparison.json", content)
@@ -79,7 +84,7 @@ def report(options: ReportOptions) -> int:
 
     from bench import report as reporting
 
-    path = reporting.write(options, console=Console(width=None if sys.stdout.isatty() else 130))
+    path = reporting.write(options, console=Console(width=_width(130)))
     print(f"report: {path}")
     return 0
 
@@ -108,7 +113,7 @@ def gate(options: GateOptions) -> int:
     from reports.verdicts import print_report
 
     found = gating.gate(options)
-    print_report(found.report, Console(width=None if sys.stdout.isatty() else 150))
+    print_report(found.report, Console(width=_width(150)))
     print(f"report: {found.out / 'gate.md'}, {found.out / 'gate.xml'}")
     if options.update_baseline:
         for path in gating.update(found, force=options.force):
@@ -313,6 +318,11 @@ def schema(options: parsers.SchemaOptions) -> int:
         write_atomically(options.out, text.encode())
         print(options.out)
     return 0
+
+
+def _width(beside: int) -> int | None:
+    """Columns of what is printed: the terminal's, or those given where it goes to a file."""
+    return None if sys.stdout.isatty() else beside
 
 
 def _summaries(group: str) -> dict[str, str]:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 Compiler = Callable[..., Any]
+GAVE_UP = "some shapes ran eagerly, as torch.compile had reached its limit of recompilations"
 
 
 class Compiled:
@@ -22,32 +23,48 @@ class Compiled:
         network: the network, in evaluation mode.
         compiler: makes a compiled function of a function; for tests.
         count: how many graphs were compiled so far, in the whole process; for tests.
+        refused: how often the compiler gave up on a shape so far, in the whole process; for tests.
 
     Attributes:
+        prepared: graphs compiled in this network's calls.
         prepare_ms: filled by who measures: compiling happens within the first calls.
-        remarks: none.
+        remarks: that passes ran eagerly, if the compiler gave up on their shapes.
     """
 
     def __init__(
-        self, network: Any, *, compiler: Compiler = torch.compile, count: Callable[[], int] | None = None
+        self,
+        network: Any,
+        *,
+        compiler: Compiler = torch.compile,
+        count: Callable[[], int] | None = None,
+        refused: Callable[[], int] | None = None,
     ) -> None:
         self._network = network
         self._count = count or _compiled_graphs
-        self._before = self._count()
-        self.extract = compiler(network.extract)
-        self.encode = compiler(network.encode)
-        self.memorise = compiler(network.memorise)
-        self._decode = compiler(network.decode)
+        self._refused = refused or _refused_shapes
+        self.extract = self._watched(compiler(network.extract))
+        self.encode = self._watched(compiler(network.encode))
+        self.memorise = self._watched(compiler(network.memorise))
+        self._decode = self._watched(compiler(network.decode))
+        self.prepared = 0
         self.prepare_ms = 0.0
         self.remarks: list[str] = []
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._network, name)
 
-    @property
-    def prepared(self) -> int:
-        """Graphs compiled since this was made; of other compiled networks of the process too."""
-        return self._count() - self._before
+    def _watched(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """The counters are the process's, and other networks of the run are compiled too: looked at around a call."""
+
+        def called(*given: Any, **named: Any) -> Any:
+            graphs, refused = self._count(), self._refused()
+            found = function(*given, **named)
+            self.prepared += self._count() - graphs
+            if self._refused() > refused and GAVE_UP not in self.remarks:
+                self.remarks.append(GAVE_UP)
+            return found
+
+        return called
 
     def decode(self, memory: Any, tokens: Tensor, *, attention: Any = "full", cache: Any = None, **more: Any) -> Tensor:
         """As ``Network.decode``."""
@@ -64,6 +81,14 @@ def _compiled_graphs() -> int:
     from torch._dynamo.utils import counters
 
     return int(counters["stats"]["unique_graphs"])
+
+
+def _refused_shapes() -> int:
+    """Times that the limit of recompilations was hit; the counters' keys begin with what happened."""
+    from torch._dynamo.utils import counters
+
+    found = [counters[kind] for kind in ("unimplemented", "graph_break")]
+    return sum(int(times) for kind in found for text, times in kind.items() if "recompile limit" in str(text).lower())
 
 
 def why_not(device: torch.device) -> str | None:

@@ -91,6 +91,7 @@ class RunOptions:
         strategy: options of the decoders, e.g. ``{mad: {remask: lowest}}``; ``describe DECODER`` lists them.
         fresh: discard an unfinished run instead of continuing it.
         report: end by writing the report of these runs.
+        phases: print the phases of time, the harness's share, and what each task costs and takes alone.
         sizes: sizes of the token sequences.
         image: how an image becomes the network's input.
         network: the shared network; its weights must fit.
@@ -132,6 +133,7 @@ class RunOptions:
     strategy: dict[str, dict[str, Any]] = field(default_factory=dict)
     fresh: bool = False
     report: bool = False
+    phases: bool = False
     sizes: Sizes = field(default_factory=Sizes)
     image: ImageOptions = field(default_factory=ImageOptions)
     network: NetworkOptions = field(default_factory=NetworkOptions)

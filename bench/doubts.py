@@ -13,7 +13,13 @@ RUNNING = 0.9
 
 
 def doubts(
-    *, latency: Latency, machine: Machine, mode: Mode, environment: Mapping[str, Any], minimum: str = ""
+    *,
+    latency: Latency,
+    machine: Machine,
+    mode: Mode,
+    environment: Mapping[str, Any],
+    minimum: str = "",
+    least: tuple[int, float] = (0, 0.0),
 ) -> list[str]:
     """One sentence for each reason to mistrust the times.
 
@@ -23,17 +29,29 @@ def doubts(
         mode: how the network was executed.
         environment: as ``describe_environment`` gives it.
         minimum: what was to be measured at least, where the budget ended it before.
+        least: images and measured seconds that times should be of.
     """
     found = [*_host(latency, machine, environment), *_gpu(machine)]
     if latency.warm_up is not None and not latency.warm_up.stable:
         found.append(f"times had not settled after {latency.warm_up.images} images of warm-up")
-    if minimum:
-        found.append(f"the budget ended the measurement before {minimum}")
+    found += unfinished(minimum)
+    measured = latency.total.n * latency.total.mean_ms / 1000
+    if not minimum and (latency.total.n < least[0] or measured < least[1]):
+        found.append(
+            f"times are of {latency.total.n} images and {measured:.1f} s only; "
+            f"take {least[0]} images and {least[1]:g} s at least"
+        )
+    found += [f"{mode.name}: {remark}" for remark in mode.remarks]
     if mode.different_tokens:
         found.append(f"{mode.name}: {mode.different_tokens} of {mode.checked_tokens} tokens differ from eager mode's")
     if len(latency.ranks) > 1:
         found.append(f"{len(latency.ranks)} processes measured at the same time")
     return found
+
+
+def unfinished(minimum: str) -> list[str]:
+    """That the budget ended a run before what was to be done at least; nothing if it did not."""
+    return [f"the budget ended the measurement before {minimum}"] if minimum else []
 
 
 def _host(latency: Latency, machine: Machine, environment: Mapping[str, Any]) -> list[str]:
@@ -57,6 +75,7 @@ def _gpu(machine: Machine) -> Sequence[str]:
     if gpu is None:
         return []
     found = [f"other processes were on the GPU: {', '.join(gpu.foreign)}"] if gpu.foreign else []
+    found += ["the driver does not show processes on the GPU, so others cannot be ruled out"] if gpu.hidden else []
     return found + [
         f"the GPU slowed its clocks ({reason}) in {100 * share:.0f} % of the samples"
         for reason, share in gpu.throttled.items()

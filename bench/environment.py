@@ -10,21 +10,29 @@ from pathlib import Path
 from typing import Any
 
 SOURCE = Path(__file__).resolve().parent.parent
-PACKAGES = ("decoder-bench", "torch", "torchvision", "numpy", "pillow", "pycocotools", "pycocoevalcap", "sentencepiece")
+PACKAGES = (
+    "decoder-bench", "torch", "torchvision", "timm", "numpy", "pillow", "pycocotools", "pycocoevalcap", "sentencepiece",
+    "triton", "nvidia-ml-py",
+)  # fmt: skip
 
 
-def describe_environment() -> dict[str, Any]:
-    """What decides speed and may decide accuracy, as plain JSON data; nothing that identifies a person or a path."""
+def describe_environment(device: Any = None) -> dict[str, Any]:
+    """What decides speed and may decide accuracy, as plain JSON data; nothing that identifies a person or a path.
+
+    Args:
+        device: torch's device that computes; the GPU is described only if it is one. Without it, any GPU that is there.
+    """
     import torch
 
+    if device is None:
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return {
         "cpu": _cpu_name(),
         "cores": os.cpu_count(),
         "usable_cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "memory_gib": _memory_gib(),
-        "gpu": torch.cuda.get_device_name(0) if torch.cuda.is_available() else None,
-        "cuda": torch.version.cuda if torch.cuda.is_available() else None,
-        "tf32": torch.backends.cuda.matmul.allow_tf32 if torch.cuda.is_available() else None,
+        "device": device.type,
+        **_gpu(device),
         "threads": torch.get_num_threads(),
         "omp_wait_policy": os.environ.get("OMP_WAIT_POLICY"),
         "load_average": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
@@ -32,6 +40,26 @@ def describe_environment() -> dict[str, Any]:
         "python": platform.python_version(),
         "versions": {name: _version(name) for name in PACKAGES},
         **git_state(SOURCE),
+    }
+
+
+def _gpu(device: Any) -> dict[str, Any]:
+    """Name, versions and settings of the GPU that computes; names without values where none does."""
+    import torch
+
+    from bench.gpu import gpu_facts
+
+    facts = dict.fromkeys(("gpu", "cuda", "tf32", "cudnn", "cudnn_benchmark", "driver", "power_limit_watts"))
+    if device.type != "cuda":
+        return facts
+    return {
+        **facts,
+        "gpu": torch.cuda.get_device_name(device),
+        "cuda": torch.version.cuda,
+        "tf32": torch.backends.cuda.matmul.allow_tf32,
+        "cudnn": torch.backends.cudnn.version(),  # type: ignore[no-untyped-call]
+        "cudnn_benchmark": torch.backends.cudnn.benchmark,
+        **gpu_facts(device),
     }
 
 

@@ -56,23 +56,39 @@ class GpuWatch:
         self._last = -float("inf")
 
     def sample(self) -> dict[str, Any] | None:
-        """``sm_mhz``, ``memory_mhz``, ``celsius``, ``throttled`` and ``foreign``; None if it is not time yet."""
+        """``sm_mhz``, ``memory_mhz``, ``celsius``, ``throttled`` and ``foreign``; None if it is not time yet.
+
+        ``hidden`` where the driver does not even show this process, so that it may hide others.
+        """
         if self._now() - self._last < self._every:
             return None
         self._last = self._now()
         own, ask = self._library, self._ask
-        found = {
+        clocks = {
             "sm_mhz": ask("nvmlDeviceGetClockInfo", getattr(own, "NVML_CLOCK_SM", 1)),
             "memory_mhz": ask("nvmlDeviceGetClockInfo", getattr(own, "NVML_CLOCK_MEM", 2)),
             "celsius": ask("nvmlDeviceGetTemperature", getattr(own, "NVML_TEMPERATURE_GPU", 0)),
         }
-        known = {name: float(value) for name, value in found.items() if value is not None}
-        return {**known, "throttled": self._throttled(), "foreign": self._foreign()}
+        known = {name: float(value) for name, value in clocks.items() if value is not None}
+        found = {**known, "throttled": self._throttled(), "foreign": self._foreign()}
+        return found if self._own is not None else {**found, "hidden": True}
 
     def millijoules(self) -> float | None:
         """The energy counter; None where there is none (before Volta)."""
         value = self._ask("nvmlDeviceGetTotalEnergyConsumption")
         return None if value is None else float(value)
+
+    def facts(self) -> dict[str, Any]:
+        """``driver`` and ``power_limit_watts``, as far as the driver tells."""
+        try:
+            version = self._library.nvmlSystemGetDriverVersion()
+        except self._library.NVMLError:
+            version = None
+        limit = self._ask("nvmlDeviceGetEnforcedPowerLimit")
+        return {
+            "driver": version.decode() if isinstance(version, bytes) else version,
+            "power_limit_watts": None if limit is None else limit / 1000,
+        }
 
     def _throttled(self) -> list[str]:
         bits = self._ask("nvmlDeviceGetCurrentClocksEventReasons")
@@ -105,6 +121,12 @@ class GpuWatch:
             return None if call is None else call(self._handle, *arguments)
         except self._library.NVMLError:
             return None
+
+
+def gpu_facts(device: torch.device) -> dict[str, Any]:
+    """What the driver tells of a GPU that does not change; nothing without its library."""
+    watch, _ = watch_gpu(device)
+    return {} if watch is None else watch.facts()
 
 
 def watch_gpu(device: torch.device) -> tuple[GpuWatch | None, str]:

@@ -52,10 +52,10 @@ def reader(dataset: Any, tasks: Sequence[Task]) -> Reader:
 
     def read(sample: Any) -> Read:
         start = time.perf_counter()
-        image, targets = dataset.image(sample), dataset.targets(sample)
-        cut = {task.name: count for task in tasks if (count := task.cut(targets))}
-        item = Item(image_id=sample.image_id, image=image, targets=targets)
-        return Read(sample.file_name, item, cut, (time.perf_counter() - start) * 1000)
+        item = Item(image_id=sample.image_id, image=dataset.image(sample), targets=dataset.targets(sample))
+        milliseconds = (time.perf_counter() - start) * 1000
+        cut = {task.name: count for task in tasks if (count := task.cut(item.targets))}
+        return Read(sample.file_name, item, cut, milliseconds)
 
     return read
 
@@ -136,7 +136,8 @@ class Lane:
         self._agreed = Agreement(0, 0)
         self._checked = 0
         self._next = 0
-        self._carried = 0.0  # milliseconds of writing the last line, which could not tell them itself
+        self._told = 0.0  # milliseconds of this turn that some phase has
+        self._untold: float | None = None  # those of the turn before that no phase has
         self._base = 0  # bytes on the GPU before a batch
         self._skip()
 
@@ -173,35 +174,42 @@ class Lane:
 
     def advance(self) -> None:
         """Decode the next batch and keep what it gave."""
-        start = time.perf_counter()
-        around = self.surroundings.look()
-        self._carried += (time.perf_counter() - start) * 1000
         samples, repeat = self._batch(0)
-        reads = [self.read(sample) for sample in samples]
-        calibrated = self.surroundings.calibration and self.surroundings.calibration()
+        reads = [self._read(sample) for sample in samples]
+        calibrated = self.surroundings.calibration() if self.surroundings.calibration else 0.0
         outcomes = self._predict([read.item for read in reads])
-        start = time.perf_counter()
-        around |= self._shared(outcomes[0])
-        self._carried += (time.perf_counter() - start) * 1000
-        start = time.perf_counter()
+        around = self.surroundings.look() | self._shared(outcomes[0])
+        loop, self._untold = self._untold, None
+        self._told += calibrated
         for read, outcome in zip(reads, outcomes, strict=True):
+            start = time.perf_counter()
             predictions = self._observed(read.item, outcome)
-            scored = time.perf_counter()
+            score = (time.perf_counter() - start) * 1000
+            self._told += score + outcome.times.wall["total"]
             kept = self._kept(read, outcome, repeat, {**around, "predictions": predictions})
             around["gpu"] = None  # one look at the GPU belongs to one line
             if kept.key in self.folder.samples:
                 continue  # the batch was interrupted between two of its images
-            written = time.perf_counter()
-            kept.milliseconds["score"] = (scored - start) * 1000
-            kept.milliseconds["keep"] = (written - scored) * 1000 + self._carried
+            kept.milliseconds["score"] = score
+            if loop is not None:
+                kept.milliseconds["loop"] = loop / len(reads)
             if calibrated:
                 kept.milliseconds["calibration"] = calibrated
             self.folder.append(kept)
             self.images, self.seconds = self.images + 1, self.seconds + kept.milliseconds["total"] / 1000
-            start = time.perf_counter()
-            self._carried = (start - written) * 1000
         self._next += 1
         self._skip()
+
+    def settle(self, milliseconds: float) -> None:
+        """End a turn: what no phase has of its time is the harness's, and the next line tells it."""
+        self._untold, self._told = max(0.0, milliseconds - self._told), 0.0
+
+    def _read(self, sample: Any) -> Read:
+        """An image; another decoder may have read it before, which takes no time of this turn."""
+        start = time.perf_counter()
+        read = self.read(sample)
+        self._told += min(read.milliseconds, (time.perf_counter() - start) * 1000)
+        return read
 
     def _warm(self, items: Sequence[Item]) -> float:
         """Milliseconds of a batch; what is counted once for each shape is counted here."""
@@ -234,11 +242,12 @@ class Lane:
         """Outcomes of a batch during which nothing was compiled or recorded."""
         network, outcomes = self.pipeline.network, []
         for _ in range(AGAIN):
-            before = prepared(network)
+            before, start = prepared(network), time.perf_counter()
             self._base = memory_in_use(self.pipeline.device)
             outcomes = self.pipeline.predict(items)
             if prepared(network) == before:
                 break
+            self._told += (time.perf_counter() - start) * 1000  # ``prepare_ms`` has it
             note_preparation(network, outcomes[0].times.wall["total"] * len(items))
         return outcomes
 

@@ -143,7 +143,9 @@ class Pipeline:
         with clock.phase("backbone"):
             features = self.network.extract(images, pad)
         with clock.phase("encoder"):
-            return self.network.memorise(self.network.encode(features))
+            memory = self.network.memorise(self.network.encode(features))
+            del features  # giving its memory back takes time too
+        return memory
 
     def _decode(
         self, task: Task, network: Any, memory: Any, items: Sequence[Item], outcomes: list[Outcome], *, clock: Clock
@@ -159,8 +161,8 @@ class Pipeline:
             generators = [image_generator(self.seed, item.image_id, task.name) for item in items]
             decoded = decoder.decode(network, memory, request, generators)
             decoded = replace(decoded, tokens=decoded.tokens.cpu(), probabilities=decoded.probabilities.float().cpu())
-        own = [decoded.image(row, len(prompt)) for row, prompt in enumerate(prompts)]
         with clock.phase(f"interpret.{task.name}"):
+            own = [decoded.image(row, len(prompt)) for row, prompt in enumerate(prompts)]
             for filled, context, outcome in zip(own, contexts, outcomes, strict=True):
                 outcome.predictions[task.name] = task.interpret(filled, context)
         for filled, context, outcome in zip(own, contexts, outcomes, strict=True):

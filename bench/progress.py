@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 Report = Callable[[int, int], None]
+EVERY = 0.5  # seconds between two drawings of the bar
 
 
 @contextmanager
 def progress(description: str) -> Iterator[Report]:
-    """Yield ``report(done, total)``. The bar appears on standard error, and only if that is a terminal."""
+    """Yield ``report(done, total)``. The bar appears on standard error, and only if that is a terminal.
+
+    It is drawn by ``report`` and not by a thread, which would draw while something is timed.
+    """
     if not sys.stderr.isatty():
         yield lambda done, total: None
         return
@@ -26,11 +31,15 @@ def progress(description: str) -> Iterator[Report]:
     )
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    bar = Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True, refresh_per_second=4)
+    bar = Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True, auto_refresh=False)
     with bar:
-        task = bar.add_task(description, total=None)
+        task, drawn = bar.add_task(description, total=None), -EVERY
 
         def report(done: int, total: int) -> None:
+            nonlocal drawn
             bar.update(task, completed=done, total=total)
+            if time.monotonic() - drawn >= EVERY or done == total:
+                bar.refresh()
+                drawn = time.monotonic()
 
         yield report

@@ -13,7 +13,7 @@ import msgspec
 from bench import summary
 from bench.building import plain_options
 from bench.codec_files import CODECS
-from bench.doubts import doubts
+from bench.doubts import doubts, unfinished
 from bench.entries import Entry
 from bench.formats import CODES
 from bench.hardware import load_average, peak_rss_mib
@@ -32,6 +32,7 @@ class Circumstances:
         rates: what the machine can do; None where nothing is timed.
         ended: why measuring stopped.
         minimum: what was to be measured at least, where the budget came before.
+        least: images and measured seconds below which times are marked.
         lanes: names of those that took turns.
         processes: that shared the images.
         timed: whether times were wanted.
@@ -42,6 +43,7 @@ class Circumstances:
     rates: Rates | None
     ended: str
     minimum: str
+    least: tuple[int, float]
     lanes: Sequence[str]
     processes: int
     timed: bool
@@ -114,9 +116,10 @@ def record(
             mode=lane.told,
             environment=around.environment,
             minimum=around.minimum,
+            least=around.least,
         )
         if around.timed
-        else [],
+        else unfinished(around.minimum),
     )
 
 

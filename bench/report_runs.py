@@ -17,7 +17,7 @@ from results.record import Record
 from results.store import RECORD
 
 RUNS = Path("results") / "runs"
-IDLE = ("strategy", "coco", "nyu", "report", "decoder")  # options that name no difference worth a label
+IDLE = ("strategy", "coco", "nyu", "report", "phases", "decoder")  # options that name no difference worth a label
 
 
 def find_runs(paths: Sequence[Path]) -> list[RunFiles]:

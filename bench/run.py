@@ -43,7 +43,7 @@ from bench.team import Team, joined
 from bench.timing import Limits, WarmUpRule, largest_batch, seconds
 from bench.turns import level, planned, turns
 from results.record import Key, Rates, Record
-from results.store import RunFolder, open_run
+from results.store import RunFolder, StoreError, open_run
 
 __all__ = ["build_decoder", "checksum", "image_transform", "plain_options", "run", "timing"]
 
@@ -112,13 +112,15 @@ class _Run:
         reading = self._reader()
         started = datetime.now(UTC).isoformat(timespec="seconds")
         with ExitStack() as stack:
-            opened = [self._open(entry, reading, started, stack) for entry in self.entries]
+            opened: Sequence[_Opened] = [self._open(entry, reading, started, stack) for entry in self.entries]
+            start = time.perf_counter()
+            opened = opened if self.options.accuracy_only else self._prepared(opened)
             lanes = [one.lane for one in opened]
-            ended = self._measure(lanes)
-            circumstances = self._circumstances(ended, rates, [lane.name for lane in lanes])
+            ended = self._measure(lanes, start)
             for lane in lanes:
                 for samples in self.team.everyone(list(lane.folder.samples.values())):
                     lane.folder.learn(samples)
+            circumstances = self._circumstances(self._agreed(ended), rates, lanes)
             written = {self.root / one.entry.name: self._write(one, circumstances) for one in self._writing(opened)}
             self.team.wait()
             for lane in lanes:
@@ -212,21 +214,52 @@ class _Run:
         most = min(MOST[self.device.type], len(samples) if not self.options.speed_only else MOST[self.device.type])
         return int(min(self.team.everyone(largest_batch(fits, most=most))))
 
-    def _measure(self, lanes: Sequence[Lane]) -> str:
-        """Warm up, then let decoders take turns until there is nothing left, or enough; gives the reason."""
-        start, timed = time.perf_counter(), not self.options.accuracy_only
-        for lane in lanes if timed else []:
-            lane.prepare(self._warm_up(len(lanes)))
+    def _prepared(self, opened: Sequence[_Opened]) -> Sequence[_Opened]:
+        """Warm up; modes that fail are left out, in all processes that share the run."""
+        found = []
+        for one in opened:
+            reasons = [reason for reason in self.team.everyone(self._failure(one.lane, len(opened))) if reason]
+            if reasons:
+                self.tell(f"left out: {one.entry.decoder.name}, {one.lane.mode}: {reasons[0]}")
+            else:
+                found.append(one)
+        if not found:
+            raise UserError(f"--mode {self.options.mode}: nothing is left to measure; see the lines above")
+        return found
+
+    def _failure(self, lane: Lane, lanes: int) -> str | None:
+        """What was said when a mode failed: compilers and recorders raise whatever they like. Eager mode must work."""
+        try:
+            lane.prepare(self._warm_up(lanes))
+        except (UserError, StoreError):
+            raise
+        except Exception as error:
+            if lane.mode == "eager":
+                raise
+            return f"{type(error).__name__}: {(str(error).splitlines() or ['no message'])[0][:200]}"
+        return None
+
+    def _agreed(self, ended: str) -> str:
+        """Why all processes together stopped."""
+        reasons = self.team.everyone(ended)
+        return "budget" if "budget" in reasons else ended
+
+    def _measure(self, lanes: Sequence[Lane], start: float) -> str:
+        """Let decoders take turns until there is nothing left, or enough; gives the reason."""
         total = sum(len(batch) for lane in lanes for batch in lane.batches)
         if self.options.speed_only:
             total = self.options.min_images * len(lanes)
         with progress(", ".join(lane.name for lane in lanes)) as report:
+            before = time.perf_counter()
             for lane in turns(lanes):
                 if ended := self._ended(lanes, time.perf_counter() - start):
                     return ended
                 lane.advance()
                 done = sum(lane.images for lane in lanes)
                 report(done, max(total, done))
+                now = time.perf_counter()
+                lane.settle((now - before) * 1000)
+                before = now
         return "data"
 
     def _warm_up(self, lanes: int) -> WarmUpRule:
@@ -254,20 +287,24 @@ class _Run:
             self.device,
             self.options.precision,
             folder=cache_folder() / "rates",
-            fingerprint=fingerprint(describe_environment()),
+            fingerprint=fingerprint(describe_environment(self.device)),
             keep=before is None or before <= BUSY_CORES,
         )
 
-    def _circumstances(self, ended: str, rates: Rates | None, lanes: list[str]) -> Circumstances:
-        environment = describe_environment()
+    def _circumstances(self, ended: str, rates: Rates | None, lanes: Sequence[Lane]) -> Circumstances:
+        environment = describe_environment(self.device)
         minimum = f"{self.limits.images} images and {self.limits.seconds:g} s of each decoder were measured"
+        if not self.options.speed_only:
+            done, images = min(len(lane.folder.samples) for lane in lanes), len(self.suite.dataset.samples)
+            minimum = f"all images were decoded: accuracy and times are of {done} of {images}"
         return Circumstances(
             environment=environment,
             fingerprint=fingerprint(environment),
             rates=rates,
             ended=ended,
-            minimum=minimum if self.options.speed_only and ended == "budget" else "",
-            lanes=lanes,
+            minimum=minimum if ended == "budget" else "",
+            least=(self.limits.images, self.limits.seconds),
+            lanes=[lane.name for lane in lanes],
             processes=self.team.world,
             timed=not self.options.accuracy_only,
         )

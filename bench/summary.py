@@ -10,7 +10,7 @@ import msgspec
 from bench.hardware import BUSY_CORES
 from results.record import SAMPLES_FOR, Cost, Gpu, Latency, Machine, Passes, Rates, Sample, Timing, WarmUp, Work
 
-HARNESS = ("score", "keep")  # phases of the loop that are neither data nor model
+HARNESS = ("score", "loop")  # phases that are neither data nor model
 
 
 def checksum(samples: Sequence[Sample]) -> str:
@@ -85,7 +85,7 @@ def latency(
         process_ms={name: mean(values) for name, values in _columns(s.process_ms for s in samples).items()},
         images_per_second=1000 * len(total) / sum(total) if sum(total) else None,
         tokens_per_second=_tokens_per_second(samples, tokens),
-        harness_share=_harness(phases) / sum(total) if sum(total) else None,
+        harness_share=_harness(phases) / mean(total) if sum(total) else None,
         warm_up=warm_up,
         ended=ended,
         ranks=ranks if len(ranks) > 1 else {},
@@ -174,7 +174,8 @@ def _measurements(samples: Sequence[Sample], phase: str) -> list[Hashable]:
 
 
 def _harness(phases: Mapping[str, Sequence[float]]) -> float:
-    return sum(sum(phases.get(name, [])) for name in HARNESS)
+    """Mean milliseconds per image; the first line of a sitting has no turn before it to tell of."""
+    return sum(mean(phases[name]) for name in HARNESS if name in phases)
 
 
 def _by_rank(samples: Sequence[Sample]) -> dict[str, float]:
@@ -234,6 +235,7 @@ def _gpu(states: Sequence[Mapping[str, object]], energy: tuple[float | None, flo
         celsius=spread("celsius"),
         throttled={reason: reasons.count(reason) / len(states) for reason in dict.fromkeys(reasons)},
         foreign=sorted(set(named("foreign"))),
+        hidden=any(state.get("hidden") for state in states),
         joules_per_image=energy[0],
         energy_seconds=energy[1],
     )

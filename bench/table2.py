@@ -75,7 +75,18 @@ def markdown(records: Sequence[Record]) -> str:
     missing = [heading for name, heading in ROWS.items() if name not in {record.decoder for record in records}]
     lines += ["", f"Not measured, as there are no weights: {', '.join(missing)}."] if missing else []
     notes = first.notes.get("captioning", {}).get("tokenizer")
-    return "\n".join([*lines, *([f"\nCaption metrics: tokeniser {notes}."] if notes else [])]) + "\n"
+    lines += [f"\nCaption metrics: tokeniser {notes}."] if notes else []
+    return "\n".join([*lines, *(f"\n{text}" for text in _doubts(records))]) + "\n"
+
+
+def _doubts(records: Sequence[Record]) -> list[str]:
+    """What makes the times doubtful, each reason once; with the rows that it is true of, unless it is all."""
+    found = []
+    for warning in dict.fromkeys(text for record in records for text in record.warnings):
+        rows = [ROWS[record.decoder] for record in records if warning in record.warnings]
+        of = f"Times of {', '.join(rows)}"
+        found.append(f"{of if len(rows) < len(records) else 'Times'}: {warning}.")
+    return found
 
 
 def _times(records: Sequence[Record]) -> list[str]:

@@ -9,7 +9,11 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
+
+PATIENCE = timedelta(days=7)
+"""How long processes wait for each other: the slowest may still compile or decode when the first is done."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,7 @@ def joined() -> Iterator[Team]:
         return
     import torch.distributed
 
-    torch.distributed.init_process_group("gloo")
+    torch.distributed.init_process_group("gloo", timeout=PATIENCE)
     try:
         yield Team(torch.distributed.get_rank(), world, int(os.environ.get("LOCAL_RANK", "0")))
     finally:

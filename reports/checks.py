@@ -48,6 +48,11 @@ def warnings(runs: Sequence[Run]) -> list[str]:
     return found
 
 
+def doubtful_times(runs: Sequence[Run]) -> list[str]:
+    """What the records themselves say against their times, to stand below a table that is shown without the page."""
+    return _each(runs, lambda record: [str(one) for one in record.get("warnings", [])])
+
+
 def _doubts(record: Mapping[str, Any]) -> list[str]:
     environment, latency = record["environment"], record["latency"]
     found = [str(warning) for warning in record.get("warnings", [])]

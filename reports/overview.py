@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from reports import findings
+from reports.checks import doubtful_times
 from reports.findings import joined, milliseconds, spread
 from reports.material import TIME, Material, Run, one_machine
 from reports.metrics import Metric, headline, metric
@@ -112,7 +113,7 @@ def _comparison_notes(material: Material, columns: Sequence[Metric]) -> list[str
         notes.append(f"{joined(ceilings)}: the ground truth's own tokens, the ceiling of the tokenisation.")
     if not one_machine(material.runs):
         notes.append("Times are of different machines and must not be compared.")
-    return notes
+    return notes + doubtful_times([run for run in material.runs if run.timed])
 
 
 def detail_tables(material: Material) -> list[Table]:
@@ -192,6 +193,12 @@ def phase_table(material: Material) -> Table | None:
         for p in (50, 90, 95, 99)
         if any(run.record["latency"]["total"].get(f"p{p}_ms") is not None for run in runs)
     ]
+    rows += [
+        [words(f"{task} alone"), *(_alone(run, task) for run in runs)]
+        for task in dict.fromkeys(task for run in runs for task in run.record["latency"].get("alone") or {})
+    ]
+    if any(run.record["latency"].get("harness_share") is not None for run in runs):
+        rows.append([words("harness, % of total"), *(_harness(run) for run in runs)])
     if any(_prepared(run) for run in runs):
         heading = words("compiling or capturing, once")
         rows.append([heading, *(plain(_prepared(r), source=f"{r.label}: mode.prepare_ms") for r in runs)])
@@ -209,6 +216,18 @@ def phase_table(material: Material) -> Table | None:
             "A percentile is given only where there are images enough for it (p50 7, p90 44, p95 90, p99 459).",
         ],
     )
+
+
+def _alone(run: Run, task: str) -> Cell:
+    found = (run.record["latency"].get("alone") or {}).get(task)
+    if found is None:
+        return words("–")
+    return plain(found["mean_ms"], source=f"{run.label}: latency.alone.{task}.mean_ms")
+
+
+def _harness(run: Run) -> Cell:
+    share = run.record["latency"].get("harness_share")
+    return plain(None if share is None else 100 * share, source=f"{run.label}: latency.harness_share")
 
 
 def _prepared(run: Run) -> float | None:

@@ -10,7 +10,8 @@ from reports.material import Material, Run
 from reports.overview import phase_name
 from reports.style import COLUMN, GROUND, INK, PHASES, drawing
 
-OUTSIDE = ("read", "score", "keep", "calibration")  # files, bookkeeping and a yardstick, which are not in the total
+# Files, bookkeeping and a yardstick, which are not in the total; earlier records name some bookkeeping ``keep``.
+OUTSIDE = ("read", "score", "keep", "loop", "calibration")
 
 
 def phases_figure(material: Material) -> Drawn | None:

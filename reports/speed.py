@@ -17,7 +17,7 @@ WIDE = 5  # columns of a table of phases
 
 
 def print_speed(records: Sequence[Record], console: Console) -> None:
-    """Print both tables and what a reader must know beside them."""
+    """Print the table and what a reader must know beside it."""
     first = records[0]
     place = first.environment.get("gpu") or first.environment.get("cpu")
     load = "random weights" if first.random_weights else "trained weights"
@@ -28,10 +28,16 @@ def print_speed(records: Sequence[Record], console: Console) -> None:
         soft_wrap=True,
     )
     console.print(speed_table(records))
-    for start in range(0, len(records), WIDE):
-        console.print(phase_table(records[start : start + WIDE]))
     for line in remarks(records):
         console.print(line, highlight=False, markup=False)
+
+
+def print_details(records: Sequence[Record], console: Console) -> None:
+    """Print where the time goes, phase by phase, and what each task costs and takes alone."""
+    for start in range(0, len(records), WIDE):
+        console.print(phase_table(records[start : start + WIDE]))
+    if any(record.cost for record in records):
+        console.print(cost_table(records))
 
 
 def speed_table(records: Sequence[Record]) -> Table:
@@ -73,7 +79,31 @@ def phase_table(records: Sequence[Record]) -> Table:
             table.add_row(f"  {own.rpartition('.')[2]}", *told, style="dim")
     table.add_row("total", *(f"{record.latency.total.mean_ms:.2f}" for record in records), style="bold")
     shares = [record.latency.harness_share for record in records]
-    table.add_row("score and keep", *("–" if share is None else f"{100 * share:.1f} %" for share in shares))
+    table.add_row("harness share", *("–" if share is None else f"{100 * share:.1f} %" for share in shares))
+    return table
+
+
+def cost_table(records: Sequence[Record]) -> Table:
+    """One line a record and task: the network's work per image, how near it came to the machine's rates, time alone."""
+    table = _table(["task", "evals", "positions", "tokens/s", "GFLOP", "of matmul", "of bandwidth", "alone ms"])
+    for record in records:
+        name = label(record)
+        if record.parameters is not None:
+            name += f" ({record.parameters / 1e6:.1f} M)"
+        for task, cost in record.cost.items():
+            work, alone = record.work.get(f"decode.{task}"), record.latency.alone.get(task)
+            table.add_row(
+                name,
+                task,
+                _number(cost.evaluations),
+                _number(cost.positions),
+                _number(record.latency.tokens_per_second.get(task)),
+                _number(None if work is None else work.gflops),
+                _share(None if work is None else work.matmul_share),
+                _share(None if work is None else work.bandwidth_share),
+                "–" if alone is None else f"{alone.mean_ms:.1f}",
+            )
+            name = ""
     return table
 
 
@@ -85,6 +115,10 @@ def percentile(timing: Timing, p: int) -> str:
 
 def _number(value: float | None) -> str:
     return "–" if value is None else f"{value:.3g}" if value < 100 else f"{value:.0f}"
+
+
+def _share(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:.1f} %"
 
 
 def _table(headings: Sequence[str], *, first: str = "decoder") -> Table:

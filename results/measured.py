@@ -68,8 +68,10 @@ class Latency(msgspec.Struct, frozen=True, kw_only=True):
     Args:
         total: preprocess + backbone + encoder + every task's decode and interpret.
         phases: ``preprocess``, ``backbone``, ``encoder``, ``decode.<task>`` and ``interpret.<task>``; and, not in the
-            total, ``read`` (files and annotations), ``score`` (what the metrics keep of an image), ``keep`` (the line
-            of the record) and ``calibration`` (a fixed piece of work before a batch, where it was asked for).
+            total, ``read`` (files and annotations), ``score`` (what the metrics keep of an image), ``loop`` (all else
+            of a turn: lines, looks at the machine, progress, gaps between phases; told by the line of the next turn)
+            and ``calibration`` (a fixed piece of work before a batch, where it was asked for). Records before
+            2026-11-20 have ``keep`` in place of ``loop``: writing lines alone.
         batch: images decoded together; a batch's time is shared equally among its images.
         sittings: processes that measured parts of this run (more than 1 when it was interrupted and resumed).
         scenario: ``latency`` (batch 1), ``throughput``, ``stream``, or ``untimed`` where only accuracy was asked for.
@@ -79,7 +81,7 @@ class Latency(msgspec.Struct, frozen=True, kw_only=True):
         process_ms: phase to mean milliseconds of CPU time per image, all threads together; ``total`` is their sum.
         images_per_second: of the measured phases.
         tokens_per_second: task to target tokens per second of its decoding.
-        harness_share: ``score`` and ``keep`` per time in the total.
+        harness_share: ``score`` and ``loop`` per time in the total: everything but data, yardstick and model.
         warm_up: of the last sitting.
         ended: why measuring stopped: ``data`` (every image once), ``enough`` or ``budget``.
         ranks: process to its mean total, where several measured at the same time.
@@ -177,6 +179,7 @@ class Gpu(msgspec.Struct, frozen=True, kw_only=True):
         celsius: lowest, mean and highest temperature.
         throttled: reason to share of the samples in which it slowed the clocks.
         foreign: names of other processes on it.
+        hidden: whether the driver showed not even the run's own process, so that ``foreign`` says nothing.
         joules_per_image: from the energy counter, over ``energy_seconds`` of uninterrupted decoding.
         energy_seconds: 0 where there is no counter.
     """
@@ -187,6 +190,7 @@ class Gpu(msgspec.Struct, frozen=True, kw_only=True):
     celsius: tuple[float, float, float] | None = None
     throttled: dict[str, float] = {}
     foreign: list[str] = []
+    hidden: bool = False
     joules_per_image: float | None = None
     energy_seconds: float = 0.0
 

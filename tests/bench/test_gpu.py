@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from bench.environment import describe_environment
 from bench.gpu import NO_LIBRARY, GpuWatch, watch_gpu
 
 
@@ -52,6 +53,7 @@ def test_a_sample_tells_clocks_heat_and_why_clocks_are_low() -> None:
         nvmlDeviceGetTemperature=61,
         nvmlDeviceGetCurrentClocksEventReasons=0x1 | 0x4 | 0x40,
     )
+    driver.pids = [10]
     assert watch(driver).sample() == {
         "sm_mhz": 1755.0,
         "memory_mhz": 2619.0,
@@ -63,9 +65,22 @@ def test_a_sample_tells_clocks_heat_and_why_clocks_are_low() -> None:
 
 def test_what_a_driver_does_not_tell_is_left_out() -> None:
     own = watch(Driver())
-    assert own.sample() == {"throttled": [], "foreign": []}
+    assert own.sample() == {"throttled": [], "foreign": [], "hidden": True}
     assert own.millijoules() is None
     assert watch(Driver(nvmlDeviceGetTotalEnergyConsumption=1234)).millijoules() == 1234.0
+
+
+def test_driver_and_power_limit_are_kept_where_they_are_told() -> None:
+    driver = Driver(nvmlDeviceGetEnforcedPowerLimit=700_000)
+    driver.nvmlSystemGetDriverVersion = lambda: b"570.1"  # type: ignore[attr-defined]
+    assert watch(driver).facts() == {"driver": "570.1", "power_limit_watts": 700.0}
+
+
+def test_a_run_on_the_processor_is_not_called_one_of_the_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    found = describe_environment(torch.device("cpu"))
+    assert (found["device"], found["gpu"], found["cudnn"]) == ("cpu", None, None)
+    assert {"timm", "triton", "nvidia-ml-py"} <= found["versions"].keys()
 
 
 def test_old_drivers_name_the_reasons_otherwise() -> None:

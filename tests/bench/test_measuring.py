@@ -136,7 +136,7 @@ def test_a_record_tells_what_the_time_went_into(measure: Measure) -> None:
     assert times.alone["segmentation"].mean_ms == pytest.approx(needed), "it needs the boxes"
     assert times.process_ms["total"] == pytest.approx(sum(v for k, v in times.process_ms.items() if k != "total"))
     assert times.harness_share == pytest.approx(
-        (times.phases["score"].mean_ms + times.phases["keep"].mean_ms) / times.total.mean_ms
+        (times.phases["score"].mean_ms + times.phases["loop"].mean_ms) / times.total.mean_ms
     )
     assert times.tokens_per_second["depth"] == pytest.approx(16 / times.phases["decode.depth"].mean_ms * 1000)
     assert record.cost["depth"].tokens == 16
@@ -164,6 +164,32 @@ def test_a_budget_ends_all_decoders_at_the_same_image(measure: Measure, tmp_path
     assert {record.latency.ended for record in records.values()} == {"budget"}
     ids = [[sample.image_id for sample in read_samples(tmp_path / "run" / name)] for name in records]
     assert ids[0] == ids[1]
+    told = "the budget ended the measurement before all images were decoded: accuracy and times are of 1 of 12"
+    assert all(told in record.warnings for record in records.values())
+
+
+def test_few_images_are_marked(measure: Measure) -> None:
+    few = "times are of 2 images"
+    (record,) = measure("few", "--limit", "2", decoder="mad").values()
+    assert any(warning.startswith(few) for warning in record.warnings)
+    (record,) = measure("enough", "--limit", "2", "--min-images", "2", "--min-seconds", "0", decoder="mad").values()
+    assert not any(warning.startswith(few) for warning in record.warnings)
+
+
+def test_a_mode_that_fails_is_left_out_and_the_others_are_measured(
+    measure: Measure, said: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Failing(Graphed):
+        def encode(self, features: Any) -> Any:
+            raise RuntimeError("operation not permitted when stream is capturing\nand much more")
+
+    monkeypatch.setattr(modes, "Graphed", Failing)
+    monkeypatch.setattr(modes, "why_not", lambda mode, device, network: None)
+    assert list(measure("run", "--mode", "eager,graphed", "--limit", "1", decoder="mad")) == ["mad"]
+    assert said == ["left out: mad, graphed: RuntimeError: operation not permitted when stream is capturing"]
+    assert not (tmp_path / "run/mad.graphed").exists()
+    with pytest.raises(UserError, match="nothing is left"):
+        measure("none", "--mode", "graphed", "--limit", "1", decoder="mad")
 
 
 @pytest.mark.parametrize("batch", ["1", "5"])
@@ -334,6 +360,6 @@ def test_the_yardstick_is_measured_before_each_batch(measure: Measure, tmp_path:
     assert all(line.milliseconds["calibration"] > 0 for line in read_samples(tmp_path / "run/mad"))
     assert record.latency.phases["calibration"].n == 3
     inside = [
-        v.mean_ms for name, v in record.latency.phases.items() if name not in ("read", "score", "keep", "calibration")
+        v.mean_ms for name, v in record.latency.phases.items() if name not in ("read", "score", "loop", "calibration")
     ]
     assert sum(inside) == pytest.approx(record.latency.total.mean_ms)

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from bench.compiled import Compiled
+from bench.compiled import GAVE_UP, Compiled
 from bench.graphs import Graphed
 from bench.modes import agreement, stand_in, why_not
 from decoders.autoregressive import Autoregressive, AutoregressiveOptions
@@ -128,6 +128,20 @@ def test_compiled_passes_give_the_same_tokens_and_steps_share_a_graph(network: N
     once = compiled.prepared
     filled(compiled, decoder, 1, 0, formats=captions)
     assert compiled.prepared == once
+
+
+def test_a_compiler_that_gives_up_is_told(network: Network) -> None:
+    """The real counter of the real limit, set to one shape."""
+    with torch._dynamo.config.patch(recompile_limit=1):
+        compiled = Compiled(network, compiler=partial(torch.compile, backend="eager", dynamic=False))
+        other = Compiled(network, compiler=lambda function: function)
+        with torch.inference_mode():
+            for height in (3, 4, 5):
+                features = network.extract(torch.randn(1, 3, height, 4))
+                compiled.encode(features)
+                other.encode(features)
+    assert compiled.remarks == [GAVE_UP]
+    assert other.remarks == [] and other.prepared == 0, "what another network of the process does is not its own"
 
 
 def test_modes_that_cannot_be_say_why(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -35,9 +36,11 @@ def measured(record: Record) -> object:
 
 
 def test_one_command_scores_five_tasks(scenes_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(words(scenes_folder, tmp_path)) == 0
+    assert main(words(scenes_folder, tmp_path, "--report", "true", "--phases", "true")) == 0
     printed = capsys.readouterr().out
     assert "box AP" in printed and "captioning: tokenizer: python" in printed
+    assert re.search(r"\(\d+\.\d–\d+\.\d\)", printed), "the report's summary has intervals"
+    assert "interpret.depth" in printed and "harness share" in printed
     written = json.loads((tmp_path / "oracle/record.json").read_text())
     jsonschema.validate(written, json_schema())
     assert written["metrics"].keys() == TASKS
@@ -47,7 +50,7 @@ def test_one_command_scores_five_tasks(scenes_folder: Path, tmp_path: Path, caps
     assert 0 < written["metrics"]["depth"]["rmse"] < 1
     total = written["latency"]["total"]
     assert (total["n"], total["p90_ms"]) == (12, None)
-    parts = [v["mean_ms"] for name, v in written["latency"]["phases"].items() if name not in ("read", "score", "keep")]
+    parts = [v["mean_ms"] for name, v in written["latency"]["phases"].items() if name not in ("read", "score", "loop")]
     assert sum(parts) == pytest.approx(total["mean_ms"])
     assert str(scenes_folder.parent) not in json.dumps(written), "a record tells nothing of a machine's folders"
     lines = (tmp_path / "oracle/samples.jsonl").read_text().splitlines()

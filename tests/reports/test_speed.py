@@ -7,8 +7,8 @@ import io
 import msgspec
 from rich.console import Console
 
-from reports.speed import percentile, print_speed
-from results.record import Machine, Mode, Passes, Record, Timing, Work
+from reports.speed import percentile, print_details, print_speed
+from results.record import Cost, Machine, Mode, Passes, Record, Timing, Work
 from tests.results.test_store import record
 
 
@@ -29,7 +29,9 @@ def timed(name: str, **changes: object) -> Record:
 
 def printed(*records: Record) -> str:
     stream = io.StringIO()
-    print_speed(records, Console(file=stream, width=120))
+    console = Console(file=stream, width=120)
+    print_speed(records, console)
+    print_details(records, console)
     return stream.getvalue()
 
 
@@ -66,3 +68,17 @@ def test_preparation_and_memory_have_columns_where_there_are_any() -> None:
 
 def test_many_decoders_share_several_tables_of_phases() -> None:
     assert printed(*[timed(f"decoder-{number}") for number in range(6)]).count("decode.depth") == 2
+
+
+def test_what_a_task_costs_and_takes_alone() -> None:
+    given = timed(
+        "mad",
+        parameters=6_540_000,
+        cost={"depth": Cost(evaluations=3, positions=48, sequences=1, tokens=16)},
+        work={"decode.depth": Work(gflops=0.5, megabytes=2, matmul_share=0.123)},
+    )
+    alone = {"depth": Timing(n=100, mean_ms=1.75, min_ms=1.0, max_ms=2.0)}
+    latency = msgspec.structs.replace(given.latency, alone=alone, tokens_per_second={"depth": 160.0})
+    text = printed(msgspec.structs.replace(given, latency=latency))
+    (line,) = [line for line in text.splitlines() if "6.5 M" in line]
+    assert line.split()[3:] == ["depth", "3", "48", "160", "0.5", "12.3", "%", "–", "1.8"]

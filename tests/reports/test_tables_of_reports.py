@@ -57,6 +57,14 @@ def test_best_is_bold_only_where_it_is_significant() -> None:
     assert not any(cell.best for row in comparison_table(material(statistics=Statistics())).rows for cell in row)
 
 
+def test_a_table_without_its_page_says_what_makes_its_times_doubtful() -> None:
+    given = material()
+    busy = [replace(one, record={**one.record, "warnings": ["the machine was busy"]}) for one in given.runs]
+    assert "The machine was busy." in markdown(comparison_table(replace(given, runs=busy)))
+    one = [busy[0], *given.runs[1:]]
+    assert f"{busy[0].label}: the machine was busy." in markdown(comparison_table(replace(given, runs=one)))
+
+
 def all_tables() -> list[Table]:
     page = make_page(material())
     judged = [judge(claim, material()) for claim in claims()]
