@@ -180,14 +180,19 @@ def check_fit(path: Path, card: Mapping[str, Any], wanted: Mapping[str, Any]) ->
     defaults = {"sizes": {"layout": Sizes().layout}, "network": _shape(NetworkOptions())}
     for key, value in wanted.items():
         found = card.get(key)
-        if isinstance(found, dict):
-            found = defaults.get(key, {}) | found
+        if isinstance(value, dict) and isinstance(found, dict):
+            known = defaults.get(key, {}) | found
+            found = {name: known.get(name) for name in value}
         if value is None or found == value:
             continue
         told, asked = f"{key} {found}", str(value)
         if isinstance(value, dict) and isinstance(found, dict):
-            name = next(n for n, v in value.items() if found.get(n) != v)
-            told, asked = f"{key}.{name} {found.get(name)}", str(value[name])
+            name = next(n for n in value if found[n] != value[n])
+            told, asked = f"{key}.{name} {found[name]}", str(value[name])
+        if key == "tokenizer" and found is None:
+            raise UserError(
+                f"{path.parent.name}/{path.name}: names no caption tokeniser; import it again with --tokenizer MODEL"
+            )
         raise UserError(
             f"{path.parent.name}/{path.name}: was trained with {told}, this run has {asked}; "
             "use the preset's own or train again"

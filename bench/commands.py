@@ -297,7 +297,10 @@ def import_checkpoint(options: parsers.ImportOptions) -> int:
     """Import released weights and print what was used, unused and missing."""
     from bench import importing
 
-    print(importing.import_checkpoint(options.kind, options.checkpoint, options.out, codecs=options.codecs))
+    codecs, tokenizer = options.codecs, options.tokenizer
+    print(
+        importing.import_checkpoint(options.kind, options.checkpoint, options.out, codecs=codecs, tokenizer=tokenizer)
+    )
     return 0
 
 
