@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from bench import checkpoint, registry
+from bench import checkpoint, registry, starting
 from bench.checkpoint import ENCODER
 from bench.config import cache_folder
 from bench.data.augment import Augment
@@ -122,12 +122,15 @@ def _decoder_work(options: TrainOptions, suite: Suite, folder: Path, team: Proce
     tasks = _learned(suite, options)
     targets = TokenTargets(tasks, options.train.sequences)
     card = _card(options, suite, "decoder")
+    if options.train.frozen:
+        card["encoder"] = _frozen_encoder(options, network)
     if options.start is not None:
-        card |= _start(options.start, network, card)
+        card |= starting.begin(options.start, network, card, parts=_words(options.start_parts))
+    elif options.start_parts:
+        raise UserError(f"--start_parts {options.start_parts}: there is no --start that they are of; give one")
     batches: Batches
     if options.train.frozen:
-        encoder_hash, batches = _frozen_encoder(options, suite, network, targets)
-        card["encoder"] = encoder_hash
+        batches = _memory(options, suite, network, targets, card["encoder"])
     else:
         batches = ImageBatches(suite.dataset, targets, _augment(options))
     objective = MixedObjective(network=network, decoder=decoder, tasks=tasks, weights=options.train.weights)
@@ -148,17 +151,6 @@ def _decoder_work(options: TrainOptions, suite: Suite, folder: Path, team: Proce
     return trainer, lambda: dict(kept(network)), card
 
 
-def _start(path: Path, network: Network, card: Mapping[str, Any]) -> dict[str, Any]:
-    """Load the weights that training starts from and say which they are and what they cost."""
-    if path.suffix != ".safetensors":
-        raise UserError(f"start: {path.name} given, expected a .safetensors file with its card beside it")
-    tensors, own = checkpoint.read_checkpoint(path, train="nox -s train")
-    checkpoint.check_fit(path, own, {name: card[name] for name in ("sizes", "network", "vocabulary", "tokenizer")})
-    checkpoint.load_into(network, tensors, path.name)
-    cost = {name: own[name] for name in ("steps", "cpu_seconds", "seed") if name in own}
-    return {"start": str(own["hash"]), "before": cost | ({"before": own["before"]} if own.get("before") else {})}
-
-
 def _decoder(options: TrainOptions) -> Any:
     """The strategy with its options."""
     for name in options.strategy:
@@ -175,10 +167,12 @@ def _learned(suite: Suite, options: TrainOptions) -> list[Task]:
     return found
 
 
-def _frozen_encoder(
-    options: TrainOptions, suite: Suite, network: Network, targets: TokenTargets
-) -> tuple[str, MemoryBatches]:
-    """Load and freeze the encoder, and give its hash and its memory of the training images."""
+def _words(given: str | None) -> list[str]:
+    return [word.strip() for word in (given or "").split(",") if word.strip()]
+
+
+def _frozen_encoder(options: TrainOptions, network: Network) -> str:
+    """Load and freeze the encoder, and give its hash."""
     root = options.checkpoints or checkpoint.CHECKPOINTS
     path = options.encoder or checkpoint.checkpoint_path(options.preset, ENCODER, root)
     tensors, card = checkpoint.read_checkpoint(path, train=checkpoint.train_command(ENCODER, options.preset))
@@ -186,6 +180,13 @@ def _frozen_encoder(
     for name, parameter in network.named_parameters():
         if checkpoint.is_encoder(name):
             parameter.requires_grad_(False)
+    return str(card["hash"])
+
+
+def _memory(
+    options: TrainOptions, suite: Suite, network: Network, targets: TokenTargets, encoder: str
+) -> MemoryBatches:
+    """The frozen encoder's memory of the training images."""
     network.eval()
     arrays = pack(suite, options.image.side)
     with progress("encoding images") as report:
@@ -193,10 +194,10 @@ def _frozen_encoder(
             network,
             arrays,
             cache_folder() / "training",
-            key=f"{card['hash']}-{suite.data['hash']}",
+            key=f"{encoder}-{suite.data['hash']}",
             progress=report,
         )
-    return card["hash"], MemoryBatches(memory, suite.dataset, targets)
+    return MemoryBatches(memory, suite.dataset, targets)
 
 
 def _augment(options: TrainOptions) -> Augment:
@@ -247,6 +248,7 @@ def _signature(options: TrainOptions, suite: Suite, stage: str) -> dict[str, Any
         "tasks": [task.name for task in suite.tasks],
         "schedule": dataclasses.asdict(getattr(options.train, stage)),
         **({"strategy": options.strategy} if options.strategy else {}),
+        **({"start_parts": options.start_parts} if options.start_parts else {}),
         "training": {n: v for n, v in dataclasses.asdict(options.train).items() if n not in pace},
         "sizes": dataclasses.asdict(options.sizes),
         "image": dataclasses.asdict(options.image),

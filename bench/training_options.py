@@ -143,6 +143,8 @@ class TrainOptions:
         encoder: encoder weights, where the preset freezes it; default: the published ones.
         start: weights with their card to start from instead of random ones: a finished training's or imported ones;
             an encoder that the preset freezes stays as it is.
+        start_parts: parts of these weights that are loaded, separated by commas, e.g. ``backbone,encoder``; default:
+            all.
         checkpoints: folder with ``<preset>/codec-depth.safetensors`` and the like; default: the published ones.
         formats: task to format: segmentation as ``bits`` or ``codes``, depth as ``bins`` or ``codes``; default: what
             the strategy asks for.
@@ -173,6 +175,7 @@ class TrainOptions:
     strategy: dict[str, dict[str, Any]] = field(default_factory=dict)
     encoder: Path | None = None
     start: Path | None = None
+    start_parts: str | None = None
     checkpoints: Path | None = None
     formats: dict[str, str] = field(default_factory=dict)
     threads: int = 1

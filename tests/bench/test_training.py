@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import nn
 
 from bench.data.packed import as_tensors
@@ -22,6 +23,7 @@ from bench.optimiser import MovingAverage, factor, parameter_groups
 from bench.publishing import whole_curve
 from bench.sampling import epoch_order
 from bench.stage0 import dense_targets, mirrored
+from bench.starting import begin
 from bench.suite import build_suite
 from bench.trainer import fastest_precision
 from bench.training import pack, train
@@ -230,8 +232,29 @@ def test_training_starts_from_given_weights(root: Path, encoder: Path, tmp_path:
     assert steps == [*range(1, 9), 9]
     with pytest.raises(UserError, match=r"sizes\.bins"):
         train(tiny.options(tmp_path / "other", root, "parallel", *more, "--sizes.bins", "16"))
+    card = json.loads(first.with_suffix(".json").read_text())
+    network = build_network(tiny.options(tmp_path / "any", root, "parallel").network, Vocabulary(Sizes()))
+    for key, value in {"encoder": "another", "formats": {"depth": "codes"}, "codecs": {"depth": {"hash": "b"}}}.items():
+        given = {"encoder": "own", "formats": {"depth": "bins"}, "codecs": {"depth": {"hash": "a"}}}
+        own = {**card, **given, key: value}
+        first.with_suffix(".json").write_text(json.dumps(own))
+        with pytest.raises(UserError, match=f"another {key[:-1] if key != 'encoder' else key}"):
+            begin(first, network, {**card, **given})
+    first.with_suffix(".json").write_text(json.dumps(card))
     with pytest.raises(UserError, match=r"expected a \.safetensors file"):
         train(tiny.options(tmp_path / "pickle", root, "parallel", "--encoder", str(encoder), "--start", "a.pth"))
+
+
+def test_parts_of_given_weights_start_a_training_of_something_else(root: Path, encoder: Path, tmp_path: Path) -> None:
+    more = ["--train.frozen", "false", "--train.decoder.steps", "1", "--tasks", "detection", "--sizes.bins", "16"]
+    more += ["--start", str(encoder), "--train.decoder.rate", "1e-12"]
+    with pytest.raises(UserError, match=r"unknown part of encoder\.safetensors 'decoder'"):
+        train(tiny.options(tmp_path / "run", root, "parallel", *more, "--start_parts", "backbone,decoder"))
+    (path, _) = train(tiny.options(tmp_path / "run", root, "parallel", *more, "--start_parts", "backbone"))
+    before, after = load_file(encoder), load_file(path)
+    for part, same in {"backbone": True, "projection": False}.items():
+        name = next(name for name, value in before.items() if name.startswith(part) and value.dim() > 1)
+        assert torch.allclose(before[name].float(), after[name].float(), atol=1e-3) == same
 
 
 def test_evaluations_go_through_the_pipeline_of_a_run(root: Path, encoder: Path, tmp_path: Path) -> None:
