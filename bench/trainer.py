@@ -8,7 +8,6 @@ processes do what one process does that cuts its steps into two parts.
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
@@ -25,37 +24,11 @@ from bench.optimiser import MovingAverage, make_optimiser, set_rate
 from bench.progress import progress
 from bench.sampling import Batches, BatchStream
 from bench.training_options import Schedule
+from bench.workers import Processes
 
 CURVE = "curve.jsonl"
 STATE = "state.pt"
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-
-
-@dataclass(frozen=True)
-class Processes:
-    """The processes of a training, as ``torchrun`` started them; one without it."""
-
-    rank: int = 0
-    world: int = 1
-
-    @property
-    def first(self) -> bool:
-        """Whether this is the one that writes files."""
-        return self.rank == 0
-
-
-@contextmanager
-def processes() -> Iterator[Processes]:
-    """Join the other processes that ``torchrun`` started, if it did."""
-    world = int(os.environ.get("WORLD_SIZE", "1"))
-    if world == 1:
-        yield Processes()
-        return
-    torch.distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
-    try:
-        yield Processes(torch.distributed.get_rank(), world)
-    finally:
-        torch.distributed.destroy_process_group()
 
 
 @dataclass(frozen=True)
@@ -90,7 +63,6 @@ class Trainer:
         seed: of every random choice.
         evaluate: measures the objective with averaged weights, or None.
         team: the processes that share the work.
-        device: where to compute.
 
     Attributes:
         step: optimiser steps done.
@@ -115,13 +87,12 @@ class Trainer:
         seed: int,
         evaluate: Callable[[], dict[str, float]] | None = None,
         team: Processes | None = None,
-        device: torch.device | None = None,
     ) -> None:
         self.team = team or Processes()
         self.parts = self.team.world * pace.accumulate
         if schedule.batch % self.parts:
             raise UserError(f"a batch of {schedule.batch} images cannot be cut into {self.parts} equal parts")
-        self.device = device or torch.device("cpu")
+        self.device = self.team.device
         self.objective = objective.to(self.device)
         self.schedule = schedule
         self.pace = pace

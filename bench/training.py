@@ -25,9 +25,10 @@ from bench.run import build_decoder, image_transform
 from bench.sampling import Batches
 from bench.stage0 import DenseHeads, DenseObjective, dense_scores
 from bench.suite import Suite, build_suite
-from bench.trainer import CURVE, STATE, Pace, Processes, Trainer, processes
+from bench.trainer import CURVE, STATE, Pace, Trainer
 from bench.training_data import DenseBatches, ImageBatches, MemoryBatches, TokenTargets, cached_memory
 from bench.training_options import TrainOptions
+from bench.workers import Processes, processes
 from decoders.network.network import Network, build_network
 from tasks.base import Task
 from tasks.targets import Targets
@@ -53,7 +54,8 @@ def train(options: TrainOptions) -> list[Path]:
         for name in (STATE, CURVE):
             (folder / name).unlink(missing_ok=True)
     with processes() as team:
-        suite = build_suite(options.run_options(options.split))
+        with team.one_at_first():
+            suite = build_suite(options.run_options(options.split))
         work = _encoder_work if options.decoder == ENCODER else _decoder_work
         trainer, tensors, card = work(options, suite, folder, team)
         trainer.run()
@@ -71,7 +73,8 @@ def _encoder_work(options: TrainOptions, suite: Suite, folder: Path, team: Proce
     """Stage 0: encoder and heads on packed images with dense labels."""
     if options.image.transform != "square":
         raise UserError(f"stage 0 needs images of one size; image.transform is {options.image.transform}, give square")
-    arrays, held_out = pack(suite, options.image.side), _held_out(options)
+    with team.one_at_first():
+        arrays, held_out = pack(suite, options.image.side), _held_out(options)
     torch.manual_seed(options.seed)
     network = build_network(options.network, suite.vocabulary)
     network.decoder.requires_grad_(False)
@@ -116,7 +119,6 @@ def _decoder_work(options: TrainOptions, suite: Suite, folder: Path, team: Proce
         root=options.checkpoints,
     )
     suite = with_formats(suite, formats, options.run_options(options.split))
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.manual_seed(options.seed)
     network = build_network(options.network, suite.vocabulary)
     tasks = _learned(suite, options)
@@ -128,13 +130,14 @@ def _decoder_work(options: TrainOptions, suite: Suite, folder: Path, team: Proce
         card |= starting.begin(options.start, network, card, parts=_words(options.start_parts))
     elif options.start_parts:
         raise UserError(f"--start_parts {options.start_parts}: there is no --start that they are of; give one")
-    batches: Batches
-    if options.train.frozen:
-        batches = _memory(options, suite, network, targets, card["encoder"])
-    else:
-        batches = ImageBatches(suite.dataset, targets, _augment(options))
+    with team.one_at_first():
+        batches: Batches
+        if options.train.frozen:
+            batches = _memory(options, suite, network, targets, card["encoder"])
+        else:
+            batches = ImageBatches(suite.dataset, targets, _augment(options))
+        held_out = _held_out(options, formats)
     objective = MixedObjective(network=network, decoder=decoder, tasks=tasks, weights=options.train.weights)
-    held_out = _held_out(options, formats)
     trainer = Trainer(
         objective=objective,
         batches=batches,
@@ -145,7 +148,6 @@ def _decoder_work(options: TrainOptions, suite: Suite, folder: Path, team: Proce
         seed=options.seed,
         evaluate=None if held_out is None else lambda: pipeline_scores(decoder, network, held_out, options=options),
         team=team,
-        device=device,
     )
     kept = checkpoint.decoder_tensors if options.train.frozen else Network.state_dict
     return trainer, lambda: dict(kept(network)), card
