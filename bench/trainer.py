@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -48,6 +48,15 @@ class Pace:
     save: int = 1000
     accumulate: int = 1
     readers: int = 0
+
+
+@runtime_checkable
+class Measured(Protocol):
+    """An objective whose parts of a step are known to each other before any of them is learned from."""
+
+    def measure(self, batches: Sequence[Any], seeds: Sequence[int]) -> None:
+        """See all parts of a step of this process, and what torch is seeded with before each."""
+        ...
 
 
 class Trainer:
@@ -105,7 +114,7 @@ class Trainer:
         self.precision: str = schedule.precision
         self.seconds = self.cpu_seconds = 0.0
         self._sums: dict[str, Tensor] = {}  # of losses since the last point of the curve
-        self._resume()
+        scaler = self._resume()
         if self.precision == "auto":
             self.precision = fastest_precision(self.device)
         first = self.team.rank * pace.accumulate
@@ -119,6 +128,8 @@ class Trainer:
             steps=schedule.steps,
         )
         self._scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision == "float16")
+        if scaler:
+            self._scaler.load_state_dict(scaler)
         self._wrapped = self._distributed()
 
     def run(self) -> None:
@@ -144,10 +155,13 @@ class Trainer:
     def _one_step(self) -> tuple[Tensor, dict[str, Tensor], Tensor, float]:
         rate = set_rate(self.optimiser, self.step, self.schedule)
         losses, details = [], []
-        for own in range(self.pace.accumulate):
-            part = self.team.rank * self.pace.accumulate + own
-            last = own == self.pace.accumulate - 1
-            loss, found = self._backward(part, last)
+        first = self.team.rank * self.pace.accumulate
+        given = [self._stream.get(self.step, first + own) for own in range(self.pace.accumulate)]
+        if len(given) > 1 and isinstance(self.objective, Measured):
+            with self._autocast():
+                self.objective.measure(*zip(*given, strict=True))
+        for own, (batch, seed) in enumerate(given):
+            loss, found = self._backward(batch, seed, last=own == len(given) - 1)
             losses.append(loss)
             details.append(found)
         self._scaler.unscale_(self.optimiser)
@@ -160,13 +174,15 @@ class Trainer:
         mean = {name: torch.stack([found[name] for found in details]).mean() for name in details[0]}
         return torch.stack(losses).mean(), mean, norm, rate
 
-    def _backward(self, part: int, last: bool) -> tuple[Tensor, dict[str, Tensor]]:
-        batch, seed = self._stream.get(self.step, part)
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, dtype=DTYPES[self.precision], enabled=self.precision != "float32")
+
+    def _backward(self, batch: Any, seed: int, *, last: bool) -> tuple[Tensor, dict[str, Tensor]]:
         torch.manual_seed(seed)  # dropout draws from the global stream
         shared = self._wrapped
         waits = shared.no_sync() if isinstance(shared, nn.parallel.DistributedDataParallel) and not last else None
         with waits or nullcontext():
-            with torch.autocast(self.device.type, dtype=DTYPES[self.precision], enabled=self.precision != "float32"):
+            with self._autocast():
                 loss, parts = self._wrapped(batch)
             self._scaler.scale(loss / self.pace.accumulate).backward()
         return loss.detach(), {name: value.detach() for name, value in parts.items()}
@@ -181,16 +197,21 @@ class Trainer:
         if due and self.evaluate is not None and self.team.first:
             with self.averaged():
                 self._log({"step": self.step, "evaluation": self.evaluate()})
-        if (ends or self.step % self.pace.save == 0) and self.team.first:
-            self._save()
+        if ends or self.step % self.pace.save == 0:
+            self._share_sums()
+            if self.team.first:
+                self._save()
+
+    def _share_sums(self) -> None:
+        """Give all processes the same sums of losses, so that one of them can save those of all."""
+        if self._sums and self.team.world > 1:
+            values = self.team.mean(torch.stack([value.to(self.device) for value in self._sums.values()]))
+            self._sums = dict(zip(self._sums, values.unbind(), strict=True))
 
     def _log_step(self, norm: Tensor, rate: float) -> None:
         """A point of the curve: mean losses of the steps since the last one."""
         steps = self._sums.pop("steps")
-        values = torch.stack([*self._sums.values()]) / steps.to(self.device)
-        if self.team.world > 1:
-            torch.distributed.all_reduce(values)
-            values /= self.team.world
+        values = self.team.mean(torch.stack([*self._sums.values()]) / steps.to(self.device))
         numbers = dict(zip(self._sums, values.tolist(), strict=True))
         self._sums = {}
         if not np.isfinite(numbers["loss"]):
@@ -240,11 +261,12 @@ class Trainer:
         torch.save(state, part)
         part.replace(self.folder / STATE)
 
-    def _resume(self) -> None:
+    def _resume(self) -> dict[str, Any]:
+        """Take over the state in the folder, if there is one, and give the state of its gradient scaler."""
         path = self.folder / STATE
         if not path.exists():
             (self.folder / CURVE).unlink(missing_ok=True)  # of a training that was killed before its first checkpoint
-            return
+            return {}
         state = torch.load(path, map_location=self.device, weights_only=True)
         if state["signature"] != self.signature:
             raise UserError(
@@ -262,6 +284,7 @@ class Trainer:
             lines = (self.folder / CURVE).read_text().splitlines()
             kept = [line for line in lines if json.loads(line)["step"] <= self.step]
             (self.folder / CURVE).write_text("".join(line + "\n" for line in kept))
+        return dict(state["scaler"])
 
     def _distributed(self) -> nn.Module:
         if self.team.world == 1:

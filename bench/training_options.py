@@ -92,7 +92,8 @@ class TrainingOptions:
         crop: share of the images that are cropped before.
         jitter: least and most scale of a square image that a crop is taken from; None: whole images.
         colour: share of the images whose colours are changed (AiT's depth).
-        accumulate: parts that a process cuts its share of a step into.
+        accumulate: parts that a process cuts its share of a step into; more than one costs a forward pass more, by
+            which the weight of all their targets is found.
         readers: threads of a process that read images ahead; 0 reads each batch when it is needed.
         log_every: steps between two points of the learning curve.
         evaluate_every: steps between two evaluations; 0 evaluates at the end only.
