@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from bench.data.packed import as_tensors
+from bench.data.packed import Packed, as_tensors, packed
 from bench.errors import UserError
 from bench.optimiser import MovingAverage, factor, parameter_groups
 from bench.publishing import whole_curve
@@ -144,6 +144,26 @@ def test_dense_targets_say_what_is_in_the_cell_and_mirror_with_the_image(root: P
     assert float(agree[same].float().mean()) > 0.9
     back = mirrored(mirrored(arrays, everything), everything)
     assert all(torch.allclose(back[name].float(), arrays[name].float()) for name in arrays)
+
+
+def test_who_packs_second_keeps_what_the_first_one_left(root: Path, tmp_path: Path) -> None:
+    dataset = build_suite(tiny.options(tmp_path / "run", root, "encoder").run_options("val2017")).dataset
+    folder, faster = tmp_path / "packed", []
+
+    def pack_now(progress: Callable[[int, int], None]) -> Packed:
+        return packed(dataset, folder, side=64, words=None, progress=progress)
+
+    def interrupted(done: int, total: int) -> None:
+        if done == total:
+            faster.append(pack_now(lambda done, total: None))
+
+    again = pack_now(interrupted)
+    assert len(list(folder.iterdir())) == 1
+    assert np.array_equal(again.images, faster[0].images)
+    (only,) = folder.iterdir()
+    (only / "packed.json").unlink()
+    (only / "images.npy").write_bytes(b"half")
+    assert np.array_equal(pack_now(lambda done, total: None).boxes, again.boxes)
 
 
 def test_stage_0_learns_places_where_asked(root: Path, tmp_path: Path) -> None:
