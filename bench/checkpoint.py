@@ -85,7 +85,13 @@ def fit_card(sizes: Sizes, network: NetworkOptions, vocabulary: Vocabulary, toke
 
 def _shape(network: NetworkOptions) -> dict[str, Any]:
     shape = dataclasses.asdict(network)
-    return {name: shape[name] for name in SHAPING} | {"windows": list(network.windows)}
+    kept = {name: shape[name] for name in SHAPING} | {"windows": list(network.windows)}
+    return _untagged(kept)
+
+
+def _untagged(shape: Mapping[str, Any]) -> dict[str, Any]:
+    """A network's shape without the tag of timm's weights in the backbone's name, which says where training began."""
+    return {**shape, "backbone": str(shape["backbone"]).split(".")[0]}
 
 
 def read_checkpoint(path: Path, *, train: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -182,6 +188,7 @@ def check_fit(path: Path, card: Mapping[str, Any], wanted: Mapping[str, Any]) ->
         found = card.get(key)
         if isinstance(value, dict) and isinstance(found, dict):
             known = defaults.get(key, {}) | found
+            known = _untagged(known) if key == "network" else known
             found = {name: known.get(name) for name in value}
         if value is None or found == value:
             continue
