@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from bench import registry
 from bench.config import ImageOptions, RunOptions
 from bench.errors import UserError
 from decoders.network.options import NetworkOptions
@@ -53,6 +54,15 @@ class Schedule:
         for name in ("steps", "batch", "rate", "clip"):
             if getattr(self, name) <= 0:
                 raise UserError(f"schedule: {name} is {getattr(self, name)}; give more than 0")
+        for name in ("backbone_scale", "weight_decay"):
+            if getattr(self, name) < 0:
+                raise UserError(f"schedule: {name} is {getattr(self, name)}; give 0 or more")
+        shares = {"warm_up": (self.warm_up,), "average": (self.average,), "drops": self.drops, "betas": self.betas}
+        for name, values in shares.items():
+            if any(not 0 <= value < 1 for value in values):
+                raise UserError(f"schedule: {name} is {getattr(self, name)}; give 0 or more, and less than 1")
+        if not 0 < self.layer_decay <= 1:
+            raise UserError(f"schedule: layer_decay is {self.layer_decay}; give more than 0 and at most 1")
         if self.kind in ("exponential", "cosine") and not isinstance(self, CodecSchedule):
             raise UserError(f"schedule: only codecs learn by kind {self.kind!r}; give drops, linear or one_cycle")
 
@@ -118,6 +128,26 @@ class TrainingOptions:
     evaluate_every: int = 5000
     evaluate_images: int = 100
     save_every: int = 1000
+
+    def __post_init__(self) -> None:
+        for option in ("weights", "sequences"):
+            registry.check_tasks(f"--train.{option}", getattr(self, option))
+            for task, value in getattr(self, option).items():
+                if value < 0:
+                    raise UserError(f"--train.{option}: {task} is {value}; give 0 or more")
+        for option in ("flip", "crop", "colour"):
+            if not 0 <= getattr(self, option) <= 1:
+                raise UserError(f"--train.{option} {getattr(self, option)}: give a share, 0 to 1")
+        for option in ("accumulate", "log_every", "save_every"):
+            if getattr(self, option) < 1:
+                raise UserError(f"--train.{option} {getattr(self, option)}: give at least 1")
+        for option in ("readers", "evaluate_every", "evaluate_images"):
+            if getattr(self, option) < 0:
+                raise UserError(f"--train.{option} {getattr(self, option)}: give 0 or more")
+        if any(side < 1 for side in self.short):
+            raise UserError(f"--train.short {list(self.short)}: give at least 1 pixel")
+        if self.jitter and not 0 < self.jitter[0] <= self.jitter[1]:
+            raise UserError(f"--train.jitter {list(self.jitter)}: give the least scale, above 0, and the most")
 
 
 @dataclass(frozen=True)

@@ -98,6 +98,7 @@ class Mad:
     needs_truth: ClassVar[bool] = False
     needs_network: ClassVar[bool] = True
     weights: ClassVar[str] = "mad"
+    by_task: ClassVar[tuple[str, ...]] = ("ratios",)
     Options: ClassVar[type[MadOptions]] = MadOptions
 
     def __init__(self, options: MadOptions | None = None) -> None:
