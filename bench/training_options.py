@@ -27,7 +27,7 @@ class Schedule:
         warm_up: share of the steps in which the rate climbs.
         backbone_scale: factor of the backbone's rate.
         layer_decay: factor of a backbone layer's rate to that of the next one (AiT), the last one's to the rest's.
-        weight_decay: decay of everything but layer norms.
+        weight_decay: decay of everything but layer norms and the positions of a ViT backbone.
         undecayed: ``norms``, or ``vectors`` for all vectors, embeddings and positions (AiT).
         betas: of AdamW.
         clip: largest norm of the gradient.

@@ -108,8 +108,10 @@ def test_early_layers_of_a_backbone_learn_slowly_and_vectors_keep_their_size() -
 def test_groups_follow_the_paper() -> None:
     model = nn.ModuleDict({"backbone": nn.Linear(2, 2), "decoder": nn.Linear(2, 2), "norm": nn.LayerNorm(2)})
     model["still"] = nn.Linear(2, 2).requires_grad_(False)
+    model["norm"].register_parameter("pos_embed", nn.Parameter(torch.zeros(2)))
+    model["decoder"].register_parameter("pos_embed", nn.Parameter(torch.zeros(1, 2, 2)))
     found = {(g["scale"], g["weight_decay"]): len(g["params"]) for g in parameter_groups(model, Schedule())}  # type: ignore[arg-type]
-    assert found == {(0.1, 1e-4): 2, (1.0, 1e-4): 2, (1.0, 0.0): 2}
+    assert found == {(0.1, 1e-4): 2, (1.0, 1e-4): 2, (1.0, 0.0): 4}
 
 
 def test_average_of_the_first_steps_forgets_the_start() -> None:
