@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from bench.config import PRESETS, choose_preset, preset_names
 from bench.errors import UserError
 from bench.parsers import parse, parse_run, parse_train
 from bench.registry import DECODERS, load
+
+PUBLISHED = Path(__file__).parents[2] / "results" / "published" / "systems.json"
 
 
 def test_presets_follow_the_data() -> None:
@@ -24,6 +27,21 @@ def test_presets_follow_the_data() -> None:
 def test_every_preset_parses_and_says_its_command_first(name: str) -> None:
     assert parse_run(["--decoder", "oracle", "--preset", name]).preset == name
     assert "# Command:" in (PRESETS / f"{name}.yaml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("preset", "system"), [("mad-r50", "MAD R50"), ("mad-swinb", "MAD Swin-B"), ("mad-vitb", "MAD ViT-B")]
+)
+def test_presets_of_the_paper_say_what_it_printed(preset: str, system: str) -> None:
+    (found,) = [one for one in json.loads(PUBLISHED.read_text()) if one["name"] == system]
+    header = (PRESETS / f"{preset}.yaml").read_text().split("sizes:")[0].replace("\n#          ", "")
+    expected = [f"{100 * found['metrics'][f'{task}.AP']:.1f} " for task in ("detection", "segmentation", "keypoints")]
+    for text in (
+        *expected,
+        f"BLEU-4 {100 * found['metrics']['captioning.BLEU-4']:.1f}",
+        f"{1000 * found['seconds']:.0f} ms",
+    ):
+        assert text in header
 
 
 def test_command_line_over_file_over_preset(tmp_path: Path) -> None:
