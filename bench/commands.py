@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import builtins
-import inspect
 import json
 import shlex
 import sys
@@ -215,8 +214,10 @@ def describe(options: parsers.DescribeOptions) -> int:
         print(f"decoder {options.name}: {cls.summary}\n")
         print(sys.modules[cls.__module__].__doc__)
         if hasattr(cls, "Options"):
+            from bench.describe import describe_options
+
             print(f"options (--strategy '{{{options.name}: {{name: value}}}}'):\n")
-            print(inspect.cleandoc(cls.Options.__doc__ or ""))
+            print(describe_options(cls.Options))
             print(f"\ndefaults: {cls.Options()}")
         if cls.needs_network:
             from bench.describe import describe_weights
