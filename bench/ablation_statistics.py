@@ -37,6 +37,7 @@ def point(runs: Sequence[RunFiles], tables: Sequence[Mapping[str, Table]], *, re
         milliseconds=_milliseconds(runs),
         seeds=len(runs),
         seed_values={key: [values[key] for values in each] for key in keys} if len(runs) > 1 else {},
+        deviations={key: float(np.std([values[key] for values in each], ddof=1)) for key in keys if len(runs) > 1},
     )
 
 

@@ -29,7 +29,7 @@ def build_decoder(cls: Any, strategy: Mapping[str, Mapping[str, Any]]) -> Any:
     """A strategy with its own options from ``--strategy``.
 
     Raises:
-        UserError: if it has no such option, or a value is of the wrong type.
+        UserError: if it has no such option, a value is of the wrong type, or a task is unknown.
     """
     given = strategy.get(cls.name, {})
     if not hasattr(cls, "Options"):
@@ -40,6 +40,9 @@ def build_decoder(cls: Any, strategy: Mapping[str, Mapping[str, Any]]) -> Any:
     for name in given:
         if name not in known:
             raise UserError(f"--strategy: {registry.unknown(f'option of {cls.name}', name, known)}")
+    for name in getattr(cls, "by_task", ()):
+        if isinstance(given.get(name), Mapping):
+            registry.check_tasks(f"--strategy: {cls.name}: {name}", given[name])
     try:
         return cls(msgspec.convert(given, cls.Options, strict=False))
     except (msgspec.ValidationError, ValueError) as error:

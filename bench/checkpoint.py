@@ -85,7 +85,13 @@ def fit_card(sizes: Sizes, network: NetworkOptions, vocabulary: Vocabulary, toke
 
 def _shape(network: NetworkOptions) -> dict[str, Any]:
     shape = dataclasses.asdict(network)
-    return {name: shape[name] for name in SHAPING} | {"windows": list(network.windows)}
+    kept = {name: shape[name] for name in SHAPING} | {"windows": list(network.windows)}
+    return _untagged(kept)
+
+
+def _untagged(shape: Mapping[str, Any]) -> dict[str, Any]:
+    """A network's shape without the tag of timm's weights in the backbone's name, which says where training began."""
+    return {**shape, "backbone": str(shape["backbone"]).split(".")[0]}
 
 
 def read_checkpoint(path: Path, *, train: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -180,14 +186,20 @@ def check_fit(path: Path, card: Mapping[str, Any], wanted: Mapping[str, Any]) ->
     defaults = {"sizes": {"layout": Sizes().layout}, "network": _shape(NetworkOptions())}
     for key, value in wanted.items():
         found = card.get(key)
-        if isinstance(found, dict):
-            found = defaults.get(key, {}) | found
+        if isinstance(value, dict) and isinstance(found, dict):
+            known = defaults.get(key, {}) | found
+            known = _untagged(known) if key == "network" else known
+            found = {name: known.get(name) for name in value}
         if value is None or found == value:
             continue
         told, asked = f"{key} {found}", str(value)
         if isinstance(value, dict) and isinstance(found, dict):
-            name = next(n for n, v in value.items() if found.get(n) != v)
-            told, asked = f"{key}.{name} {found.get(name)}", str(value[name])
+            name = next(n for n in value if found[n] != value[n])
+            told, asked = f"{key}.{name} {found[name]}", str(value[name])
+        if key == "tokenizer" and found is None:
+            raise UserError(
+                f"{path.parent.name}/{path.name}: names no caption tokeniser; import it again with --tokenizer MODEL"
+            )
         raise UserError(
             f"{path.parent.name}/{path.name}: was trained with {told}, this run has {asked}; "
             "use the preset's own or train again"

@@ -20,7 +20,8 @@ from bench.progress import progress
 from bench.publishing import finish
 from bench.sampling import Batches
 from bench.suite import open_dataset
-from bench.trainer import CURVE, STATE, Pace, Trainer, processes
+from bench.trainer import CURVE, STATE, Pace, Trainer
+from bench.workers import processes
 from tasks.vqvae import COMMITMENT, Codec
 
 UNSEEN = ("log_every", "evaluate_every", "evaluate_images", "save_every", "readers")  # what decides no weight
@@ -76,7 +77,10 @@ def train_codec(options: CodecTrainOptions) -> list[Path]:
         for old in (STATE, CURVE):
             (folder / old).unlink(missing_ok=True)
     with processes() as team:
-        dataset = open_dataset(options.run_options(options.split))
+        with team.one_at_first():
+            dataset = open_dataset(options.run_options(options.split))
+            batches = _batches(options, dataset)
+            held_out = _held_out(options)
         chosen, card = options.chosen, _card(options, dataset)
         torch.manual_seed(options.seed)
         codec = Codec(chosen.shape, revive=chosen.revive)
@@ -84,15 +88,14 @@ def train_codec(options: CodecTrainOptions) -> list[Path]:
         objective.to(memory_format=torch.channels_last)  # convolutions on a CPU are faster so
         trainer = Trainer(
             objective=objective,
-            batches=_batches(options, dataset),
+            batches=batches,
             schedule=chosen.schedule,
             pace=Pace(chosen.log_every, chosen.evaluate_every, chosen.save_every, readers=chosen.readers),
             folder=folder,
             signature=card,
             seed=options.seed,
-            evaluate=_evaluation(options, codec),
+            evaluate=None if held_out is None else _evaluation(options, codec, held_out),
             team=team,
-            device=torch.device("cuda" if torch.cuda.is_available() else "cpu"),
         )
         trainer.run()
         if not team.first:
@@ -115,12 +118,15 @@ def _batches(options: CodecTrainOptions, dataset: Dataset) -> Batches:
         return MaskCrops(dataset, side=side, flip=chosen.flip, folder=folder, progress=report)
 
 
-def _evaluation(options: CodecTrainOptions, codec: Codec) -> Callable[[], dict[str, float]] | None:
-    """Scores of the codec on held-out images."""
+def _held_out(options: CodecTrainOptions) -> Dataset | None:
     if not options.chosen.evaluate_images:
         return None
     limits = [limit for limit in (options.limit, options.chosen.evaluate_images) if limit]
-    dataset = open_dataset(options.run_options(options.evaluate_on, limit=min(limits)))
+    return open_dataset(options.run_options(options.evaluate_on, limit=min(limits)))
+
+
+def _evaluation(options: CodecTrainOptions, codec: Codec, dataset: Dataset) -> Callable[[], dict[str, float]]:
+    """Scores of the codec on held-out images."""
 
     def evaluate() -> dict[str, float]:
         device = codec.quantiser.embedding.device

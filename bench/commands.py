@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import builtins
-import inspect
 import json
 import shlex
 import sys
@@ -220,8 +219,10 @@ def describe(options: parsers.DescribeOptions) -> int:
         print(f"decoder {options.name}: {cls.summary}\n")
         print(sys.modules[cls.__module__].__doc__)
         if hasattr(cls, "Options"):
+            from bench.describe import describe_options
+
             print(f"options (--strategy '{{{options.name}: {{name: value}}}}'):\n")
-            print(inspect.cleandoc(cls.Options.__doc__ or ""))
+            print(describe_options(cls.Options))
             print(f"\ndefaults: {cls.Options()}")
         if cls.needs_network:
             from bench.describe import describe_weights
@@ -302,7 +303,10 @@ def import_checkpoint(options: parsers.ImportOptions) -> int:
     """Import released weights and print what was used, unused and missing."""
     from bench import importing
 
-    print(importing.import_checkpoint(options.kind, options.checkpoint, options.out, codecs=options.codecs))
+    codecs, tokenizer = options.codecs, options.tokenizer
+    print(
+        importing.import_checkpoint(options.kind, options.checkpoint, options.out, codecs=codecs, tokenizer=tokenizer)
+    )
     return 0
 
 

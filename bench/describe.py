@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import json
+import re
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -50,6 +52,34 @@ def describe_weights(decoder: Any) -> list[str]:
             names = {**PLAIN, **json.loads(path.read_text()).get("formats", {})}
             lines.append(f"{preset}: {', '.join(f'{task} as {name}' for task, name in names.items())}")
     return lines
+
+
+def describe_options(options: type) -> str:
+    """What a class of options says of itself, with the options that only its bases explain."""
+    told = inspect.cleandoc(options.__doc__ or "")
+    lines, known = told.splitlines(), set(_explained(told))
+    added: list[str] = []
+    for base in options.__mro__[1:]:
+        found = _explained(inspect.cleandoc(base.__doc__ or ""))
+        added += [line for name, own in found.items() if name not in known for line in own]
+        known |= found.keys()
+    if added and "Args:" not in lines:
+        lines += ["", "Args:"]
+    return "\n".join(lines + added)
+
+
+def _explained(text: str) -> dict[str, list[str]]:
+    """Option to the lines of ``Args`` that explain it."""
+    found: dict[str, list[str]] = {}
+    name = None
+    for line in text.partition("Args:\n")[2].splitlines():
+        if match := re.match(r"    (\w+): ", line):
+            name = match[1]
+        elif not line.startswith("        "):
+            name = None  # the next section
+        if name is not None:
+            found.setdefault(name, []).append(line)
+    return found
 
 
 def describe_task(name: str, preset: str | None, formats: Mapping[str, str] | None = None) -> str:

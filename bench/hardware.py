@@ -76,12 +76,3 @@ def peak_rss_mib() -> float | None:
         return None
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
-
-
-def available_mib(path: Path = Path("/proc/meminfo")) -> float | None:
-    """Memory that could be taken without swapping; None outside Linux."""
-    try:
-        found = [line.split() for line in path.read_text().splitlines() if line.startswith("MemAvailable")]
-    except OSError:
-        return None
-    return int(found[0][1]) / 1024 if found else None

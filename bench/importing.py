@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from bench import importing_ait
-from bench.checkpoint import content_hash, read_checkpoint
+from bench.checkpoint import content_hash, fit_card, read_checkpoint
 from bench.codec_files import CODECS, codec_name
 from bench.codec_files import KINDS as KINDS_OF_CODECS
 from bench.errors import UserError
@@ -24,6 +24,8 @@ from decoders.network.options import NetworkOptions
 from decoders.network.released import Conversion, convert
 from decoders.network.weights import read_tensors
 from results.store import write_atomically
+from tasks.errors import TaskError
+from tasks.text import SentencePieceTokenizer
 from tasks.vocabulary import Sizes, Vocabulary
 
 KINDS = ("mad", "ait")
@@ -49,7 +51,9 @@ class Imported:
     conversion: Conversion
 
 
-def import_checkpoint(kind: str, path: Path, out: Path, *, codecs: Sequence[Path] = ()) -> str:
+def import_checkpoint(
+    kind: str, path: Path, out: Path, *, codecs: Sequence[Path] = (), tokenizer: Path | None = None
+) -> str:
     """Convert a checkpoint and write ``out`` (safetensors) and its card beside it (``.json``).
 
     Codecs that lie in a task solver's checkpoint are written beside it, as ``codec-<kind>.safetensors``.
@@ -59,6 +63,7 @@ def import_checkpoint(kind: str, path: Path, out: Path, *, codecs: Sequence[Path
         path: a PyTorch or safetensors file.
         out: file to write; ``.safetensors`` is added if it has another suffix.
         codecs: imported codecs that a task solver of AiT was trained with, where they do not lie in its checkpoint.
+        tokenizer: SentencePiece model of the words of a MAD checkpoint; captions need it.
 
     Returns:
         What was converted, unused and missing, to be printed.
@@ -70,19 +75,34 @@ def import_checkpoint(kind: str, path: Path, out: Path, *, codecs: Sequence[Path
         raise UserError(f"cannot import {kind!r}; known: {', '.join(KINDS)}")
     out = out if out.suffix == ".safetensors" else out.with_name(f"{out.name}.safetensors")
     if kind == "ait":
+        if tokenizer is not None:
+            raise UserError("--tokenizer: is of captions, a checkpoint of ait has none; leave it out")
         return _import_ait(path, out, codecs)
     if codecs:
         raise UserError(f"--codecs: are AiT's, a checkpoint of {kind} has none; leave them out")
     found = import_mad(path)
+    hashed = None if tokenizer is None else _tokenizer_hash(tokenizer, found.sizes.words)
     card = {
-        "network": asdict(found.options),
-        "sizes": asdict(found.sizes),
+        **fit_card(found.sizes, found.options, Vocabulary(found.sizes), hashed),
         "unused": found.conversion.unused,
         "missing": found.conversion.missing,
         "rows_kept_random": found.conversion.kept_rows,
     }
     _write(out, found.tensors, _source(kind, path) | card)
     return _report(found, out)
+
+
+def _tokenizer_hash(path: Path, words: int) -> str:
+    """What cards call a caption tokeniser. Raises UserError if it is none, or has more pieces than there are words."""
+    try:
+        pieces = len(SentencePieceTokenizer(path))
+    except TaskError as error:
+        raise UserError(f"--tokenizer: {error}") from None
+    if pieces > words:
+        raise UserError(
+            f"--tokenizer: {path.name} has {pieces} pieces, the checkpoint {words} words; give its own model"
+        )
+    return content_hash(path.read_bytes())
 
 
 def _import_ait(path: Path, out: Path, codecs: Sequence[Path]) -> str:

@@ -1,8 +1,14 @@
-"""The loss of a step: every image is encoded once and all of its tasks are decoded from that memory (task mixed)."""
+"""The loss of a step: every image is encoded once and all of its tasks are decoded from that memory (task mixed).
+
+A task's loss is divided by the weight of the whole step, not of one part of it: over layers, copies, all images of the
+batch and all processes, as in both releases. Otherwise an image with few objects would count more the more processes
+there are.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -16,8 +22,23 @@ from tasks.base import Task
 from tasks.sequence import TrainingBatch
 
 
+@dataclass(frozen=True)
+class Whole:
+    """What the parts of a step have together.
+
+    Args:
+        weights: (T,) weight of each task.
+        parts: how many parts there are; their losses are averaged.
+    """
+
+    weights: Tensor
+    parts: int
+
+
 class MixedObjective(nn.Module):
     """Weighted sum of the tasks' losses.
+
+    Where a process cuts its share of a step into parts, ``measure`` has to be called with all of them first.
 
     Args:
         network: the shared network.
@@ -32,22 +53,54 @@ class MixedObjective(nn.Module):
         self.decoder = decoder
         self.tasks = {task.name: task for task in tasks}
         self.weights = {name: weights.get(name, 1.0) for name in self.tasks}
+        self._measured: Whole | None = None
 
     def forward(self, batch: TokenBatch) -> tuple[Tensor, dict[str, Tensor]]:
-        """The loss and the unweighted loss of every task."""
+        """The loss and the unweighted loss of every task; their means over all parts of the step are the step's."""
+        sums = self._sums(batch)
+        whole = self._measured or _everyone(torch.stack([weight for _, weight in sums.values()]).detach(), 1)
+        parts = {
+            name: mean(total, weight) * whole.parts
+            for (name, (total, _)), weight in zip(sums.items(), whole.weights, strict=True)
+        }
+        return torch.stack([self.weights[name] * value for name, value in parts.items()]).sum(), parts
+
+    @torch.no_grad()
+    def measure(self, batches: Sequence[TokenBatch], seeds: Sequence[int]) -> None:
+        """Find the weight of a step from this process's parts of it; every random draw is the one that training makes.
+
+        Which targets count is known only behind the network, so that this costs a forward pass of every part.
+
+        Args:
+            batches: the parts.
+            seeds: what torch is seeded with before each of them.
+        """
+        moving = {name: value.clone() for name, value in self.named_buffers()}  # batch norms count an image once
+        found = []
+        for batch, seed in zip(batches, seeds, strict=True):
+            torch.manual_seed(seed)
+            state = batch.generator.get_state()
+            found.append(torch.stack([weight for _, weight in self._sums(batch).values()]))
+            batch.generator.set_state(state)
+        for name, value in self.named_buffers():
+            value.copy_(moving[name])
+        self._measured = _everyone(torch.stack(found).sum(0), len(batches))
+
+    def _sums(self, batch: TokenBatch) -> dict[str, tuple[Tensor, Tensor]]:
+        """Task to weighted cross-entropy and weight."""
         memory = self._memory(batch)
-        parts = {}
+        sums = {}
         for name, task in self.tasks.items():
             if name not in batch.tasks:  # a zero keeps the parts of all processes alike
-                parts[name] = torch.zeros((), device=device_of(self.network))
+                sums[name] = (torch.zeros((), device=device_of(self.network)),) * 2
                 continue
             given = batch.tasks[name]
             complete = len(given.rows) == memory.batch
             own = memory if complete else memory.select(given.rows.to(memory.keys[0].device))
             targets = _moved(given, device_of(self.network))
             views = self.decoder.training_views(self.network, task.format, targets, batch.generator)
-            parts[name] = mean(*task_loss(self.network, own, task.format, views))
-        return torch.stack([self.weights[name] * value for name, value in parts.items()]).sum(), parts
+            sums[name] = task_loss(self.network, own, task.format, views)
+        return sums
 
     def train(self, mode: bool = True) -> MixedObjective:
         """Parts whose parameters are frozen stay as in evaluation, so that no running statistic of theirs moves."""
@@ -65,6 +118,14 @@ class MixedObjective(nn.Module):
             raise ValueError("a batch needs images or states")
         pad = None if batch.pad is None else batch.pad.to(device)
         return self.network.memorise(self.network.encode(self.network.extract(batch.images.to(device), pad)))
+
+
+def _everyone(weights: Tensor, own: int) -> Whole:
+    """The weights (T,) of one process's parts as those of all processes, which all have as many."""
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return Whole(weights, own)
+    torch.distributed.all_reduce(weights)
+    return Whole(weights, own * torch.distributed.get_world_size())
 
 
 def _moved(given: TaskBatch, device: torch.device) -> TrainingBatch:

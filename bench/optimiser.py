@@ -22,7 +22,8 @@ COSINE_START = 1e-3  # cosine: first over peak learning rate
 def parameter_groups(model: nn.Module, schedule: Schedule) -> list[dict[str, object]]:
     """Groups for AdamW, each with ``scale``, the factor of its learning rate (MAD Table 9 and its release; AiT's).
 
-    ``norms``: layer norms are not decayed; everything else is, biases, embeddings and positions included. ``vectors``:
+    ``norms``: layer norms and the positions of a ViT backbone are not decayed; everything else is, biases, embeddings
+    and the decoder's positions included. ``vectors``:
     none of these is. Parameters of the backbone learn at ``schedule.backbone_scale`` of the rate, its early layers at
     less if ``schedule.layer_decay`` says so. Frozen parameters are left out.
     """
@@ -40,8 +41,9 @@ def parameter_groups(model: nn.Module, schedule: Schedule) -> list[dict[str, obj
 def _undecayed(model: nn.Module, schedule: Schedule) -> set[int]:
     kinds = nn.LayerNorm if schedule.undecayed == "norms" else (nn.LayerNorm, nn.Embedding)
     found = {id(p) for m in model.modules() if isinstance(m, kinds) for p in m.parameters(recurse=False)}
+    named = list(model.named_parameters())
+    found |= {id(p) for name, p in named if name.endswith("pos_embed")}  # of a ViT backbone, as in MAD's release
     if schedule.undecayed == "vectors":
-        named = model.named_parameters()
         found |= {id(p) for name, p in named if p.dim() < 2 or any(part in name for part in PLACES)}
     return found
 

@@ -193,12 +193,14 @@ class ImportOptions:
         checkpoint: released state dict (safetensors, or a torch file that holds tensors only).
         out: ``.safetensors`` file to write; its card lies beside it.
         codecs: imported codecs that a task solver of AiT was trained with, where they do not lie in its checkpoint.
+        tokenizer: SentencePiece ``.model`` that a checkpoint of MAD learned captions with; without it they cannot run.
     """
 
     kind: Literal["mad", "ait"]
     checkpoint: Path
     out: Path = Path("imported.safetensors")
     codecs: tuple[Path, ...] = ()
+    tokenizer: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -244,17 +246,8 @@ OPTIONS: dict[str, type] = {
 }
 # Commands with the options of ``run``, and what is fixed for them; what follows may change the preset.
 MEASUREMENTS = {"table2": ("--decoder", "mad"), "paper-time": ("--decoder", "mad-released", "--preset", "mad-r50")}
-SECTIONS = {
-    "codecs",
-    "formats",
-    "image",
-    "network",
-    "reading",
-    "strategy",
-    "tasks",
-    "temperatures",
-    "train",
-}  # of presets, that not every command reads
+# Of presets, that not every command reads.
+SECTIONS = {"codecs", "formats", "image", "network", "reading", "strategy", "tasks", "temperatures", "train"}
 # The same with the options of ``train``.
 STUDIES = dict.fromkeys(("soft-tokens", "parallel-study"), ("--decoder", "ait", "--train.decoder.steps", "1500"))
 MANY = {"compare": "runs", "gate": "runs", "report": "runs"}  # commands whose leading words are one list

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from difflib import get_close_matches
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
@@ -42,6 +43,18 @@ def load(group: str, name: str) -> Any:
         raise UserError(
             f"{name!r} is registered as {point.value} but cannot be loaded ({error}); reinstall its package"
         ) from error
+
+
+def check_tasks(option: str, given: Collection[str]) -> None:
+    """Refuse names that are no task's, wherever an option is set task by task.
+
+    Raises:
+        UserError: with the nearest name.
+    """
+    known = names(TASKS) if given else []
+    for name in given:
+        if name not in known:
+            raise UserError(f"{option}: {unknown('task', name, known)}")
 
 
 def unknown(kind: str, name: str, known: list[str]) -> str:

@@ -171,7 +171,7 @@ def dense_targets(arrays: Mapping[str, Tensor], *, stride: int, classes: int, bi
     labels = torch.cat([torch.full_like(arrays["classes"][:, :1], classes), arrays["classes"]], dim=1)  # (B, 1 + M)
     semantics = labels.gather(1, owner.flatten(1)).reshape(owner.shape)
     side = arrays["images"].shape[1]
-    centres = _centres(side, stride)  # (S, 2)
+    centres = _centres(side, stride).to(owner.device)  # (S, 2)
     boxes = _of_object(arrays["boxes"], cell)  # (B, S, 4)
     distances = torch.cat([centres - boxes[..., :2], boxes[..., 2:] - centres], dim=-1) / BOX_UNIT
     joints = _of_object(arrays["keypoints"].flatten(2), cell).view(*boxes.shape[:2], -1, 3)  # (B, S, K, 3)
@@ -274,6 +274,11 @@ class DenseObjective(nn.Module):
         self.stride = stride
         self.classes = heads.sizes["class"] - 1
 
+    def placed(self, arrays: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The arrays where the heads are."""
+        device = next(self.heads.parameters()).device
+        return {name: value.to(device) for name, value in arrays.items()}
+
     def states(self, arrays: Mapping[str, Tensor]) -> Tensor:
         """(B, S, D) memory of packed images."""
         images = normalised(arrays["images"])
@@ -285,8 +290,7 @@ class DenseObjective(nn.Module):
 
     def forward(self, arrays: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss and its parts."""
-        device = next(self.heads.parameters()).device
-        arrays = {name: value.to(device) for name, value in arrays.items()}
+        arrays = self.placed(arrays)
         return dense_loss(self.heads, self.states(arrays), self.targets(arrays))
 
 
@@ -294,7 +298,8 @@ class DenseObjective(nn.Module):
 def dense_scores(objective: DenseObjective, batches: list[Mapping[str, Tensor]]) -> dict[str, float]:
     """Mean losses, and on cells with an object: share of right classes, overlap of boxes."""
     sums: dict[str, float] = {}
-    for arrays in batches:
+    for given in batches:
+        arrays = objective.placed(given)
         targets, states = objective.targets(arrays), objective.states(arrays)
         loss, parts = dense_loss(objective.heads, states, targets)
         full = targets.own.amax(-1) > 0

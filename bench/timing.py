@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 from bench.errors import UserError
 
-SCENARIOS = ("latency", "throughput", "stream")
 STREAM = (1, 4, 8, 32)
 UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 

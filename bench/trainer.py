@@ -8,13 +8,12 @@ processes do what one process does that cuts its steps into two parts.
 from __future__ import annotations
 
 import json
-import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -25,37 +24,11 @@ from bench.optimiser import MovingAverage, make_optimiser, set_rate
 from bench.progress import progress
 from bench.sampling import Batches, BatchStream
 from bench.training_options import Schedule
+from bench.workers import Processes
 
 CURVE = "curve.jsonl"
 STATE = "state.pt"
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-
-
-@dataclass(frozen=True)
-class Processes:
-    """The processes of a training, as ``torchrun`` started them; one without it."""
-
-    rank: int = 0
-    world: int = 1
-
-    @property
-    def first(self) -> bool:
-        """Whether this is the one that writes files."""
-        return self.rank == 0
-
-
-@contextmanager
-def processes() -> Iterator[Processes]:
-    """Join the other processes that ``torchrun`` started, if it did."""
-    world = int(os.environ.get("WORLD_SIZE", "1"))
-    if world == 1:
-        yield Processes()
-        return
-    torch.distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
-    try:
-        yield Processes(torch.distributed.get_rank(), world)
-    finally:
-        torch.distributed.destroy_process_group()
 
 
 @dataclass(frozen=True)
@@ -77,6 +50,15 @@ class Pace:
     readers: int = 0
 
 
+@runtime_checkable
+class Measured(Protocol):
+    """An objective whose parts of a step are known to each other before any of them is learned from."""
+
+    def measure(self, batches: Sequence[Any], seeds: Sequence[int]) -> None:
+        """See all parts of a step of this process, and what torch is seeded with before each."""
+        ...
+
+
 class Trainer:
     """Trains one model.
 
@@ -90,7 +72,6 @@ class Trainer:
         seed: of every random choice.
         evaluate: measures the objective with averaged weights, or None.
         team: the processes that share the work.
-        device: where to compute.
 
     Attributes:
         step: optimiser steps done.
@@ -115,13 +96,12 @@ class Trainer:
         seed: int,
         evaluate: Callable[[], dict[str, float]] | None = None,
         team: Processes | None = None,
-        device: torch.device | None = None,
     ) -> None:
         self.team = team or Processes()
         self.parts = self.team.world * pace.accumulate
         if schedule.batch % self.parts:
             raise UserError(f"a batch of {schedule.batch} images cannot be cut into {self.parts} equal parts")
-        self.device = device or torch.device("cpu")
+        self.device = self.team.device
         self.objective = objective.to(self.device)
         self.schedule = schedule
         self.pace = pace
@@ -134,7 +114,7 @@ class Trainer:
         self.precision: str = schedule.precision
         self.seconds = self.cpu_seconds = 0.0
         self._sums: dict[str, Tensor] = {}  # of losses since the last point of the curve
-        self._resume()
+        scaler = self._resume()
         if self.precision == "auto":
             self.precision = fastest_precision(self.device)
         first = self.team.rank * pace.accumulate
@@ -148,6 +128,8 @@ class Trainer:
             steps=schedule.steps,
         )
         self._scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision == "float16")
+        if scaler:
+            self._scaler.load_state_dict(scaler)
         self._wrapped = self._distributed()
 
     def run(self) -> None:
@@ -173,10 +155,13 @@ class Trainer:
     def _one_step(self) -> tuple[Tensor, dict[str, Tensor], Tensor, float]:
         rate = set_rate(self.optimiser, self.step, self.schedule)
         losses, details = [], []
-        for own in range(self.pace.accumulate):
-            part = self.team.rank * self.pace.accumulate + own
-            last = own == self.pace.accumulate - 1
-            loss, found = self._backward(part, last)
+        first = self.team.rank * self.pace.accumulate
+        given = [self._stream.get(self.step, first + own) for own in range(self.pace.accumulate)]
+        if len(given) > 1 and isinstance(self.objective, Measured):
+            with self._autocast():
+                self.objective.measure(*zip(*given, strict=True))
+        for own, (batch, seed) in enumerate(given):
+            loss, found = self._backward(batch, seed, last=own == len(given) - 1)
             losses.append(loss)
             details.append(found)
         self._scaler.unscale_(self.optimiser)
@@ -189,13 +174,15 @@ class Trainer:
         mean = {name: torch.stack([found[name] for found in details]).mean() for name in details[0]}
         return torch.stack(losses).mean(), mean, norm, rate
 
-    def _backward(self, part: int, last: bool) -> tuple[Tensor, dict[str, Tensor]]:
-        batch, seed = self._stream.get(self.step, part)
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, dtype=DTYPES[self.precision], enabled=self.precision != "float32")
+
+    def _backward(self, batch: Any, seed: int, *, last: bool) -> tuple[Tensor, dict[str, Tensor]]:
         torch.manual_seed(seed)  # dropout draws from the global stream
         shared = self._wrapped
         waits = shared.no_sync() if isinstance(shared, nn.parallel.DistributedDataParallel) and not last else None
         with waits or nullcontext():
-            with torch.autocast(self.device.type, dtype=DTYPES[self.precision], enabled=self.precision != "float32"):
+            with self._autocast():
                 loss, parts = self._wrapped(batch)
             self._scaler.scale(loss / self.pace.accumulate).backward()
         return loss.detach(), {name: value.detach() for name, value in parts.items()}
@@ -210,16 +197,21 @@ class Trainer:
         if due and self.evaluate is not None and self.team.first:
             with self.averaged():
                 self._log({"step": self.step, "evaluation": self.evaluate()})
-        if (ends or self.step % self.pace.save == 0) and self.team.first:
-            self._save()
+        if ends or self.step % self.pace.save == 0:
+            self._share_sums()
+            if self.team.first:
+                self._save()
+
+    def _share_sums(self) -> None:
+        """Give all processes the same sums of losses, so that one of them can save those of all."""
+        if self._sums and self.team.world > 1:
+            values = self.team.mean(torch.stack([value.to(self.device) for value in self._sums.values()]))
+            self._sums = dict(zip(self._sums, values.unbind(), strict=True))
 
     def _log_step(self, norm: Tensor, rate: float) -> None:
         """A point of the curve: mean losses of the steps since the last one."""
         steps = self._sums.pop("steps")
-        values = torch.stack([*self._sums.values()]) / steps.to(self.device)
-        if self.team.world > 1:
-            torch.distributed.all_reduce(values)
-            values /= self.team.world
+        values = self.team.mean(torch.stack([*self._sums.values()]) / steps.to(self.device))
         numbers = dict(zip(self._sums, values.tolist(), strict=True))
         self._sums = {}
         if not np.isfinite(numbers["loss"]):
@@ -269,11 +261,12 @@ class Trainer:
         torch.save(state, part)
         part.replace(self.folder / STATE)
 
-    def _resume(self) -> None:
+    def _resume(self) -> dict[str, Any]:
+        """Take over the state in the folder, if there is one, and give the state of its gradient scaler."""
         path = self.folder / STATE
         if not path.exists():
             (self.folder / CURVE).unlink(missing_ok=True)  # of a training that was killed before its first checkpoint
-            return
+            return {}
         state = torch.load(path, map_location=self.device, weights_only=True)
         if state["signature"] != self.signature:
             raise UserError(
@@ -291,6 +284,7 @@ class Trainer:
             lines = (self.folder / CURVE).read_text().splitlines()
             kept = [line for line in lines if json.loads(line)["step"] <= self.step]
             (self.folder / CURVE).write_text("".join(line + "\n" for line in kept))
+        return dict(state["scaler"])
 
     def _distributed(self) -> nn.Module:
         if self.team.world == 1:

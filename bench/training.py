@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from bench import checkpoint, registry
+from bench import checkpoint, registry, starting
 from bench.checkpoint import ENCODER
 from bench.config import cache_folder
 from bench.data.augment import Augment
@@ -25,9 +25,10 @@ from bench.run import build_decoder, image_transform
 from bench.sampling import Batches
 from bench.stage0 import DenseHeads, DenseObjective, dense_scores
 from bench.suite import Suite, build_suite
-from bench.trainer import CURVE, STATE, Pace, Processes, Trainer, processes
+from bench.trainer import CURVE, STATE, Pace, Trainer
 from bench.training_data import DenseBatches, ImageBatches, MemoryBatches, TokenTargets, cached_memory
 from bench.training_options import TrainOptions
+from bench.workers import Processes, processes
 from decoders.network.network import Network, build_network
 from tasks.base import Task
 from tasks.targets import Targets
@@ -53,7 +54,8 @@ def train(options: TrainOptions) -> list[Path]:
         for name in (STATE, CURVE):
             (folder / name).unlink(missing_ok=True)
     with processes() as team:
-        suite = build_suite(options.run_options(options.split))
+        with team.one_at_first():
+            suite = build_suite(options.run_options(options.split))
         work = _encoder_work if options.decoder == ENCODER else _decoder_work
         trainer, tensors, card = work(options, suite, folder, team)
         trainer.run()
@@ -71,7 +73,8 @@ def _encoder_work(options: TrainOptions, suite: Suite, folder: Path, team: Proce
     """Stage 0: encoder and heads on packed images with dense labels."""
     if options.image.transform != "square":
         raise UserError(f"stage 0 needs images of one size; image.transform is {options.image.transform}, give square")
-    arrays, held_out = pack(suite, options.image.side), _held_out(options)
+    with team.one_at_first():
+        arrays, held_out = pack(suite, options.image.side), _held_out(options)
     torch.manual_seed(options.seed)
     network = build_network(options.network, suite.vocabulary)
     network.decoder.requires_grad_(False)
@@ -116,22 +119,25 @@ def _decoder_work(options: TrainOptions, suite: Suite, folder: Path, team: Proce
         root=options.checkpoints,
     )
     suite = with_formats(suite, formats, options.run_options(options.split))
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.manual_seed(options.seed)
     network = build_network(options.network, suite.vocabulary)
     tasks = _learned(suite, options)
     targets = TokenTargets(tasks, options.train.sequences)
     card = _card(options, suite, "decoder")
-    if options.start is not None:
-        card |= _start(options.start, network, card)
-    batches: Batches
     if options.train.frozen:
-        encoder_hash, batches = _frozen_encoder(options, suite, network, targets)
-        card["encoder"] = encoder_hash
-    else:
-        batches = ImageBatches(suite.dataset, targets, _augment(options))
+        card["encoder"] = _frozen_encoder(options, network)
+    if options.start is not None:
+        card |= starting.begin(options.start, network, card, parts=_words(options.start_parts))
+    elif options.start_parts:
+        raise UserError(f"--start_parts {options.start_parts}: there is no --start that they are of; give one")
+    with team.one_at_first():
+        batches: Batches
+        if options.train.frozen:
+            batches = _memory(options, suite, network, targets, card["encoder"])
+        else:
+            batches = ImageBatches(suite.dataset, targets, _augment(options))
+        held_out = _held_out(options, formats)
     objective = MixedObjective(network=network, decoder=decoder, tasks=tasks, weights=options.train.weights)
-    held_out = _held_out(options, formats)
     trainer = Trainer(
         objective=objective,
         batches=batches,
@@ -142,21 +148,9 @@ def _decoder_work(options: TrainOptions, suite: Suite, folder: Path, team: Proce
         seed=options.seed,
         evaluate=None if held_out is None else lambda: pipeline_scores(decoder, network, held_out, options=options),
         team=team,
-        device=device,
     )
     kept = checkpoint.decoder_tensors if options.train.frozen else Network.state_dict
     return trainer, lambda: dict(kept(network)), card
-
-
-def _start(path: Path, network: Network, card: Mapping[str, Any]) -> dict[str, Any]:
-    """Load the weights that training starts from and say which they are and what they cost."""
-    if path.suffix != ".safetensors":
-        raise UserError(f"start: {path.name} given, expected a .safetensors file with its card beside it")
-    tensors, own = checkpoint.read_checkpoint(path, train="nox -s train")
-    checkpoint.check_fit(path, own, {name: card[name] for name in ("sizes", "network", "vocabulary", "tokenizer")})
-    checkpoint.load_into(network, tensors, path.name)
-    cost = {name: own[name] for name in ("steps", "cpu_seconds", "seed") if name in own}
-    return {"start": str(own["hash"]), "before": cost | ({"before": own["before"]} if own.get("before") else {})}
 
 
 def _decoder(options: TrainOptions) -> Any:
@@ -175,10 +169,12 @@ def _learned(suite: Suite, options: TrainOptions) -> list[Task]:
     return found
 
 
-def _frozen_encoder(
-    options: TrainOptions, suite: Suite, network: Network, targets: TokenTargets
-) -> tuple[str, MemoryBatches]:
-    """Load and freeze the encoder, and give its hash and its memory of the training images."""
+def _words(given: str | None) -> list[str]:
+    return [word.strip() for word in (given or "").split(",") if word.strip()]
+
+
+def _frozen_encoder(options: TrainOptions, network: Network) -> str:
+    """Load and freeze the encoder, and give its hash."""
     root = options.checkpoints or checkpoint.CHECKPOINTS
     path = options.encoder or checkpoint.checkpoint_path(options.preset, ENCODER, root)
     tensors, card = checkpoint.read_checkpoint(path, train=checkpoint.train_command(ENCODER, options.preset))
@@ -186,6 +182,13 @@ def _frozen_encoder(
     for name, parameter in network.named_parameters():
         if checkpoint.is_encoder(name):
             parameter.requires_grad_(False)
+    return str(card["hash"])
+
+
+def _memory(
+    options: TrainOptions, suite: Suite, network: Network, targets: TokenTargets, encoder: str
+) -> MemoryBatches:
+    """The frozen encoder's memory of the training images."""
     network.eval()
     arrays = pack(suite, options.image.side)
     with progress("encoding images") as report:
@@ -193,10 +196,10 @@ def _frozen_encoder(
             network,
             arrays,
             cache_folder() / "training",
-            key=f"{card['hash']}-{suite.data['hash']}",
+            key=f"{encoder}-{suite.data['hash']}",
             progress=report,
         )
-    return card["hash"], MemoryBatches(memory, suite.dataset, targets)
+    return MemoryBatches(memory, suite.dataset, targets)
 
 
 def _augment(options: TrainOptions) -> Augment:
@@ -247,6 +250,7 @@ def _signature(options: TrainOptions, suite: Suite, stage: str) -> dict[str, Any
         "tasks": [task.name for task in suite.tasks],
         "schedule": dataclasses.asdict(getattr(options.train, stage)),
         **({"strategy": options.strategy} if options.strategy else {}),
+        **({"start_parts": options.start_parts} if options.start_parts else {}),
         "training": {n: v for n, v in dataclasses.asdict(options.train).items() if n not in pace},
         "sizes": dataclasses.asdict(options.sizes),
         "image": dataclasses.asdict(options.image),

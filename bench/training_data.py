@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -109,9 +109,8 @@ def _cut(example: TrainingExample, limit: int) -> TrainingExample:
     """At most the first ``limit`` sequences, for tasks that do not heed the limit themselves (captions)."""
     if len(example.tokens) <= limit:
         return example
-    real = None if example.real is None else example.real[:limit]
-    originals = None if example.originals is None else example.originals[:limit]
-    return TrainingExample(example.prompts[:limit], example.tokens[:limit], example.weights[:limit], real, originals)
+    known = {field.name: getattr(example, field.name) for field in fields(example)}
+    return replace(example, **{name: value[:limit] for name, value in known.items() if value is not None})
 
 
 class MemoryBatches:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from bench import registry
 from bench.config import ImageOptions, RunOptions
 from bench.errors import UserError
 from decoders.network.options import NetworkOptions
@@ -26,7 +27,7 @@ class Schedule:
         warm_up: share of the steps in which the rate climbs.
         backbone_scale: factor of the backbone's rate.
         layer_decay: factor of a backbone layer's rate to that of the next one (AiT), the last one's to the rest's.
-        weight_decay: decay of everything but layer norms.
+        weight_decay: decay of everything but layer norms and the positions of a ViT backbone.
         undecayed: ``norms``, or ``vectors`` for all vectors, embeddings and positions (AiT).
         betas: of AdamW.
         clip: largest norm of the gradient.
@@ -53,6 +54,15 @@ class Schedule:
         for name in ("steps", "batch", "rate", "clip"):
             if getattr(self, name) <= 0:
                 raise UserError(f"schedule: {name} is {getattr(self, name)}; give more than 0")
+        for name in ("backbone_scale", "weight_decay"):
+            if getattr(self, name) < 0:
+                raise UserError(f"schedule: {name} is {getattr(self, name)}; give 0 or more")
+        shares = {"warm_up": (self.warm_up,), "average": (self.average,), "drops": self.drops, "betas": self.betas}
+        for name, values in shares.items():
+            if any(not 0 <= value < 1 for value in values):
+                raise UserError(f"schedule: {name} is {getattr(self, name)}; give 0 or more, and less than 1")
+        if not 0 < self.layer_decay <= 1:
+            raise UserError(f"schedule: layer_decay is {self.layer_decay}; give more than 0 and at most 1")
         if self.kind in ("exponential", "cosine") and not isinstance(self, CodecSchedule):
             raise UserError(f"schedule: only codecs learn by kind {self.kind!r}; give drops, linear or one_cycle")
 
@@ -92,7 +102,8 @@ class TrainingOptions:
         crop: share of the images that are cropped before.
         jitter: least and most scale of a square image that a crop is taken from; None: whole images.
         colour: share of the images whose colours are changed (AiT's depth).
-        accumulate: parts that a process cuts its share of a step into.
+        accumulate: parts that a process cuts its share of a step into; more than one costs a forward pass more, by
+            which the weight of all their targets is found.
         readers: threads of a process that read images ahead; 0 reads each batch when it is needed.
         log_every: steps between two points of the learning curve.
         evaluate_every: steps between two evaluations; 0 evaluates at the end only.
@@ -117,6 +128,26 @@ class TrainingOptions:
     evaluate_every: int = 5000
     evaluate_images: int = 100
     save_every: int = 1000
+
+    def __post_init__(self) -> None:
+        for option in ("weights", "sequences"):
+            registry.check_tasks(f"--train.{option}", getattr(self, option))
+            for task, value in getattr(self, option).items():
+                if value < 0:
+                    raise UserError(f"--train.{option}: {task} is {value}; give 0 or more")
+        for option in ("flip", "crop", "colour"):
+            if not 0 <= getattr(self, option) <= 1:
+                raise UserError(f"--train.{option} {getattr(self, option)}: give a share, 0 to 1")
+        for option in ("accumulate", "log_every", "save_every"):
+            if getattr(self, option) < 1:
+                raise UserError(f"--train.{option} {getattr(self, option)}: give at least 1")
+        for option in ("readers", "evaluate_every", "evaluate_images"):
+            if getattr(self, option) < 0:
+                raise UserError(f"--train.{option} {getattr(self, option)}: give 0 or more")
+        if any(side < 1 for side in self.short):
+            raise UserError(f"--train.short {list(self.short)}: give at least 1 pixel")
+        if self.jitter and not 0 < self.jitter[0] <= self.jitter[1]:
+            raise UserError(f"--train.jitter {list(self.jitter)}: give the least scale, above 0, and the most")
 
 
 @dataclass(frozen=True)
@@ -143,6 +174,8 @@ class TrainOptions:
         encoder: encoder weights, where the preset freezes it; default: the published ones.
         start: weights with their card to start from instead of random ones: a finished training's or imported ones;
             an encoder that the preset freezes stays as it is.
+        start_parts: parts of these weights that are loaded, separated by commas, e.g. ``backbone,encoder``; default:
+            all.
         checkpoints: folder with ``<preset>/codec-depth.safetensors`` and the like; default: the published ones.
         formats: task to format: segmentation as ``bits`` or ``codes``, depth as ``bins`` or ``codes``; default: what
             the strategy asks for.
@@ -173,6 +206,7 @@ class TrainOptions:
     strategy: dict[str, dict[str, Any]] = field(default_factory=dict)
     encoder: Path | None = None
     start: Path | None = None
+    start_parts: str | None = None
     checkpoints: Path | None = None
     formats: dict[str, str] = field(default_factory=dict)
     threads: int = 1

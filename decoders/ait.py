@@ -85,6 +85,7 @@ class Ait:
     summary: ClassVar[str] = "one token after another, dense ones as mixtures (AiT's soft tokens)"
     needs_truth: ClassVar[bool] = False
     needs_network: ClassVar[bool] = True
+    by_task: ClassVar[tuple[str, ...]] = ("dense_weight", "top_p")
     formats: ClassVar[dict[str, str]] = {"segmentation": "codes", "depth": "codes"}
     Options = AitOptions
 

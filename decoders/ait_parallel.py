@@ -60,6 +60,7 @@ class AitParallel:
     summary: ClassVar[str] = "dense tokens at once under the causal mask, sparse ones one by one (AiT-P)"
     needs_truth: ClassVar[bool] = False
     needs_network: ClassVar[bool] = True
+    by_task: ClassVar[tuple[str, ...]] = ("dense_weight", "top_p")
     formats: ClassVar[dict[str, str]] = {"segmentation": "codes", "depth": "codes"}
     Options = AitParallelOptions
 

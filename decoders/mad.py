@@ -67,7 +67,12 @@ class MadOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class MadReleasedOptions(MadOptions):
-    """Options of ``mad-released``: as ``mad``, with the released defaults (keypoints take one pass there)."""
+    """Options of ``mad-released``: as ``mad``, with the released defaults (keypoints take one pass there).
+
+    The release differs in two more places, which are not a decoder's: it reads coordinates at the lower edge of
+    their bin, and a pose without a visible joint keeps its detection's score. The whole is
+    ``run --decoder mad-released --reading edge --score_unseen true``.
+    """
 
     ratios: dict[str, tuple[float, ...]] = field(default_factory=_released_ratios)
     remask: Literal["random", "lowest", "released"] = "released"
@@ -98,6 +103,7 @@ class Mad:
     needs_truth: ClassVar[bool] = False
     needs_network: ClassVar[bool] = True
     weights: ClassVar[str] = "mad"
+    by_task: ClassVar[tuple[str, ...]] = ("ratios",)
     Options: ClassVar[type[MadOptions]] = MadOptions
 
     def __init__(self, options: MadOptions | None = None) -> None:

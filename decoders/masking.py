@@ -38,7 +38,7 @@ def random_mask(shape: Sequence[int], ratios: float | tuple[float, float], gener
         generator: source of the draws.
     """
     draws = torch.rand(*shape, generator=generator, device=generator.device)
-    if isinstance(ratios, float):
+    if not isinstance(ratios, tuple):
         return lowest(draws, masked_count(shape[-1], ratios))
     low, high = ratios
     own = low + (high - low) * torch.rand(*shape[:-1], generator=generator, device=generator.device)
@@ -88,10 +88,11 @@ def with_random_word(format: SequenceFormat, inputs: Tensor, candidates: Tensor,
     Args:
         format: format of the sequences, in which every id is legal everywhere.
         inputs: (B, N, P + L) int64.
-        candidates: (B, N, L) bool, positions of which one is overwritten.
+        candidates: (B, N, L) bool, positions of which one is overwritten; a sequence without any stays as it is.
         generator: source of place and word.
     """
     draws = torch.rand(candidates.shape, generator=generator, device=generator.device).to(inputs.device)
     place = draws.masked_fill(~candidates, -1.0).argmax(dim=-1, keepdim=True) + format.prompt_length  # (B, N, 1)
     words = torch.randint(len(format.ids), place.shape, generator=generator, device=generator.device)
-    return inputs.scatter(-1, place, format.ids[words.cpu()].to(inputs.device))
+    chosen = format.ids[words.cpu()].to(inputs.device)
+    return inputs.scatter(-1, place, torch.where(candidates.any(-1, keepdim=True), chosen, inputs.gather(-1, place)))

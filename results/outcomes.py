@@ -22,6 +22,7 @@ class Point(msgspec.Struct, frozen=True, kw_only=True):
         milliseconds: ``total`` and ``decode.<task>`` to mean milliseconds per image.
         seeds: trainings, or decodings where nothing was trained.
         seed_values: key to the value of each seed, where there are several.
+        deviations: key to the standard deviation over the seeds (of a sample), where there are several.
         command: how to make it.
     """
 
@@ -30,6 +31,7 @@ class Point(msgspec.Struct, frozen=True, kw_only=True):
     milliseconds: dict[str, float] = {}
     seeds: int = 1
     seed_values: dict[str, list[float]] = {}
+    deviations: dict[str, float] = {}
     command: str = ""
 
 

@@ -99,6 +99,8 @@ class Quantiser(nn.Module):
     def _revive(self, rows: Tensor) -> None:
         dead = (self.cluster_size < self.revive).nonzero()[:, 0]
         drawn = rows[torch.randint(len(rows), (len(dead),), device=rows.device)]
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            torch.distributed.broadcast(drawn, 0)  # every process draws others, and one codebook has to come of it
         self.embedding[dead] = drawn
         self.sums[dead] = drawn * self.revive
         self.cluster_size[dead] = self.revive

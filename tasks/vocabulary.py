@@ -148,13 +148,6 @@ class Vocabulary:
             raise ValueError(f"range {name!r} has {len(found)} ids, not one; index it instead")
         return found.start
 
-    def name_of(self, token: int) -> str:
-        """Readable name of one id, e.g. ``coordinate[17]``."""
-        for found in self:
-            if token in found:
-                return found.name if len(found) == 1 else f"{found.name}[{token - found.start}]"
-        raise ValueError(f"token {token} is outside the vocabulary of {len(self)} ids")
-
 
 def _mad_layout(sizes: Sizes, words: int) -> list[tuple[str, int]]:
     return [

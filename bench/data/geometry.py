@@ -25,6 +25,7 @@ from tasks.targets import Instances, Segmentation, Targets
 
 HALF_PIXEL = 0.5
 Size = tuple[int, int]  # height, width in pixels
+Point = tuple[float, float]  # x, y
 
 
 def resize_targets(targets: Targets, size: Size) -> Targets:
@@ -70,7 +71,8 @@ def mirror_targets(targets: Targets, pairs: Sequence[tuple[int, int]] | None = N
 def crop_targets(targets: Targets, *, top: int, left: int, size: Size) -> Targets:
     """Targets of a window of the image; what lies outside of the image is empty.
 
-    Objects without extent in the window are left out, keypoints outside of it become unlabelled.
+    Objects without extent in the window are left out, keypoints outside of it become unlabelled. A box that the window
+    cuts becomes the tight box of what it leaves of the object, as in MAD's release.
     """
     instances, depth = targets.instances, targets.depth
     if (top, left, size) == (0, 0, targets.size):
@@ -87,14 +89,38 @@ def _crop_instances(instances: Instances, before: Size, top: int, left: int, siz
     points = instances.keypoints[..., :2] - torch.tensor([left, top])
     inside = ((points >= 0) & (points <= torch.tensor([size[1] - 1, size[0] - 1]))).all(-1, keepdim=True)
     keypoints = torch.cat([points, instances.keypoints[..., 2:]], dim=-1) * inside
-    kept = ((boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])).nonzero()[:, 0].tolist()
+    cut = (boxes != instances.boxes - torch.tensor([left, top, left, top])).any(dim=1).tolist()
+    segmentations = {}
+    for row in _with_extent(boxes):
+        found = _crop_segmentation(instances.segmentations[row], before, top, left, size)
+        if cut[row] and instances.segmentations[row]:
+            boxes[row] = _tight(found)
+        segmentations[row] = found
+    kept = _with_extent(boxes)
     return Instances(
         boxes=boxes[kept],
         classes=instances.classes[kept],
-        segmentations=[_crop_segmentation(instances.segmentations[row], before, top, left, size) for row in kept],
+        segmentations=[segmentations[row] for row in kept],
         keypoints=_with_visibility(keypoints[..., :2], keypoints)[kept],
         ids=[instances.ids[row] for row in kept],
     )
+
+
+def _with_extent(boxes: Tensor) -> list[int]:
+    """Rows of (N, 4) boxes that are neither narrower nor lower than anything."""
+    found: list[int] = ((boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])).nonzero()[:, 0].tolist()
+    return found
+
+
+def _tight(segmentation: Segmentation) -> Tensor:
+    """(4,) box around all there is of an object; without extent if there is nothing."""
+    if isinstance(segmentation, dict):
+        rows, columns = (_decode(segmentation).as_subclass(Tensor) > 0).nonzero(as_tuple=True)
+        if not len(rows):
+            return torch.zeros(4)
+        return torch.stack([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]).float()
+    points = torch.tensor([value for polygon in segmentation for value in polygon]).reshape(-1, 2)
+    return torch.cat([points.amin(0), points.amax(0)]) if len(points) else torch.zeros(4)
 
 
 def _boxes(instances: Instances, size: Size) -> BoundingBoxes:
@@ -141,11 +167,25 @@ def _mirror_segmentation(segmentation: Segmentation, size: Size) -> Segmentation
 def _crop_segmentation(segmentation: Segmentation, before: Size, top: int, left: int, size: Size) -> Segmentation:
     if isinstance(segmentation, dict):
         return _encode(v2.crop(_decode(segmentation), top, left, *size))
-    # Pulling each corner to the border keeps what lies inside and folds the rest onto the border, where it has no area
-    # unless an edge crosses a corner of the window.
-    moved = [v2.crop(_points(polygon, before), top, left, *size) for polygon in segmentation]
-    limit = torch.tensor([size[1], size[0]], dtype=torch.float64)
-    return [_flat(points.as_subclass(Tensor).clamp(min=0).minimum(limit)) for points in moved]
+    moved = ([(x - left, y - top) for x, y in zip(p[::2], p[1::2], strict=True)] for p in segmentation)
+    clipped = (_clipped(points, size) for points in moved)
+    return [[value for point in points for value in point] for points in clipped if len(points) > 2]
+
+
+def _clipped(points: list[Point], size: Size) -> list[Point]:
+    """The part of a polygon within an image (Sutherland and Hodgman 1974: cut along one side after the other)."""
+    for axis, limit, sign in ((0, 0.0, 1), (0, float(size[1]), -1), (1, 0.0, 1), (1, float(size[0]), -1)):
+        found: list[Point] = []
+        for first, second in zip([*points[-1:], *points[:-1]], points, strict=True):
+            inside = [(point[axis] - limit) * sign >= 0 for point in (first, second)]
+            if inside[0] != inside[1]:
+                share = (limit - first[axis]) / (second[axis] - first[axis])
+                other = first[1 - axis] + share * (second[1 - axis] - first[1 - axis])
+                found.append((limit, other) if axis == 0 else (other, limit))
+            if inside[1]:
+                found.append(second)
+        points = found
+    return points
 
 
 def _points(polygon: Sequence[float], size: Size) -> KeyPoints:

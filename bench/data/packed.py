@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -75,11 +76,25 @@ def packed(dataset: Dataset, folder: Path, *, side: int, words: Words | None, pr
     """
     root = folder / f"packed-v{VERSION}-{side}-{dataset.content_hash}"
     if not (root / MARKER).exists():
-        shutil.rmtree(root, ignore_errors=True)
-        root.mkdir(parents=True)
-        _write(dataset, root, side, words, progress)
-        (root / MARKER).write_text(json.dumps({"images": len(dataset), "side": side}) + "\n")
+        folder.mkdir(parents=True, exist_ok=True)
+        part = Path(tempfile.mkdtemp(prefix=f".{root.name}.", suffix=".part", dir=folder))
+        try:
+            _write(dataset, part, side, words, progress)
+            (part / MARKER).write_text(json.dumps({"images": len(dataset), "side": side}) + "\n")
+            _publish(part, root)
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
     return Packed(**{f.name: np.load(root / f"{f.name}.npy", mmap_mode="r") for f in fields(Packed)})
+
+
+def _publish(part: Path, root: Path) -> None:
+    """Give a finished folder its name, unless another process, which wrote the same, was faster."""
+    try:
+        part.rename(root)
+    except OSError:
+        if not (root / MARKER).exists():  # an older version was killed while it wrote there
+            shutil.rmtree(root)
+            part.rename(root)
 
 
 def _write(dataset: Dataset, root: Path, side: int, words: Words | None, progress: Progress) -> None:

@@ -76,13 +76,14 @@ def test_an_ablation_of_finished_runs(scenes_folder: Path, tmp_path: Path) -> No
     """Its outcome from runs that lie there already; nothing is run again."""
     path = tmp_path / "mine.yaml"
     path.write_text(
-        "title: shift\ndecoder: oracle\nbudget: true\n"
+        "title: shift\ndecoder: oracle\nbudget: true\nseeds: [0, 1]\n"
         f"options: {{coco: {scenes_folder}, nyu: {scenes_folder}}}\npoints: {{good: {{}}, bad: {{}}}}\n"
     )
     even = made.oracle(scenes_folder, tmp_path / "source")
     work = tmp_path / "work"
     made.altered(even, work / "mine/good-0/oracle", scenes_folder, decoder="oracle")
-    made.altered(even, work / "mine/bad-0/oracle", scenes_folder, decoder="oracle", change=made.worse)
+    for place in ("good-1", "bad-0", "bad-1"):
+        made.altered(even, work / f"mine/{place}/oracle", scenes_folder, decoder="oracle", change=made.worse)
     made.place(scenes_folder)
     tables = work / "mine"
     before = {file: file.stat().st_mtime_ns for file in tables.rglob("record.json")}
@@ -91,6 +92,9 @@ def test_an_ablation_of_finished_runs(scenes_folder: Path, tmp_path: Path) -> No
     (found,) = read_outcomes(tmp_path / "out").values()
     assert found.name == "mine" and list(found.points) == ["good", "bad"]
     assert found.points["good"].values["detection.AP"] > found.points["bad"].values["detection.AP"]
+    first, second = found.points["good"].seed_values["detection.AP"]
+    assert found.points["good"].deviations["detection.AP"] == pytest.approx((first - second) / 2**0.5)
+    assert found.points["bad"].deviations["detection.AP"] == 0
     difference = next(one for one in found.differences if one.key == "detection.AP")
     assert difference.high < 0 and difference.low <= difference.value <= difference.high
     assert str(tmp_path) not in json.dumps(json.loads(written.read_text())["points"]["good"]["command"])

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from bench.building import build_decoder
 from bench.config import PRESETS, choose_preset, preset_names
 from bench.errors import UserError
-from bench.parsers import parse, parse_run
+from bench.parsers import parse, parse_run, parse_train
+from bench.registry import DECODERS, load
+
+PUBLISHED = Path(__file__).parents[2] / "results" / "published" / "systems.json"
 
 
 def test_presets_follow_the_data() -> None:
@@ -21,6 +27,21 @@ def test_presets_follow_the_data() -> None:
 def test_every_preset_parses_and_says_its_command_first(name: str) -> None:
     assert parse_run(["--decoder", "oracle", "--preset", name]).preset == name
     assert "# Command:" in (PRESETS / f"{name}.yaml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("preset", "system"), [("mad-r50", "MAD R50"), ("mad-swinb", "MAD Swin-B"), ("mad-vitb", "MAD ViT-B")]
+)
+def test_presets_of_the_paper_say_what_it_printed(preset: str, system: str) -> None:
+    (found,) = [one for one in json.loads(PUBLISHED.read_text()) if one["name"] == system]
+    header = (PRESETS / f"{preset}.yaml").read_text().split("sizes:")[0].replace("\n#          ", "")
+    expected = [f"{100 * found['metrics'][f'{task}.AP']:.1f} " for task in ("detection", "segmentation", "keypoints")]
+    for text in (
+        *expected,
+        f"BLEU-4 {100 * found['metrics']['captioning.BLEU-4']:.1f}",
+        f"{1000 * found['seconds']:.0f} ms",
+    ):
+        assert text in header
 
 
 def test_command_line_over_file_over_preset(tmp_path: Path) -> None:
@@ -68,6 +89,39 @@ def test_wrong_options_are_explained_in_one_line(words: list[str], message: str)
     with pytest.raises(UserError, match=message) as caught:
         parse_run(["--decoder", "oracle", *words])
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--train.weights", "{detektion: 3}"], "unknown task 'detektion' .did you mean 'detection'"),
+        (["--train.weights", "{detection: -1}"], "detection is -1"),
+        (["--train.sequences", "{segmentatoin: 2}"], "did you mean 'segmentation'"),
+        (["--train.flip", "7"], "flip 7"),
+        (["--train.accumulate", "0"], "accumulate 0: give at least 1"),
+        (["--train.jitter", "[2, 1]"], "least scale"),
+        (["--train.decoder.average", "1.5"], "average is 1.5"),
+        (["--train.decoder.drops", "[3.0]"], "drops is"),
+        (["--train.decoder.warm_up", "2"], "warm_up is 2"),
+    ],
+)
+def test_impossible_trainings_are_explained_in_one_line(words: list[str], message: str) -> None:
+    with pytest.raises(UserError, match=message) as caught:
+        parse_train(["--decoder", "mad", *words])
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("decoder", "given"),
+    [
+        ("mad", {"ratios": {"captoining": [0.5]}}),
+        ("ait", {"top_p": {"detektion": 0.5}}),
+        ("mad-released", {"ratios": {"x": []}}),
+    ],
+)
+def test_strategy_options_of_unknown_tasks_are_refused(decoder: str, given: dict[str, Any]) -> None:
+    with pytest.raises(UserError, match="unknown task"):
+        build_decoder(load(DECODERS, decoder), {decoder: given})
 
 
 def test_a_config_that_is_no_yaml_or_no_mapping(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -10,8 +11,14 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from bench.config import PRESETS
+from bench.data import scenes
+from bench.data.coco_classes import COCO_CLASSES
 from bench.errors import UserError
 from bench.importing import import_checkpoint
+from bench.parsers import parse_run, parse_train
+from bench.run import run
+from bench.training import train
 from decoders.network.network import build_network
 from decoders.network.options import NetworkOptions
 from decoders.network.released import to_ours, to_released
@@ -69,6 +76,63 @@ def test_a_checkpoint_is_converted_and_its_card_written(tmp_path: Path, released
     assert torch.equal(network.state_dict()["decoder.layers.1.cross.projection.weight"], wanted)
     before = out.read_bytes()
     assert import_checkpoint("mad", path, out) == text and out.read_bytes() == before
+
+
+CONFIG = """
+sizes: {words: 512}
+image: {transform: square, side: 64}
+network: {width: 32, heads: 1, ffn: 16, encoder_layers: 1, decoder_layers: 2, positions: 506}
+train:
+  frozen: false
+  evaluate_images: 0
+  decoder: {steps: 1, batch: 2, precision: float32}
+"""
+
+
+def test_what_was_imported_runs_and_starts_a_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DECODER_BENCH_CACHE", str(tmp_path / "cache"))
+    data = tmp_path / "data"
+    scenes.write(data, splits=("train2017", "val2017"), counts={"train2017": 2, "val2017": 1}, processes=1)
+    for path in (data / "annotations").glob("*.json"):
+        content = json.loads(path.read_text())
+        for category in content.get("categories", []):
+            category["name"] = dict(COCO_CLASSES)[category["id"]]
+        path.write_text(json.dumps(content))
+    words = PRESETS / "embedded.model"
+    sizes = Sizes(words=512)
+    network = build_network(dataclasses.replace(OPTIONS, positions=506), Vocabulary(sizes))
+    state = {to_released(name) or "": value for name, value in network.state_dict().items()}
+    table = "vocab_embed.embeddings.weight"
+    state[table] = state[table][: Vocabulary(sizes)["word"].stop]
+    torch.save(state, tmp_path / "mad.pth")
+    out = tmp_path / "weights" / "paper" / "mad.safetensors"
+    config = tmp_path / "small.yaml"
+    config.write_text(CONFIG)
+    common = ["--decoder", "mad", "--preset", "paper", "--config", str(config), "--coco", str(data)]
+    common += ["--tasks", "detection,captioning", "--tokenizer", str(words)]
+    common += ["--network.backbone", "resnet50.tv_in1k"]  # the tag says where training begins, not what fits
+    places = ["--checkpoints", str(out.parent.parent), "--out", str(tmp_path / "run")]
+    chosen = parse_run([*common, "--caption-tokenizer", "python", *places])
+    import_checkpoint("mad", tmp_path / "mad.pth", out)
+    with pytest.raises(UserError, match="--tokenizer MODEL"):
+        run(chosen)
+    import_checkpoint("mad", tmp_path / "mad.pth", out, tokenizer=words)
+    (record,) = run(chosen).values()
+    assert set(record.metrics) == {"detection", "captioning"}
+    start = ["--start", str(out), "--out", str(tmp_path / "train")]
+    (written, _) = train(parse_train([*common, *start]))
+    hashed = json.loads(out.with_suffix(".json").read_text())["hash"]
+    assert json.loads(written.with_suffix(".json").read_text())["start"] == hashed
+    with pytest.raises(UserError, match=r"network\.width 32"):
+        train(parse_train([*common, "--network.width", "64", *start]))
+
+
+def test_a_tokenizer_that_cannot_be_the_checkpoints_is_refused(tmp_path: Path, released: dict[str, Tensor]) -> None:
+    torch.save(released, tmp_path / "mad.pth")
+    with pytest.raises(UserError, match="the checkpoint 40 words"):
+        import_checkpoint("mad", tmp_path / "mad.pth", tmp_path / "out", tokenizer=PRESETS / "embedded.model")
+    with pytest.raises(UserError, match="is not there"):
+        import_checkpoint("mad", tmp_path / "mad.pth", tmp_path / "out", tokenizer=tmp_path / "none.model")
 
 
 class Trap:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from bench import registry
+from bench.cli import main
 from bench.errors import UserError
 
 
@@ -45,3 +47,13 @@ def test_third_parties_register_by_entry_point() -> None:
     sys.modules.pop("guess")
     with pytest.raises(UserError, match=r"broken.*absent_module:X.*reinstall"):
         registry.load(registry.DECODERS, "broken")
+
+
+def test_describe_explains_every_option_of_a_decoder(capsys: pytest.CaptureFixture[str]) -> None:
+    for name in registry.names(registry.DECODERS):
+        cls = registry.load(registry.DECODERS, name)
+        assert main(["describe", name]) == 0
+        shown = capsys.readouterr().out
+        for option in dataclasses.fields(cls.Options) if hasattr(cls, "Options") else ():
+            assert f"\n    {option.name}: " in shown, f"{name} {option.name}"
+        assert "--reading edge --score_unseen true" in shown or name != "mad-released"

@@ -8,20 +8,22 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import nn
 
-from bench.data.packed import as_tensors
+from bench.data.packed import Packed, as_tensors, packed
 from bench.errors import UserError
 from bench.optimiser import MovingAverage, factor, parameter_groups
 from bench.publishing import whole_curve
 from bench.sampling import epoch_order
 from bench.stage0 import dense_targets, mirrored
+from bench.starting import begin
 from bench.suite import build_suite
 from bench.trainer import fastest_precision
 from bench.training import pack, train
@@ -106,8 +108,10 @@ def test_early_layers_of_a_backbone_learn_slowly_and_vectors_keep_their_size() -
 def test_groups_follow_the_paper() -> None:
     model = nn.ModuleDict({"backbone": nn.Linear(2, 2), "decoder": nn.Linear(2, 2), "norm": nn.LayerNorm(2)})
     model["still"] = nn.Linear(2, 2).requires_grad_(False)
+    model["norm"].register_parameter("pos_embed", nn.Parameter(torch.zeros(2)))
+    model["decoder"].register_parameter("pos_embed", nn.Parameter(torch.zeros(1, 2, 2)))
     found = {(g["scale"], g["weight_decay"]): len(g["params"]) for g in parameter_groups(model, Schedule())}  # type: ignore[arg-type]
-    assert found == {(0.1, 1e-4): 2, (1.0, 1e-4): 2, (1.0, 0.0): 2}
+    assert found == {(0.1, 1e-4): 2, (1.0, 1e-4): 2, (1.0, 0.0): 4}
 
 
 def test_average_of_the_first_steps_forgets_the_start() -> None:
@@ -142,6 +146,26 @@ def test_dense_targets_say_what_is_in_the_cell_and_mirror_with_the_image(root: P
     assert float(agree[same].float().mean()) > 0.9
     back = mirrored(mirrored(arrays, everything), everything)
     assert all(torch.allclose(back[name].float(), arrays[name].float()) for name in arrays)
+
+
+def test_who_packs_second_keeps_what_the_first_one_left(root: Path, tmp_path: Path) -> None:
+    dataset = build_suite(tiny.options(tmp_path / "run", root, "encoder").run_options("val2017")).dataset
+    folder, faster = tmp_path / "packed", []
+
+    def pack_now(progress: Callable[[int, int], None]) -> Packed:
+        return packed(dataset, folder, side=64, words=None, progress=progress)
+
+    def interrupted(done: int, total: int) -> None:
+        if done == total:
+            faster.append(pack_now(lambda done, total: None))
+
+    again = pack_now(interrupted)
+    assert len(list(folder.iterdir())) == 1
+    assert np.array_equal(again.images, faster[0].images)
+    (only,) = folder.iterdir()
+    (only / "packed.json").unlink()
+    (only / "images.npy").write_bytes(b"half")
+    assert np.array_equal(pack_now(lambda done, total: None).boxes, again.boxes)
 
 
 def test_stage_0_learns_places_where_asked(root: Path, tmp_path: Path) -> None:
@@ -230,8 +254,29 @@ def test_training_starts_from_given_weights(root: Path, encoder: Path, tmp_path:
     assert steps == [*range(1, 9), 9]
     with pytest.raises(UserError, match=r"sizes\.bins"):
         train(tiny.options(tmp_path / "other", root, "parallel", *more, "--sizes.bins", "16"))
+    card = json.loads(first.with_suffix(".json").read_text())
+    network = build_network(tiny.options(tmp_path / "any", root, "parallel").network, Vocabulary(Sizes()))
+    for key, value in {"encoder": "another", "formats": {"depth": "codes"}, "codecs": {"depth": {"hash": "b"}}}.items():
+        given = {"encoder": "own", "formats": {"depth": "bins"}, "codecs": {"depth": {"hash": "a"}}}
+        own = {**card, **given, key: value}
+        first.with_suffix(".json").write_text(json.dumps(own))
+        with pytest.raises(UserError, match=f"another {key[:-1] if key != 'encoder' else key}"):
+            begin(first, network, {**card, **given})
+    first.with_suffix(".json").write_text(json.dumps(card))
     with pytest.raises(UserError, match=r"expected a \.safetensors file"):
         train(tiny.options(tmp_path / "pickle", root, "parallel", "--encoder", str(encoder), "--start", "a.pth"))
+
+
+def test_parts_of_given_weights_start_a_training_of_something_else(root: Path, encoder: Path, tmp_path: Path) -> None:
+    more = ["--train.frozen", "false", "--train.decoder.steps", "1", "--tasks", "detection", "--sizes.bins", "16"]
+    more += ["--start", str(encoder), "--train.decoder.rate", "1e-12"]
+    with pytest.raises(UserError, match=r"unknown part of encoder\.safetensors 'decoder'"):
+        train(tiny.options(tmp_path / "run", root, "parallel", *more, "--start_parts", "backbone,decoder"))
+    (path, _) = train(tiny.options(tmp_path / "run", root, "parallel", *more, "--start_parts", "backbone"))
+    before, after = load_file(encoder), load_file(path)
+    for part, same in {"backbone": True, "projection": False}.items():
+        name = next(name for name, value in before.items() if name.startswith(part) and value.dim() > 1)
+        assert torch.allclose(before[name].float(), after[name].float(), atol=1e-3) == same
 
 
 def test_evaluations_go_through_the_pipeline_of_a_run(root: Path, encoder: Path, tmp_path: Path) -> None:

@@ -171,6 +171,26 @@ def test_crop(targets: Targets, height: int, width: int) -> None:
     assert (boxes[:, 2] > boxes[:, 0]).all() and (boxes >= 0).all() and (boxes[:, 2] <= width).all()
 
 
+def test_a_box_that_is_cut_becomes_tight() -> None:
+    """A triangle whose tip points right: its left part is higher than its right one."""
+    triangle = [0.0, 0.0, 20.0, 10.0, 0.0, 20.0]
+    low = np.zeros((20, 20), dtype=bool)
+    low[15:, :10] = low[2:4, 12:14] = True
+    instances = Instances(
+        boxes=torch.tensor([[0.0, 0.0, 20.0, 20.0], [0.0, 2.0, 14.0, 20.0], [1.0, 1.0, 20.0, 20.0]]),
+        classes=torch.zeros(3, dtype=torch.int64),
+        segmentations=[[triangle], rle(low), [[1.0, 1.0, 3.0, 1.0, 1.0, 20.0, 20.0, 20.0, 1.0, 20.0]]],
+        keypoints=torch.zeros(3, 0, 3),
+        ids=[0, 1, 2],
+    )
+    moved = crop_targets(Targets(size=(20, 20), instances=instances), top=0, left=10, size=(10, 10)).instances
+    assert moved is not None
+    assert moved.ids == [0, 1], "nothing of the third lies in the window"
+    assert torch.allclose(moved.boxes, torch.tensor([[0.0, 5.0, 10.0, 10.0], [2.0, 2.0, 4.0, 4.0]]))
+    (points,) = moved.segmentations[0]
+    assert set(zip(points[::2], points[1::2], strict=True)) == {(0, 5), (10, 10), (0, 10)}
+
+
 def test_flip_swaps_left_and_right() -> None:
     parts = ("eye", "ear", "shoulder", "elbow", "wrist", "hip", "knee", "ankle")
     names = ["nose", *(part for part in parts for _ in range(2))]

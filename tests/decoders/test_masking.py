@@ -57,13 +57,20 @@ def test_other_formats_keep_their_scores() -> None:
         assert ranked_by_last_slot(scores, task.format) is scores
 
 
+def test_everything_can_be_masked_by_a_whole_number() -> None:
+    assert bool(random_mask((2, 3, 5), 1, torch.Generator()).all())
+    assert not bool(random_mask((2, 3, 5), 0, torch.Generator()).any())
+
+
 def test_one_candidate_of_each_sequence_becomes_a_random_word() -> None:
     form = Captioning(small_parts()).format
     inputs = torch.full((50, 2, form.prompt_length + form.length), -1)
     candidates = torch.zeros(50, 2, form.length, dtype=torch.bool)
     candidates[..., 2:4] = True
+    candidates[-1] = False
     changed = with_random_word(form, inputs, candidates, torch.Generator().manual_seed(0))
     places = (changed != -1)[..., form.prompt_length :]
-    assert places.sum(-1).unique().tolist() == [1]
+    assert places.sum(-1)[:-1].unique().tolist() == [1]
+    assert not bool(places[-1].any()), "nothing may be overwritten there"
     assert set(places.nonzero()[:, 2].tolist()) == {2, 3}
     assert bool(torch.isin(changed[changed != -1], form.ids).all())

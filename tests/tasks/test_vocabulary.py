@@ -33,14 +33,6 @@ def test_ranges_are_contiguous_and_extras_come_last():
     assert len(vocabulary["word"]) == 10
 
 
-def test_names_of_ids():
-    vocabulary = Vocabulary(Sizes())
-    assert vocabulary.name_of(19) == "mask"
-    assert vocabulary.name_of(118) == "coordinate[17]"
-    with pytest.raises(ValueError, match="outside"):
-        vocabulary.name_of(len(vocabulary))
-
-
 def test_mistakes_are_named():
     vocabulary = Vocabulary(Sizes())
     with pytest.raises(KeyError, match="no range 'colour'"):
