@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from reports import findings
-from reports.drawing import Drawn, finished, label_points, log_axis
+from reports.drawing import Drawn, finished, log_axis
+from reports.labels import label_points
 from reports.material import Interval, Material
 from reports.metrics import Metric, metric
 from reports.style import COLUMN, GROUND, INK, drawing, looks

@@ -11,7 +11,8 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from reports import findings
-from reports.drawing import Drawn, finished, label_points, log_axis
+from reports.drawing import Drawn, finished, log_axis
+from reports.labels import label_points
 from reports.material import AVERAGE, TIME, Interval, Material, Run, one_machine
 from reports.metrics import Metric, average, averaged
 from reports.style import COLUMN, FAINT, GROUND, INK, PUBLISHED, drawing, looks

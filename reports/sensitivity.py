@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reports import findings
-from reports.drawing import Drawn, finished, label_points, log_axis
+from reports.drawing import Drawn, finished, log_axis
+from reports.labels import label_points
 from reports.material import Material, Run
 from reports.style import COLUMN, drawing, looks
 
