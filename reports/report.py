@@ -10,15 +10,16 @@ from reports import checks, findings, sensitivity
 from reports.ablations import ablation_tables, open_ablations
 from reports.budget import budget_figures, budget_tables
 from reports.claims import MARKS, claims_table, judge, summary
+from reports.cost import cost_table
 from reports.curves import curves_figure
 from reports.drawing import Drawn
 from reports.frontier import frontier_figure
 from reports.gallery import columns, rows
 from reports.material import Material
 from reports.metrics import averaged
-from reports.overview import comparison_table, cost_table, detail_tables, phase_table, variants_table
+from reports.overview import comparison_table, detail_tables, variants_table
 from reports.page import Page, Part, fragment, write_page
-from reports.phases import phases_figure
+from reports.phases import phase_table, phases_figure
 from reports.provenance import facts, provenance_table
 from reports.style import in_order
 from reports.systems import published_table

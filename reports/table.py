@@ -20,6 +20,7 @@ class Cell:
         value: the exact number behind ``text``, for sorting, CSV and tests; None for words.
         source: where ``value`` lies, ``label: path in the record``; empty for numbers that are derived.
         interval: confidence interval as printed, or empty.
+        reach: half of the interval's width as printed, for places too narrow for its ends.
         best: whether it is significantly the best of its column.
         swatch: colour that stands before the text, or empty.
     """
@@ -28,6 +29,7 @@ class Cell:
     value: float | None = None
     source: str = ""
     interval: str = ""
+    reach: str = ""
     best: bool = False
     swatch: str = ""
 
