@@ -162,7 +162,7 @@ def _figure(panel: Panel) -> Drawn:
         figure.legend(loc="outside lower left", ncols=1, handlelength=1.4)
         figure.draw_without_rendering()
         names = [(p[1], p[2] * factor, p[0]) for knob in panel.knobs for p in knob.points if len(p[0]) < 16]
-        label_points(axes, names, size=5.5)
+        label_points(axes, names, size=6)
         return finished(figure, name=name, title=title, alt=f"{title}. {_told(panel)} Circles mark knees.")
 
 

@@ -18,7 +18,9 @@ _POINTS = 72
 _MARK = 3.0  # points from a marker's middle to its edge
 _LEADER = 9.0  # points of distance above which a thin line joins a name to its point
 _AMBIGUOUS = 1e5  # cost of a name that stands nearer to another point than to its own; nothing is as bad
-_CLEARLY = 0.75  # a name's distance to its own point is at most this share of that to any other
+_NEARER = 0.97  # a name's distance to its own point is at most this share of that to any other
+_CLEARLY = 0.75  # above this share a line says whose the name is
+_DOUBTFUL = 2.0  # cost of such a line, square points
 _ROUNDS = 4
 
 # Points to the right and up; near places first.
@@ -71,9 +73,11 @@ def label_points(
         for text in texts:
             text.remove()
         return False
-    for text, spot, (x, y, _) in zip(texts, spots, points, strict=True):
+    boxes = [_box(place, spot, extent, scale) for place, spot, extent in zip(places, spots, sizes, strict=True)]
+    doubtful = [n for n, box in enumerate(boxes) if _share(box, n, places) > _CLEARLY]
+    for number, (text, spot, (x, y, _)) in enumerate(zip(texts, spots, points, strict=True)):
         text.set(position=spot, ha=_anchor(spot[0]), va="center")
-        if math.hypot(*spot) > _LEADER:
+        if math.hypot(*spot) > _LEADER or number in doubtful:
             line = {"arrowstyle": "-", "color": INK, "linewidth": 0.4, "alpha": 0.6, "shrinkA": 0, "shrinkB": 2}
             leader = axes.annotate("", (x, y), spot, textcoords="offset points", arrowprops=line)
             leader.set_in_layout(False)
@@ -88,12 +92,12 @@ def _arranged(
     alone: list[list[float]] = []  # cost of each spot, whatever the other names do
     for number, (place, size) in enumerate(zip(places, sizes, strict=True)):
         boxes.append([_box(place, spot, size, scale) for spot in _SPOTS])
-        others = [other for other in places if other != place]
         own = []
         for box in boxes[number]:
             cost = sum(_overlap(box, other) for other in taken) + 20 * scale * _outside(box, frame)
-            near = min((_apart(box, other) for other in others), default=math.inf)
-            own.append(cost + (_AMBIGUOUS if _apart(box, place) > _CLEARLY * near else 0.0))
+            share = _share(box, number, places)
+            doubt = _AMBIGUOUS if share > _NEARER else _DOUBTFUL * scale**2 if share > _CLEARLY else 0.0
+            own.append(cost + doubt)
         alone.append(own)
     chosen: list[int | None] = [None] * len(places)
     costs = [0.0] * len(places)
@@ -137,6 +141,13 @@ def _apart(box: Box, place: Spot) -> float:
     across = max(box[0] - place[0], place[0] - box[2], 0.0)
     up = max(box[1] - place[1], place[1] - box[3], 0.0)
     return math.hypot(across, up)
+
+
+def _share(box: Box, number: int, places: Sequence[Spot]) -> float:
+    """A name's distance to its own point as a share of that to the nearest other."""
+    others = [place for n, place in enumerate(places) if n != number]
+    near = min((_apart(box, other) for other in others), default=math.inf)
+    return _apart(box, places[number]) / near if near else math.inf
 
 
 def _overlap(one: Box, other: Box) -> float:

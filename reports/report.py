@@ -9,7 +9,7 @@ from pathlib import Path
 from reports import checks, findings, sensitivity
 from reports.ablations import ablation_tables, open_ablations
 from reports.budget import budget_figures, budget_tables
-from reports.claims import MARKS, claims_table, judge, summary
+from reports.claims import MARKS, RULES, claims_table, judge, summary
 from reports.cost import cost_table
 from reports.curves import curves_figure
 from reports.drawing import Drawn
@@ -109,9 +109,7 @@ def _claims(material: Material) -> Part:
     judged = [judge(claim, material) for claim in published.claims()]
     lines = [
         f"{summary(judged)}.",
-        "A part agrees or disagrees when the 95 % interval of the difference lies on one side; a claim does when half "
-        "of its parts that were run are decided, all the same way. Intervals cover the choice of images; strategies "
-        "and settings that were trained once are compared as trained.",
+        *RULES,
     ]
     html = fragment("claims.html.j2", judged=judged, marks=MARKS)
     return Part(name="claims", heading="Claims", lines=lines, html=html, files=[claims_table(judged)])
