@@ -14,7 +14,7 @@ from bench.errors import UserError
 from bench.report_commands import commands
 from bench.report_curves import curves
 from bench.report_options import ReportOptions
-from bench.report_runs import find_runs, labelled, main_and_variants, shown
+from bench.report_runs import find_runs, labelled, left_out, main_and_variants, shown
 from bench.report_studies import studies
 from bench.tables import DataPlace, RunFiles, open_suite, run_tables
 from reports.checks import refuse_unlike
@@ -71,6 +71,8 @@ def gather(files: Sequence[RunFiles], options: ReportOptions) -> Material:
     except ReportError as error:
         raise UserError(str(error)) from None
     missing: dict[str, str] = {}
+    if told := left_out(main, variants, runs):
+        missing["runs"] = told
     place = DataPlace(options.coco, options.nyu, options.nyu_list, options.tokenizer)
     suite = cache(lambda: open_suite(files[0].record, place))
     tables = _tables(runs, suite, missing)
@@ -78,7 +80,7 @@ def gather(files: Sequence[RunFiles], options: ReportOptions) -> Material:
 
     statistics = Statistics()
     if any(tables.values()):
-        statistics = report_statistics(runs, tables, resamples=options.resamples, seed=options.seed)
+        statistics = report_statistics(runs, tables, main=main, resamples=options.resamples, seed=options.seed)
     return Material(
         runs=in_order([drawn[label] for label in main]),
         statistics=statistics,
@@ -87,7 +89,7 @@ def gather(files: Sequence[RunFiles], options: ReportOptions) -> Material:
         curves=curves([runs[label].record for label in main], missing),
         outcomes=studies() | read_outcomes(),
         missing=missing,
-        commands=commands([one.record for one in runs.values()]),
+        commands=commands([runs[one.label].record for one in in_order(list(drawn.values()))]),
         about=git_state(SOURCE),
     )
 
@@ -131,6 +133,8 @@ def _pictures(
             sources.append(Source(label, {sample.image_id: sample for sample in one.samples}, scores))
     if not sources:
         missing["gallery"] = "no run encodes images with a network"
+    order = [run.label for run in in_order([shown(label, with_samples[label]) for label in with_samples])]
+    sources.sort(key=lambda source: order.index(source.label))
     return gallery(dataset, sources, each=options.gallery)
 
 

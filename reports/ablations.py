@@ -25,8 +25,7 @@ def open_ablations(ablations: Sequence[Ablation], material: Material) -> list[st
 def ablation_table(ablation: Ablation, material: Material) -> Table | None:
     """One table: a row a setting, ours and the paper's value of each metric side by side; None without rows of ours."""
     outcome: Outcome | None = material.outcomes.get(ablation.id)
-    labels = [run.label for run in material.runs]
-    rows = list(outcome.points) if outcome else [name for name in ablation.rows if name in labels]
+    rows = list(outcome.points) if outcome else _of_runs(ablation, material)
     if not rows:
         return None
     headings, cells = ["setting"], [[words(name)] for name in [*rows, *_only_printed(ablation, rows)]]
@@ -48,6 +47,13 @@ def ablation_table(ablation: Ablation, material: Material) -> Table | None:
     )
 
 
+def _of_runs(ablation: Ablation, material: Material) -> list[str]:
+    """Settings that are strategies and were run, where the table compares strategies; one alone compares nothing."""
+    decoders = [run.decoder for run in material.runs]
+    found = [name for name in ablation.rows if name in decoders] if ablation.runs else []
+    return found if len(found) > 1 else []
+
+
 def _only_printed(ablation: Ablation, rows: Sequence[str]) -> list[str]:
     """Settings of the paper that were not run here but have printed numbers."""
     return [name for name, values in ablation.rows.items() if values and name not in rows]
@@ -60,10 +66,10 @@ def _ours(setting: str, key: str, shown: Metric | None, material: Material, outc
         ends = point.intervals.get(key)
         source, interval = f"{outcome.name}: {setting}: {key}", None if ends is None else Interval(*ends)
     else:
-        run = next(run for run in material.runs if run.label == setting)
+        run = next(run for run in material.runs if run.decoder == setting)
         value = run.milliseconds if shown is None else shown.value(run.record)
         path = "latency.total.mean_ms" if shown is None else f"metrics.{key}"
-        source, interval = f"{setting}: {path}", material.statistics.interval(setting, key)
+        source, interval = f"{run.label}: {path}", material.statistics.interval(run.label, key)
     if shown is None:
         return plain(value, source=source)
     return number(shown, value, source=source, interval=spread(interval, shown))

@@ -14,7 +14,7 @@ run, and decided, the claim is not.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from reports import findings
@@ -185,14 +185,17 @@ def _shown(key: str) -> Metric | None:
 
 
 def _between(first: str, second: str, key: str, material: Material, outcome: Outcome | None) -> Comparison | Part:
-    """The comparison, or the part's outcome where there is none."""
-    if outcome is not None:
-        points, found = set(outcome.points), between(outcome, first, second, key)
-    else:
-        points, found = {run.label for run in material.runs}, material.statistics.between(first, second, key)
+    """The comparison, or the part's outcome where there is none. Each part is a question of its own, asked before."""
+    labels = {run.decoder: run.label for run in reversed(material.runs)}
+    points = set(labels) if outcome is None else set(outcome.points)
     absent = [name for name in (first, second) if name not in points]
     if absent:
         return Part("not run", _missing(absent, outcome, material))
+    if outcome is not None:
+        found = between(outcome, first, second, key)
+    else:
+        found = material.statistics.between(labels[first], labels[second], key)
+        found = None if found is None else replace(found, first=first, second=second, p=None)
     if found is None:
         return Part("cannot tell", f"{first} and {second}: no interval for {key}")
     return found

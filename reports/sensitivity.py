@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -154,13 +154,8 @@ def setting_figures(material: Material) -> list[Drawn]:
     return [drawn for name, label, of in ways if (drawn := _setting(name, label, of, material)) is not None]
 
 
-def _setting(name: str, label: str, of: object, material: Material) -> Drawn | None:
-    groups: dict[str, dict[float, float]] = {}
-    for run in (*material.runs, *material.variants):
-        value = of(run) if run.timed else None  # type: ignore[operator]
-        if value is not None:
-            groups.setdefault(run.decoder, {})[float(value)] = run.milliseconds
-    groups = {decoder: points for decoder, points in groups.items() if len(points) > 1}
+def _setting(name: str, label: str, of: Callable[[Run], float | None], material: Material) -> Drawn | None:
+    groups = _alike(name, of, [run for run in (*material.runs, *material.variants) if run.timed])
     if not groups:
         return None
     gains = {decoder: points[min(points)] / points[max(points)] for decoder, points in groups.items()}
@@ -189,6 +184,29 @@ def _setting(name: str, label: str, of: object, material: Material) -> Drawn | N
         return finished(figure, name=name, title=title, alt=f"{title}. {told}.")
 
 
+def _alike(name: str, of: Callable[[Run], float | None], runs: Sequence[Run]) -> dict[str, dict[float, float]]:
+    """Strategy to setting to milliseconds, of its largest set of runs on one machine that differ in this alone."""
+    sets: dict[str, dict[str, dict[float, list[float]]]] = {}
+    for run in runs:
+        value = of(run)
+        if value is not None:
+            rest = repr((_without(name, run.record["options"]), run.record["seed"], run.hardware))
+            points = sets.setdefault(run.decoder, {}).setdefault(rest, {})
+            points.setdefault(float(value), []).append(run.milliseconds)
+    largest = {decoder: max(each.values(), key=len) for decoder, each in sets.items()}
+    return {
+        decoder: {value: sum(times) / len(times) for value, times in points.items()}
+        for decoder, points in largest.items()
+        if len(points) > 1
+    }
+
+
+def _without(name: str, options: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """All options but the one that is drawn and the report's."""
+    drawn = {"batch": ("batch",), "side": ("image",)}[name]
+    return sorted((key, repr(value)) for key, value in options.items() if key not in (*drawn, "report"))
+
+
 def _batch(run: Run) -> float | None:
     found = run.record["latency"].get("batch")
     return None if found is None else float(found)
@@ -210,3 +228,17 @@ def _plain_numbers(axes: Axes) -> None:
 def figures(material: Material) -> Sequence[Drawn]:
     """All of them that there is data for."""
     return [one for one in (objects_figure(material), positions_figure(material), *setting_figures(material)) if one]
+
+
+NEEDS = {
+    "objects": "images that need different numbers of sequences, from runs with samples",
+    "positions": "what tasks cost",
+    "batch": "runs of one strategy that differ in --batch alone",
+    "side": "runs of one strategy that differ in the image's size alone",
+}
+
+
+def absent(drawn: Sequence[Drawn]) -> list[str]:
+    """Which figures are not there, and what they need."""
+    names = {one.name for one in drawn}
+    return [f"Left out: time against {name}; it needs {what}." for name, what in NEEDS.items() if name not in names]
