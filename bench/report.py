@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from bench.errors import UserError
 from bench.report_commands import commands
 from bench.report_curves import curves
 from bench.report_options import ReportOptions
-from bench.report_runs import find_runs, labelled, left_out, main_and_variants, shown
+from bench.report_runs import find_runs, labelled, left_out, main_and_variants, object_counts, shown
 from bench.report_studies import studies
 from bench.tables import DataPlace, RunFiles, open_suite, run_tables
 from reports.checks import refuse_unlike
@@ -76,6 +77,8 @@ def gather(files: Sequence[RunFiles], options: ReportOptions) -> Material:
     place = DataPlace(options.coco, options.nyu, options.nyu_list, options.tokenizer)
     suite = cache(lambda: open_suite(files[0].record, place))
     tables = _tables(runs, suite, missing)
+    counted = _objects(suite) if any(one.samples for one in files) else {}
+    drawn = {label: replace(one, objects=object_counts(runs[label], counted)) for label, one in drawn.items()}
     from bench.report_statistics import report_statistics
 
     statistics = Statistics()
@@ -106,6 +109,22 @@ def _tables(runs: Mapping[str, RunFiles], suite: Any, missing: dict[str, str]) -
     except UserError as error:
         missing["statistics"] = str(error)
         return {}
+
+
+def _objects(suite: Any) -> dict[int, int]:
+    """Image id to annotated objects; empty where the data is not there any more."""
+    try:
+        dataset = suite().dataset
+    except UserError:
+        return {}
+    if dataset.coco is None:
+        return {}
+    found = {}
+    for sample in dataset.samples:
+        instances = dataset.coco.targets(sample.image_id).instances if sample.coco else None
+        if instances is not None:
+            found[sample.image_id] = len(instances)
+    return found
 
 
 def _pictures(

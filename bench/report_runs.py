@@ -153,3 +153,11 @@ def shown(label: str, files: RunFiles) -> Run:
         },
         work={task: np.array([s.work[task] for s in files.samples if task in s.work], dtype=float) for task in tasks},
     )
+
+
+def object_counts(files: RunFiles, counted: Mapping[int, int]) -> np.ndarray[Any, Any] | None:
+    """(B,) objects of every timed image; None where some image's number is not known."""
+    timed = [sample.image_id for sample in files.samples if "total" in sample.milliseconds]
+    if not timed or any(number not in counted for number in timed):
+        return None
+    return np.array([counted[number] for number in timed], dtype=float)

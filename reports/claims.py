@@ -79,6 +79,7 @@ def claims_table(judged: Sequence[Judged]) -> Table:
         headings=["claim", "source", "verdict", "ours"],
         rows=rows,
         words=(1, 2, 3),
+        wide=(0, 2, 3),
     )
 
 

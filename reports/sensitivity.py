@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from reports import findings
 from reports.drawing import Drawn, finished, log_axis
-from reports.labels import label_points
 from reports.material import Material, Run
+from reports.metrics import in_task_order
 from reports.style import COLUMN, drawing, looks
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ FEWEST = 4  # images in a bin
 
 
 def objects_figure(material: Material) -> Drawn | None:
-    """Time against the sequences that an image needs; None without samples or where all images need as many."""
+    """Time against the objects in an image; None without samples or where all images have as many."""
     runs = [run for run in material.runs if run.timed and _objects(run) is not None]
     if not runs:
         return None
@@ -58,20 +58,19 @@ def objects_figure(material: Material) -> Drawn | None:
             )
         axes.set_yscale("log")
         _plain_numbers(axes)
-        axes.set_xlabel("sequences decoded in an image, all tasks")
+        axes.set_xlabel("objects in an image (annotated)")
         axes.set_ylabel("ms per image")
         figure.legend(loc="outside lower left", ncols=3, handlelength=1.4, columnspacing=1)
-        each = "; ".join(f"{label} {slope:.2f} ms a sequence" for label, slope in slopes.items())
+        each = "; ".join(f"{label} {slope:.2f} ms an object" for label, slope in slopes.items())
         return finished(figure, name="objects", title=title, alt=f"{title}. Slopes of straight lines: {each}.")
 
 
 def _objects(run: Run) -> Array | None:
-    """(B,) sequences of every image, over all tasks; None where they are not known or never differ."""
-    counts = [work[:, 2] for work in run.work.values()]
-    if not counts or "total" not in run.phases or any(len(one) != len(run.phases["total"]) for one in counts):
+    """(B,) annotated objects of every image; None where they are not known or hardly differ."""
+    found = run.objects
+    if found is None or "total" not in run.phases or len(found) != len(run.phases["total"]):
         return None
-    total: Array = np.sum(counts, axis=0)
-    return total if len(np.unique(total)) > 2 else None
+    return found if len(np.unique(found)) > 2 else None
 
 
 def _binned(values: Array) -> Array:
@@ -92,8 +91,8 @@ def _slope(run: Run) -> float:
 def _objects_title(slopes: dict[str, float]) -> str:
     steepest, flattest = max(slopes, key=lambda n: slopes[n]), min(slopes, key=lambda n: slopes[n])
     if steepest == flattest:
-        return f"A further sequence costs {steepest} {slopes[steepest]:.1f} ms"
-    return f"A further sequence costs {steepest} {slopes[steepest]:.1f} ms and {flattest} {slopes[flattest]:.1f} ms"
+        return f"A further object costs {steepest} {slopes[steepest]:.1f} ms"
+    return f"A further object costs {steepest} {slopes[steepest]:.1f} ms and {flattest} {slopes[flattest]:.1f} ms"
 
 
 def positions_figure(material: Material) -> Drawn | None:
@@ -105,24 +104,38 @@ def positions_figure(material: Material) -> Drawn | None:
     quickest, slowest = max(rates, key=lambda n: rates[n]), min(rates, key=lambda n: rates[n])
     title = f"A millisecond of decoding computes {rates[quickest]:.0f} positions in {quickest}"
     title += f", {rates[slowest]:.1f} in {slowest}" if quickest != slowest else ""
+    tasks = in_task_order(task for run in runs for _, _, task in _lengths(run))
     with drawing():
         import matplotlib.pyplot as plt
+        from matplotlib.lines import Line2D
 
-        figure, axes = plt.subplots(figsize=(COLUMN, 2.4), layout="constrained")
+        lines = (len(tasks) + 2) // 3
+        size = (COLUMN, 0.6 + 1.2 * lines)
+        figure, axes = plt.subplots(
+            lines, 3, figsize=size, sharex=True, sharey=True, squeeze=False, layout="constrained"
+        )
         look = looks([run.decoder for run in material.runs])
-        for run in runs:
-            x, y, _ = zip(*sorted(_lengths(run)), strict=True)
-            mark = look[run.decoder]
-            axes.plot(x, y, mark.marker, linestyle=":", linewidth=0.6, color=mark.colour, label=run.label)
-        axes.set_xscale("log")
-        axes.set_yscale("log")
-        axes.margins(0.14)
-        _plain_numbers(axes)
-        axes.set_xlabel("positions computed in an image")
-        axes.set_ylabel("ms of decoding")
-        figure.legend(loc="outside lower left", ncols=3, handlelength=1.4, columnspacing=1)
-        figure.draw_without_rendering()
-        label_points(axes, _lengths(max(runs, key=lambda run: run.milliseconds)), size=6)
+        for task, panel in zip(tasks, axes.flat, strict=False):
+            for run in runs:
+                known = [(x, y) for x, y, own in _lengths(run) if own == task]
+                mark = look[run.decoder]
+                for x, y in known:
+                    panel.plot(x, y, mark.marker, color=mark.colour)
+            panel.set_title(task, fontsize=6.5, fontweight="normal")
+            panel.set_xscale("log")
+            panel.set_yscale("log")
+        for panel in axes.flat:
+            panel.margins(0.18)
+        _plain_numbers(axes[0, 0])
+        for panel in axes.flat[len(tasks) :]:
+            panel.set_axis_off()
+        figure.supxlabel("positions computed in an image", fontsize=7)
+        figure.supylabel("ms of decoding", fontsize=7)
+        marks = [
+            Line2D([], [], color=look[r.decoder].colour, marker=look[r.decoder].marker, ls="", label=r.label)
+            for r in runs
+        ]
+        figure.legend(handles=marks, loc="outside lower left", ncols=3, handlelength=1.4, columnspacing=1)
         each = "; ".join(
             f"{run.label}: " + ", ".join(f"{task} {x:.0f} positions {y:.1f} ms" for x, y, task in _lengths(run))
             for run in runs
@@ -231,7 +244,7 @@ def figures(material: Material) -> Sequence[Drawn]:
 
 
 NEEDS = {
-    "objects": "images that need different numbers of sequences, from runs with samples",
+    "objects": "runs with samples on data whose images differ in their objects",
     "positions": "what tasks cost",
     "batch": "runs of one strategy that differ in --batch alone",
     "side": "runs of one strategy that differ in the image's size alone",

@@ -82,7 +82,7 @@ def test_latex_compiles(tmp_path: Path) -> None:
 
 COMMANDS = {"begin", "end", "centering", "caption", "label", "toprule", "midrule", "bottomrule", "textbf", "scriptsize"}
 COMMANDS |= {"par", "footnotesize", "textbackslash", "textasciitilde", "textasciicircum", "delta", "lambda", "times"}
-COMMANDS |= {"pm", "leq", "geq", "rightarrow", "cdot", "ldots"}
+COMMANDS |= {"small", "setlength", "tabcolsep", "textwidth", "pm", "leq", "geq", "rightarrow", "cdot", "ldots"}
 
 
 def check_latex(text: str, *, columns: int) -> None:
@@ -95,7 +95,7 @@ def check_latex(text: str, *, columns: int) -> None:
         assert depth >= 0
     assert depth == 0
     stack = []
-    for kind, name in re.findall(r"\\(begin|end)\{(\w+)\}", bare):
+    for kind, name in re.findall(r"\\(begin|end)\{(\w+\*?)\}", bare):
         if kind == "begin":
             stack.append(name)
         else:
