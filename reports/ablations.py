@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from reports.findings import joined, spread
+from reports.claims import between
+from reports.findings import joined, points, spread
 from reports.material import TIME, Interval, Material
 from reports.metrics import Metric, metric
 from reports.table import Cell, Table, number, plain, words
@@ -40,11 +41,33 @@ def ablation_table(ablation: Ablation, material: Material) -> Table | None:
             cells[row] = [*cell, ours, plain(printed, 0) if shown is None else number(shown, printed)]
     return Table(
         name=f"ablation-{ablation.id}",
-        title=f"{ablation.title} ({ablation.paper}, {ablation.where})",
+        title=f"{ablation.title}: {_finding(ablation, rows, material, outcome)} ({ablation.paper}, {ablation.where})",
         headings=headings,
         rows=cells,
         notes=_notes(ablation, material, outcome),
     )
+
+
+def _finding(ablation: Ablation, rows: Sequence[str], material: Material, outcome: Outcome | None) -> str:
+    """Which setting is ahead in the first metric, by how much over the next, and whether that is more than chance."""
+    key = next((key for key in ablation.headings if key != TIME), "")
+    if not key:
+        return "times"
+    shown = metric(*key.split(".", 1))
+    known = {row: value for row in rows if (value := _ours(row, key, shown, material, outcome).value) is not None}
+    if len(known) < 2:
+        return f"{len(rows)} settings"
+    best, next_ = sorted(known, key=lambda row: known[row], reverse=shown.higher is not False)[:2]
+    if outcome is not None:
+        found = between(outcome, next_, best, key)
+    else:
+        labels = {run.decoder: run.label for run in material.runs}
+        found = material.statistics.between(labels[next_], labels[best], key)
+    if found is None:
+        return f"{best} has the best {shown.heading}, {shown.text(known[best])}; no interval"
+    if not found.significant:
+        return f"{best} and {next_} cannot be told apart in {shown.heading}, {shown.text(known[best])} at best"
+    return f"{best} leads, {points(found, shown)} over {next_}"
 
 
 def _of_runs(ablation: Ablation, material: Material) -> list[str]:

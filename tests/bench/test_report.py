@@ -13,6 +13,8 @@ import pytest
 
 from bench.cli import main
 from bench.gallery import choose, mean_iou
+from bench.parsers import parse_run
+from bench.report_commands import commands
 from bench.report_curves import read_curve
 from bench.report_runs import find_runs, labelled, left_out, main_and_variants
 from bench.report_statistics import corrected
@@ -22,6 +24,7 @@ from results.record import Record, Sample
 from results.store import RECORD, SAMPLES, read_record
 from tasks.targets import Instances
 from tests.bench import runs as made
+from tests.results.test_store import record
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -139,6 +142,19 @@ def test_who_is_best_is_asked_with_holm_s_correction() -> None:
     made = corrected([one("a", "b", 0.03), one("a", "c", 0.04), one("b", "c", 0.9), one("a", "d", 0.04)], "abc")
     assert [round(own.p or 0, 3) for own in made] == [0.09, 0.09, 0.9, 0.04]
     assert [own.significant for own in made] == [False, False, False, True]
+
+
+def test_commands_give_only_what_differs_from_the_preset() -> None:
+    options = msgspec.json.decode(
+        msgspec.json.encode(parse_run(["--decoder", "mad", "--preset", "embedded"]), enc_hook=str)
+    )
+    assert (plain := commands([as_record(options)])) == ["python -m bench run --decoder mad --preset embedded"], plain
+    (more,) = commands([as_record({**options, "batch": 8})])
+    assert more.endswith("--preset embedded --batch 8")
+
+
+def as_record(options: dict[str, object]) -> Record:
+    return msgspec.structs.replace(record(3), decoder="mad", preset="embedded", seed=0, options=options)
 
 
 def test_images_are_chosen_for_being_best_worst_and_disputed() -> None:

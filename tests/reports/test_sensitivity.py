@@ -25,6 +25,13 @@ def test_other_options_are_held_equal() -> None:
     assert not setting_figures(Material(runs=[at(1, 60)], variants=[at(2, 40, precision="bfloat16")]))
 
 
+def test_titles_of_ablations_say_what_was_found() -> None:
+    known = {ablation.id: ablation for ablation in ablations()}
+    given = material(runs=[run("autoregressive", 200, 0.3), run("parallel", 50, 0.4), run("mad", 60, 0.45)])
+    table = ablation_table(known["mad-table-2"], given)
+    assert table is not None and ": mad leads, +5.0 (+3.0 … +7.0) box AP over parallel (MAD, Table 2)" in table.title
+
+
 def test_ordinary_runs_fill_only_tables_that_compare_strategies() -> None:
     runs = [run("ait", 60, 0.4), run("ait-parallel", 30, 0.4)]
     known = {ablation.id: ablation for ablation in ablations()}
