@@ -78,7 +78,7 @@ def _doubts(record: Mapping[str, Any]) -> list[str]:
 
 
 def _matters(name: str, text: str, known: Mapping[str, Any]) -> bool:
-    """A note on a metric of the record is; how a task was done stands below its table, the official tokeniser is usual."""
+    """Notes on the metrics of a record are; how a task was done stands below its table instead."""
     if name == "tokenizer":
         return not text.startswith("ptb")
     return name in known
