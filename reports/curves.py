@@ -95,8 +95,8 @@ def _losses(curves: Sequence[Curve]) -> Drawn | None:
 
 
 def _smooth(values: Sequence[float]) -> list[float]:
-    """Mean of the last tenth of the points up to each, at least of five."""
-    reach = max(5, len(values) // 10)
+    """Mean of the last few points up to each: a fortieth of them, at least three."""
+    reach = max(3, len(values) // 40)
     return [sum(part) / len(part) for part in (values[max(0, n + 1 - reach) : n + 1] for n in range(len(values)))]
 
 

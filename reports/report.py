@@ -58,7 +58,7 @@ def _parts(material: Material) -> list[Part]:
         Part(
             name="result",
             heading="Accuracy against time",
-            lines=["Up and to the left is better. The grey line joins the strategies that no other beats in both."],
+            lines=["Up and to the left is better. The line joins the strategies that no other beats in both."],
             figures=_there(frontier_figure(material, systems)),
             tables=[comparison_table(material), *_tables(variants_table(material))],
         ),

@@ -33,6 +33,7 @@ def objects_figure(material: Material) -> Drawn | None:
         import matplotlib.pyplot as plt
         import pandas
         import seaborn
+        from matplotlib.ticker import MaxNLocator
 
         figure, axes = plt.subplots(figsize=(COLUMN, 2.4), layout="constrained")
         look = looks([run.decoder for run in material.runs])
@@ -58,6 +59,7 @@ def objects_figure(material: Material) -> Drawn | None:
             )
         axes.set_yscale("log")
         _plain_numbers(axes)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_xlabel("objects in an image (annotated)")
         axes.set_ylabel("ms per image")
         figure.legend(loc="outside lower left", ncols=3, handlelength=1.4, columnspacing=1)
@@ -127,9 +129,12 @@ def positions_figure(material: Material) -> Drawn | None:
         for panel in axes.flat:
             panel.margins(0.18)
         _plain_numbers(axes[0, 0])
+        ticks = axes[0, 0].get_xticks()
+        axes[0, 0].set_xticks(ticks[:: 1 + len(ticks) // 4])
         for panel in axes.flat[len(tasks) :]:
             panel.set_axis_off()
-        figure.supxlabel("positions computed in an image", fontsize=7)
+        lowest = (len(tasks) - 1) // 3 * 3
+        axes.flat[lowest].set_xlabel("positions computed in an image", x=0, ha="left", fontsize=7)
         figure.supylabel("ms of decoding", fontsize=7)
         marks = [
             Line2D([], [], color=look[r.decoder].colour, marker=look[r.decoder].marker, ls="", label=r.label)
