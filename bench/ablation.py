@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import shlex
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -33,11 +33,13 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         options: for training and running.
         train: for training.
         run: for running.
+        codecs: codec to the options that it is trained with, before the strategy that uses it.
     """
 
     options: Options = {}
     train: Options = {}
     run: Options = {}
+    codecs: dict[str, Options] = {}
 
 
 class Definition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -100,10 +102,12 @@ def commands(name: str, definition: Definition, work: Path) -> list[list[str]]:
     found = []
     for point in definition.points:
         for seed in definition.seeds:
+            place = _place(work, name, point, seed)
+            found += [["train", *words] for _, _, words in _own_codecs(definition, point, seed, place)]
             if definition.trained or definition.codec:
-                found.append(["train", *_train_words(definition, point, seed, _place(work, name, point, seed))])
+                found.append(["train", *_train_words(definition, point, seed, place)])
             if not definition.codec:
-                found.append(["run", *_run_words(definition, point, seed, _place(work, name, point, seed))])
+                found.append(["run", *_run_words(definition, point, seed, place)])
     return found
 
 
@@ -146,7 +150,18 @@ def _train_words(definition: Definition, point: str, seed: int, place: Path) -> 
     chosen = _merged(
         definition.options, definition.train, definition.points[point].options, definition.points[point].train
     )
-    return _words({**what, "preset": definition.preset, "seed": seed, "out": str(place / "training"), **chosen})
+    own = {"checkpoints": str(place / "checkpoints")} if definition.points[point].codecs else {}
+    return _words({**what, **own, "preset": definition.preset, "seed": seed, "out": str(place / "training"), **chosen})
+
+
+def _own_codecs(definition: Definition, point: str, seed: int, place: Path) -> list[tuple[str, Path, list[str]]]:
+    """Codec, its folder and the words that train it, for each that a setting has of its own."""
+    found = []
+    for codec, options in definition.points[point].codecs.items():
+        out = place / f"codec-{codec}"
+        words = {"codec": codec, "preset": definition.preset, "seed": seed, "out": str(out), **options}
+        found.append((codec, out, _words(words)))
+    return found
 
 
 def _run_words(definition: Definition, point: str, seed: int, place: Path) -> list[str]:
@@ -178,20 +193,29 @@ def _train(definition: Definition, point: str, seed: int, place: Path) -> None:
     from bench.parsers import parse
 
     target = place / "checkpoints" / definition.preset
-    if definition.codec and any((place / "training").glob("*.safetensors")):
-        return
-    if not definition.codec and (target / f"{definition.decoder}.safetensors").exists():
-        return
-    program.train(parse("train", _train_words(definition, point, seed, place)))
     if definition.codec:
+        if not any((place / "training").glob("*.safetensors")):
+            program.train(parse("train", _train_words(definition, point, seed, place)))
         return
-    target.mkdir(parents=True, exist_ok=True)
-    shared = [
-        path
+    if (target / f"{definition.decoder}.safetensors").exists():
+        return
+    files = {
+        path.name: path
         for path in (CHECKPOINTS / definition.preset).glob("*")
         if path.stem == ENCODER or path.stem.startswith("codec")
-    ]
-    for path in [*shared, *(place / "training").glob(f"{definition.decoder}.*")]:
+    }
+    for codec, out, words in _own_codecs(definition, point, seed, place):
+        if not (out / f"codec-{codec}.safetensors").exists():
+            program.train(parse("train", words))
+        files |= {path.name: path for path in out.glob(f"codec-{codec}.*")}
+    _copied(files.values(), target)
+    program.train(parse("train", _train_words(definition, point, seed, place)))
+    _copied((place / "training").glob(f"{definition.decoder}.*"), target)
+
+
+def _copied(files: Iterable[Path], target: Path) -> None:
+    target.mkdir(parents=True, exist_ok=True)
+    for path in files:
         shutil.copyfile(path, target / path.name)
 
 

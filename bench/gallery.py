@@ -37,8 +37,8 @@ class Source:
     scores: Mapping[int, Mapping[str, float]]
 
 
-def gallery(dataset: Dataset, sources: Sequence[Source], *, each: int = 2) -> list[Picture]:
-    """Pictures of ``each`` images on which all strategies do best, worst, and disagree most.
+def gallery(dataset: Dataset, sources: Sequence[Source], *, each: int = 1) -> list[Picture]:
+    """Pictures of ``each`` images on which all strategies do best and worst in each metric, and disagree most.
 
     Args:
         dataset: the images.
@@ -54,9 +54,10 @@ def gallery(dataset: Dataset, sources: Sequence[Source], *, each: int = 2) -> li
 
 
 def choose(scores: Mapping[str, Mapping[int, Mapping[str, float]]], *, each: int) -> list[tuple[int, str]]:
-    """Image ids with the reason, best first, then worst, then those on which the runs disagree most.
+    """Image ids with the reason: metric by metric the best and the worst, then those that the runs disagree on most.
 
-    Every metric is turned into its rank among the images and runs first, so that none outweighs another.
+    Best and worst by the mean over runs. For the disagreement every metric is turned into its rank among the images and
+    runs first, so that none outweighs another.
 
     Args:
         scores: run to image id to metric to value, higher is better.
@@ -64,32 +65,37 @@ def choose(scores: Mapping[str, Mapping[int, Mapping[str, float]]], *, each: int
     """
     runs = list(scores)
     images = sorted(set.intersection(*(set(scores[run]) for run in runs)))
-    names = sorted({name for run in runs for image in images for name in scores[run][image]})
+    names = list(dict.fromkeys(name for run in runs for image in images for name in scores[run][image]))
     if not images or not names:
         return [(image, "one of the first images") for image in images[: 3 * each]]
     values = np.array(
         [[[scores[run][image].get(name, np.nan) for name in names] for image in images] for run in runs], dtype=float
     )  # (runs, images, metrics)
+    kinds = []
+    for place, name in enumerate(names):
+        middle = values[..., place].mean(axis=0)  # not a number where a run has no value
+        kinds += [(f"best {name}, mean of all strategies", -middle), (f"worst {name}, mean of all strategies", middle)]
+    if len(runs) > 1:
+        apart = np.nan_to_num(np.std(_ranked(values), axis=0)).mean(axis=1)
+        kinds.append(("the strategies disagree most here", -apart))
+    found: dict[int, str] = {}
+    for why, order in kinds:
+        known = [place for place in np.argsort(order, kind="stable") if np.isfinite(order[place])]
+        fresh = [images[place] for place in known if images[place] not in found]
+        found |= dict.fromkeys(fresh[:each], why)
+    return list(found.items())
+
+
+def _ranked(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(runs, images, metrics) ranks between 0 and 1 among all runs and images of a metric."""
     ranked = np.full_like(values, np.nan)
-    for place in range(len(names)):
+    for place in range(values.shape[2]):
         known = np.isfinite(values[..., place])
         order = values[..., place][known]
         # among equal values the middle rank, so that ties decide nothing
         below, up_to = (np.searchsorted(np.sort(order), order, side=side) for side in ("left", "right"))
         ranked[..., place][known] = (below + up_to) / (2 * len(order))
-    with np.errstate(invalid="ignore"):
-        of_run = np.nanmean(ranked, axis=2)  # (runs, images)
-        middle, apart = np.nanmean(of_run, axis=0), np.nanstd(ranked, axis=0).mean(axis=1)
-    kinds = [
-        ("all strategies do well here", -middle),
-        ("all strategies do badly here", middle),
-        *([("the strategies disagree most here", -np.nan_to_num(apart))] if len(runs) > 1 else []),
-    ]
-    found: dict[int, str] = {}
-    for why, order in kinds:
-        fresh = [images[place] for place in np.argsort(order, kind="stable") if images[place] not in found]
-        found |= dict.fromkeys(fresh[:each], why)
-    return list(found.items())
+    return ranked
 
 
 def image_scores(

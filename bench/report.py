@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from bench.errors import UserError
 from bench.report_commands import commands
 from bench.report_curves import curves
 from bench.report_options import ReportOptions
-from bench.report_runs import find_runs, labelled, main_and_variants, shown
+from bench.report_runs import find_runs, labelled, left_out, main_and_variants, object_counts, shown
 from bench.report_studies import studies
 from bench.tables import DataPlace, RunFiles, open_suite, run_tables
 from reports.checks import refuse_unlike
@@ -71,14 +72,18 @@ def gather(files: Sequence[RunFiles], options: ReportOptions) -> Material:
     except ReportError as error:
         raise UserError(str(error)) from None
     missing: dict[str, str] = {}
+    if told := left_out(main, variants, runs):
+        missing["runs"] = told
     place = DataPlace(options.coco, options.nyu, options.nyu_list, options.tokenizer)
     suite = cache(lambda: open_suite(files[0].record, place))
     tables = _tables(runs, suite, missing)
+    counted = _objects(suite) if any(one.samples for one in files) else {}
+    drawn = {label: replace(one, objects=object_counts(runs[label], counted)) for label, one in drawn.items()}
     from bench.report_statistics import report_statistics
 
     statistics = Statistics()
     if any(tables.values()):
-        statistics = report_statistics(runs, tables, resamples=options.resamples, seed=options.seed)
+        statistics = report_statistics(runs, tables, main=main, resamples=options.resamples, seed=options.seed)
     return Material(
         runs=in_order([drawn[label] for label in main]),
         statistics=statistics,
@@ -87,7 +92,7 @@ def gather(files: Sequence[RunFiles], options: ReportOptions) -> Material:
         curves=curves([runs[label].record for label in main], missing),
         outcomes=studies() | read_outcomes(),
         missing=missing,
-        commands=commands([one.record for one in runs.values()]),
+        commands=commands([runs[one.label].record for one in in_order(list(drawn.values()))]),
         about=git_state(SOURCE),
     )
 
@@ -104,6 +109,22 @@ def _tables(runs: Mapping[str, RunFiles], suite: Any, missing: dict[str, str]) -
     except UserError as error:
         missing["statistics"] = str(error)
         return {}
+
+
+def _objects(suite: Any) -> dict[int, int]:
+    """Image id to annotated objects; empty where the data is not there any more."""
+    try:
+        dataset = suite().dataset
+    except UserError:
+        return {}
+    if dataset.coco is None:
+        return {}
+    found = {}
+    for sample in dataset.samples:
+        instances = dataset.coco.targets(sample.image_id).instances if sample.coco else None
+        if instances is not None:
+            found[sample.image_id] = len(instances)
+    return found
 
 
 def _pictures(
@@ -131,6 +152,8 @@ def _pictures(
             sources.append(Source(label, {sample.image_id: sample for sample in one.samples}, scores))
     if not sources:
         missing["gallery"] = "no run encodes images with a network"
+    order = [run.label for run in in_order([shown(label, with_samples[label]) for label in with_samples])]
+    sources.sort(key=lambda source: order.index(source.label))
     return gallery(dataset, sources, each=options.gallery)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from bench.report_runs import flat
 from results.record import Record
 
-LEFT_OUT = ("preset", "seed", "strategy", "report")
+LEFT_OUT = ("preset", "seed", "strategy", "report", "decoder", "out")
 
 
 def commands(records: Sequence[Record]) -> list[str]:
@@ -28,7 +28,8 @@ def _options(record: Record) -> str:
     words = [f"--preset {record.preset}"]
     usual = _preset(record.preset)
     for name, value in flat(record.options).items():
-        if name.partition(".")[0] not in LEFT_OUT and usual is not None and value != usual.get(name, value):
+        known = usual is not None and name in usual
+        if name.partition(".")[0] not in LEFT_OUT and known and _plain(value) != _plain((usual or {})[name]):
             words.append(f"--{name.replace('_', '-')} {_word(value)}")
     words += [f"--seed {record.seed}"] if record.seed else []
     strategy = record.options.get("strategy", {}).get(record.decoder)
@@ -47,6 +48,11 @@ def _preset(name: str) -> Mapping[str, Any] | None:
         return None
     plain = msgspec.to_builtins(parse_run(["--decoder", "oracle", "--preset", name]), enc_hook=str)
     return flat(plain)
+
+
+def _plain(value: Any) -> Any:
+    """As JSON has it, so that tuples equal the lists that records hold."""
+    return json.loads(json.dumps(value, default=str))
 
 
 def _word(value: Any) -> str:

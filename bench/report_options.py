@@ -19,7 +19,7 @@ class ReportOptions:
         nyu: NYUv2 folder that the runs were made on.
         nyu_list: NYUv2 list file, if it has an unusual name.
         tokenizer: SentencePiece model that the runs were given.
-        gallery: images of each kind in the gallery; 0 leaves it out.
+        gallery: images of each kind in the gallery, best and worst by each metric and most disputed; 0 leaves it out.
         resamples: bootstrap resamples of every interval.
         seed: seed of the resamples.
         readme: also write the figure and the table of this README, between its markers.
@@ -31,7 +31,7 @@ class ReportOptions:
     nyu: Path | None = None
     nyu_list: Path | None = None
     tokenizer: Path | None = None
-    gallery: int = 2
+    gallery: int = 1
     resamples: int = 1000
     seed: int = 0
     readme: Path | None = None

@@ -108,16 +108,36 @@ def _short(value: Any) -> str:
 def main_and_variants(runs: Mapping[str, RunFiles]) -> tuple[list[str], list[str]]:
     """Labels of the runs that are compared, one a decoder, and of the further runs of the same decoders.
 
-    Of several runs of one decoder the first without strategy options is compared, else the first.
+    Of several runs of one decoder those without strategy options come first, then those whose other options most
+    decoders have a run of, so that what is compared differs in the strategy alone; then the first.
     """
     by_decoder: dict[str, list[str]] = {}
     for label, one in runs.items():
         by_decoder.setdefault(one.record.decoder, []).append(label)
+    having: dict[str, set[str]] = {}
+    for one in runs.values():
+        having.setdefault(_shared(one.record), set()).add(one.record.decoder)
     main = []
     for decoder, labels in by_decoder.items():
         plain = [n for n in labels if not runs[n].record.options.get("strategy", {}).get(decoder)]
-        main.append((plain or labels)[0])
+        main.append(max(plain or labels, key=lambda name: len(having[_shared(runs[name].record)])))
     return main, [label for label in runs if label not in main]
+
+
+def _shared(record: Record) -> str:
+    """All options that runs of different decoders can have in common, and the seed."""
+    own = {name: value for name, value in flat(record.options).items() if name.partition(".")[0] not in (*IDLE, "seed")}
+    return json.dumps([record.preset, record.seed, own], sort_keys=True, default=str)
+
+
+def left_out(main: Sequence[str], variants: Sequence[str], runs: Mapping[str, RunFiles]) -> str:
+    """What is compared where decoders have several runs, and what is not; empty without further runs."""
+    if not variants:
+        return ""
+    several = [name for name in main if any(runs[v].record.decoder == runs[name].record.decoder for v in variants)]
+    return (
+        f"compared are {', '.join(several)}; {len(variants)} further runs stand in a table of their own, not averaged"
+    )
 
 
 def shown(label: str, files: RunFiles) -> Run:
@@ -133,3 +153,11 @@ def shown(label: str, files: RunFiles) -> Run:
         },
         work={task: np.array([s.work[task] for s in files.samples if task in s.work], dtype=float) for task in tasks},
     )
+
+
+def object_counts(files: RunFiles, counted: Mapping[int, int]) -> np.ndarray[Any, Any] | None:
+    """(B,) objects of every timed image; None where some image's number is not known."""
+    timed = [sample.image_id for sample in files.samples if "total" in sample.milliseconds]
+    if not timed or any(number not in counted for number in timed):
+        return None
+    return np.array([counted[number] for number in timed], dtype=float)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import combinations
 from typing import Any
 
@@ -12,7 +13,8 @@ import numpy as np
 from bench import bootstrap
 from bench.conditions import hardware_differences
 from bench.pairing import paired, pieces
-from bench.ratios import block_means, time_ratio
+from bench.permutation import holm
+from bench.ratios import Ratio, block_means, time_ratio
 from bench.tables import RunFiles
 from reports.material import AVERAGE, TIME, Comparison, Interval, Statistics
 from reports.metrics import averaged
@@ -23,18 +25,25 @@ Scores = dict[str, Array]  # ``task.metric`` to (1 + R,) values
 
 
 def report_statistics(
-    runs: Mapping[str, RunFiles], tables: Mapping[str, Mapping[str, Table]], *, resamples: int, seed: int
+    runs: Mapping[str, RunFiles],
+    tables: Mapping[str, Mapping[str, Table]],
+    *,
+    main: Sequence[str],
+    resamples: int,
+    seed: int,
 ) -> Statistics:
     """Statistics of runs on the same data.
 
     Args:
         runs: label to run.
         tables: label to task to table; a run without samples has none and gets no interval.
+        main: labels of the runs that are compared; they decide which metrics are averaged, and their comparisons are
+            corrected for their number.
         resamples: of the bootstrap.
         seed: of the resamples.
     """
     scores = {label: _scores(runs[label], own, resamples=resamples, seed=seed) for label, own in tables.items()}
-    _add_average(runs, scores)
+    _add_average([runs[label] for label in main], scores)
     intervals: dict[str, dict[str, Interval]] = {}
     for label, own in scores.items():
         found = {key: bootstrap.estimate(values) for key, values in own.items()}
@@ -42,11 +51,31 @@ def report_statistics(
         if (time := _time(runs[label], resamples=resamples, seed=seed)) is not None:
             intervals[label][TIME] = time
     pairs = combinations(runs, 2)
-    comparisons = [one for a, b in pairs for one in _pair(a, b, runs, scores, tables, seed=seed)]
+    each = [one for a, b in pairs for one in _pair(a, b, runs, scores, tables, seed=seed)]
+    comparisons = corrected(each, main)
     known = any(intervals.values())
     images = next(iter(runs.values())).record.images
-    told = f"95 % intervals by paired bootstrap over {images} images, {resamples} resamples, seed {seed}"
+    told = (
+        f"95 % intervals by paired bootstrap over {images} images, {resamples} resamples, seed {seed}; "
+        "differences count as significant with p below 0.05 after Holm's correction over the pairs of strategies"
+    )
     return Statistics(told if known else "", intervals, comparisons)
+
+
+def corrected(found: Sequence[Comparison], main: Sequence[str]) -> list[Comparison]:
+    """The comparisons with Holm's p: among the pairs of compared runs, metric by metric, as one asks who is best in it.
+
+    Comparisons with further runs of the same strategies keep their own p.
+    """
+    family: dict[str, list[int]] = {}
+    for place, one in enumerate(found):
+        if one.p is not None and {one.first, one.second} <= set(main):
+            family.setdefault(one.key, []).append(place)
+    made = list(found)
+    for places in family.values():
+        for place, p in zip(places, holm([found[place].p for place in places]), strict=True):
+            made[place] = replace(found[place], p=p)
+    return made
 
 
 def _scores(run: RunFiles, tables: Mapping[str, Table], *, resamples: int, seed: int) -> Scores:
@@ -58,9 +87,9 @@ def _scores(run: RunFiles, tables: Mapping[str, Table], *, resamples: int, seed:
     return found
 
 
-def _add_average(runs: Mapping[str, RunFiles], scores: dict[str, Scores]) -> None:
+def _add_average(main: Sequence[RunFiles], scores: dict[str, Scores]) -> None:
     """Add the mean over the metrics that stand for a run, resample by resample."""
-    keys = [metric.key for metric in averaged([msgspec.to_builtins(run.record) for run in runs.values()])]
+    keys = [metric.key for metric in averaged([msgspec.to_builtins(run.record) for run in main])]
     for own in scores.values():
         if keys and all(key in own for key in keys):
             own[AVERAGE] = np.mean([own[key] for key in keys], axis=0)
@@ -88,6 +117,7 @@ def _pair(
     seed: int,
 ) -> list[Comparison]:
     found = []
+    ends: dict[str, Any]
     a, b = scores.get(first, {}), scores.get(second, {})
     for key in (key for key in a if key in b):
         task = key.partition(".")[0]
@@ -95,15 +125,16 @@ def _pair(
         estimate = bootstrap.estimate(b[key] - a[key])
         if estimate is not None and (key == AVERAGE or both[0] == both[1]):
             interval = Interval(estimate.low, estimate.high)
-            found.append(Comparison(first=first, second=second, key=key, value=estimate.value, interval=interval))
+            ends = {"value": estimate.value, "interval": interval, "p": estimate.p}
+            found.append(Comparison(first=first, second=second, key=key, **ends))
     time = _faster(runs[first], runs[second], seed=seed)
     if time is not None:
-        value, interval = time
-        found.append(Comparison(first=first, second=second, key=TIME, value=value, interval=interval))
+        ends = {"value": time.value, "interval": Interval(time.low, time.high), "p": time.p}
+        found.append(Comparison(first=first, second=second, key=TIME, **ends))
     return found
 
 
-def _faster(first: RunFiles, second: RunFiles, *, seed: int) -> tuple[float, Interval] | None:
+def _faster(first: RunFiles, second: RunFiles, *, seed: int) -> Ratio | None:
     """How many times faster the second is; None on other hardware, other images, or too few of them."""
     if hardware_differences(first.record.environment, second.record.environment):
         return None
@@ -113,4 +144,4 @@ def _faster(first: RunFiles, second: RunFiles, *, seed: int) -> tuple[float, Int
     sides = list(zip(*pairs, strict=True))
     a, b = ([sample.milliseconds["total"] for sample in side] for side in sides)
     ratio = time_ratio(b, a, pieces(*([sample.measurement for sample in side] for side in sides)), seed=seed)
-    return (ratio.value, Interval(ratio.low, ratio.high)) if np.isfinite(ratio.high) and ratio.low > 0 else None
+    return ratio if np.isfinite(ratio.high) and ratio.low > 0 else None

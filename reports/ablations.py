@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from reports.findings import joined, spread
+from reports.claims import between
+from reports.findings import joined, points, spread
 from reports.material import TIME, Interval, Material
 from reports.metrics import Metric, metric
 from reports.table import Cell, Table, number, plain, words
@@ -25,8 +26,7 @@ def open_ablations(ablations: Sequence[Ablation], material: Material) -> list[st
 def ablation_table(ablation: Ablation, material: Material) -> Table | None:
     """One table: a row a setting, ours and the paper's value of each metric side by side; None without rows of ours."""
     outcome: Outcome | None = material.outcomes.get(ablation.id)
-    labels = [run.label for run in material.runs]
-    rows = list(outcome.points) if outcome else [name for name in ablation.rows if name in labels]
+    rows = list(outcome.points) if outcome else _of_runs(ablation, material)
     if not rows:
         return None
     headings, cells = ["setting"], [[words(name)] for name in [*rows, *_only_printed(ablation, rows)]]
@@ -41,11 +41,40 @@ def ablation_table(ablation: Ablation, material: Material) -> Table | None:
             cells[row] = [*cell, ours, plain(printed, 0) if shown is None else number(shown, printed)]
     return Table(
         name=f"ablation-{ablation.id}",
-        title=f"{ablation.title} ({ablation.paper}, {ablation.where})",
+        title=f"{ablation.title}: {_finding(ablation, rows, material, outcome)} ({ablation.paper}, {ablation.where})",
         headings=headings,
         rows=cells,
         notes=_notes(ablation, material, outcome),
     )
+
+
+def _finding(ablation: Ablation, rows: Sequence[str], material: Material, outcome: Outcome | None) -> str:
+    """Which setting is ahead in the first metric, by how much over the next, and whether that is more than chance."""
+    key = next((key for key in ablation.headings if key != TIME), "")
+    if not key:
+        return "times"
+    shown = metric(*key.split(".", 1))
+    known = {row: value for row in rows if (value := _ours(row, key, shown, material, outcome).value) is not None}
+    if len(known) < 2:
+        return f"{len(rows)} settings"
+    best, next_ = sorted(known, key=lambda row: known[row], reverse=shown.higher is not False)[:2]
+    if outcome is not None:
+        found = between(outcome, next_, best, key)
+    else:
+        labels = {run.decoder: run.label for run in material.runs}
+        found = material.statistics.between(labels[next_], labels[best], key)
+    if found is None:
+        return f"{best} has the best {shown.heading}, {shown.text(known[best])}; no interval"
+    if not found.significant:
+        return f"{best} and {next_} cannot be told apart in {shown.heading}, {shown.text(known[best])} at best"
+    return f"{best} leads, {points(found, shown)} over {next_}"
+
+
+def _of_runs(ablation: Ablation, material: Material) -> list[str]:
+    """Settings that are strategies and were run, where the table compares strategies; one alone compares nothing."""
+    decoders = [run.decoder for run in material.runs]
+    found = [name for name in ablation.rows if name in decoders] if ablation.runs else []
+    return found if len(found) > 1 else []
 
 
 def _only_printed(ablation: Ablation, rows: Sequence[str]) -> list[str]:
@@ -60,10 +89,10 @@ def _ours(setting: str, key: str, shown: Metric | None, material: Material, outc
         ends = point.intervals.get(key)
         source, interval = f"{outcome.name}: {setting}: {key}", None if ends is None else Interval(*ends)
     else:
-        run = next(run for run in material.runs if run.label == setting)
+        run = next(run for run in material.runs if run.decoder == setting)
         value = run.milliseconds if shown is None else shown.value(run.record)
         path = "latency.total.mean_ms" if shown is None else f"metrics.{key}"
-        source, interval = f"{setting}: {path}", material.statistics.interval(setting, key)
+        source, interval = f"{run.label}: {path}", material.statistics.interval(run.label, key)
     if shown is None:
         return plain(value, source=source)
     return number(shown, value, source=source, interval=spread(interval, shown))

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from reports import findings
-from reports.drawing import Drawn, finished, label_points, log_axis
+from reports.drawing import Drawn, finished, log_axis
+from reports.labels import label_points
 from reports.material import Interval, Material
 from reports.metrics import Metric, metric
 from reports.style import COLUMN, GROUND, INK, drawing, looks
@@ -161,7 +162,7 @@ def _figure(panel: Panel) -> Drawn:
         figure.legend(loc="outside lower left", ncols=1, handlelength=1.4)
         figure.draw_without_rendering()
         names = [(p[1], p[2] * factor, p[0]) for knob in panel.knobs for p in knob.points if len(p[0]) < 16]
-        label_points(axes, names, size=5.5)
+        label_points(axes, names, size=6)
         return finished(figure, name=name, title=title, alt=f"{title}. {_told(panel)} Circles mark knees.")
 
 

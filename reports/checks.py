@@ -83,10 +83,10 @@ def _doubts(record: Mapping[str, Any]) -> list[str]:
 
 
 def _matters(name: str, text: str, known: Mapping[str, Any]) -> bool:
-    """A note on a metric that is not in the record at all is no news; nor is the official tokeniser."""
+    """Notes on the metrics of a record are; how a task was done stands below its table instead."""
     if name == "tokenizer":
         return not text.startswith("ptb")
-    return not name.isupper() or name in known
+    return name in known
 
 
 def _each(runs: Sequence[Run], doubts: Any) -> list[str]:

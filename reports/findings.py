@@ -134,6 +134,11 @@ def spread(interval: Interval | None, metric: Metric) -> str:
     return f"({low}–{high})"
 
 
+def reach(interval: Interval | None, metric: Metric) -> str:
+    """Half of an interval's width, for places too narrow for its ends; empty without one."""
+    return "" if interval is None else f"±{metric.text((interval.high - interval.low) / 2)}"
+
+
 def joined(names: Sequence[str]) -> str:
     """``a``, ``a and b``, ``a, b and c``."""
     if len(names) < 2:

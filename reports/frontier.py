@@ -11,7 +11,8 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from reports import findings
-from reports.drawing import Drawn, finished, label_points, log_axis
+from reports.drawing import Drawn, finished, log_axis
+from reports.labels import label_points
 from reports.material import AVERAGE, TIME, Interval, Material, Run, one_machine
 from reports.metrics import Metric, average, averaged
 from reports.style import COLUMN, FAINT, GROUND, INK, PUBLISHED, drawing, looks
@@ -34,7 +35,7 @@ def frontier_figure(material: Material, published: Sequence[System]) -> Drawn | 
     with drawing():
         import matplotlib.pyplot as plt
 
-        widths = [2, 1] if beside else [1]
+        widths = [3, 2] if beside else [1]
         figure, axes = plt.subplots(
             1, len(widths), figsize=(COLUMN, 2.7), width_ratios=widths, squeeze=False, layout="constrained"
         )
@@ -56,7 +57,7 @@ def frontier_figure(material: Material, published: Sequence[System]) -> Drawn | 
             figure.draw_without_rendering()
         if beside:
             points = [((s.seconds or 0.0), _published(s, metrics) or 0.0, s.short or s.name) for s in beside]
-            label_points(axes[0, 1], points, size=5.5)
+            label_points(axes[0, 1], points, size=6)
         return finished(figure, name="frontier", title=title, alt=_alt(timed, metrics, title, beside, ceiling))
 
 
@@ -68,7 +69,7 @@ def _front(axes: Axes, front: Sequence[Run], metrics: Sequence[Metric]) -> list[
     for place in range(len(front)):
         corners.append((x[place], y[place]))
         corners.append((x[place + 1] if place + 1 < len(front) else right, y[place]))
-    axes.plot(*zip(*corners, strict=True), color=INK, linewidth=0.7, alpha=0.45, zorder=1, scalex=False, scaley=False)
+    axes.plot(*zip(*corners, strict=True), color=INK, linewidth=0.9, alpha=0.7, zorder=1, scalex=False, scaley=False)
     return [(*one, *other) for one, other in pairwise(corners)]
 
 
@@ -111,20 +112,20 @@ def _ceiling(axes: Axes, runs: Sequence[Run], metrics: Sequence[Metric]) -> floa
     return ceiling
 
 
-def _scale(axes: Axes, values: Sequence[float], label: str) -> None:
+def _scale(axes: Axes, values: Sequence[float], label: str, *, left: float = 0.1) -> None:
     """A log scale with a few plain numbers, wide enough for names beside the outermost points."""
     low, high = min(values), max(values)
     decades = math.log10(high / low)
     axes.set_xscale("log")
-    axes.set_xlim(low / 10 ** (0.12 + 0.1 * decades), high * 10 ** (0.25 + 0.22 * decades))
+    axes.set_xlim(low / 10 ** (0.12 + left * decades), high * 10 ** (0.25 + 0.22 * decades))
     log_axis(axes.xaxis)
     axes.set_xlabel(label)
 
 
 def _beside(axes: Axes, systems: Sequence[System], metrics: Sequence[Metric]) -> None:
-    _scale(axes, [system.seconds or 0.0 for system in systems], "s per image")
+    _scale(axes, [system.seconds or 0.0 for system in systems], "s per image", left=0.4)
     axes.patch.set(facecolor=FAINT, alpha=0.16)
-    axes.set_title("published: other\nhardware and data", fontsize=6, fontweight="normal", loc="center")
+    axes.set_title("published: other data,\nhardware, unit and scale", fontsize=6, fontweight="normal", loc="center")
     for system in systems:
         value = _published(system, metrics) or 0.0
         axes.plot(system.seconds or 0.0, value, "o", markersize=4.5, markerfacecolor="none", markeredgecolor=PUBLISHED)

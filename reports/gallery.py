@@ -19,11 +19,20 @@ from numpy.typing import NDArray
 Pixels = NDArray[np.uint8]  # (height, width, 3)
 
 TILE = 200  # pixels of a panel's longer side
-GAP = 4
+NAME = 11.0  # pixels of a name's height
 DEPTH, ERROR = "cividis_r", "magma"  # colour maps of even brightness
 QUALITY = 72
-# Okabe and Ito's colours: told apart by readers with any kind of cones.
-CLASSES = ((0, 114, 178), (230, 159, 0), (0, 158, 115), (213, 94, 0), (204, 121, 167), (86, 180, 233), (240, 228, 66))
+# Okabe and Ito's colours, told apart by readers with any kind of cones; their black is a light grey on photographs.
+CLASSES = (
+    (0, 114, 178),
+    (230, 159, 0),
+    (0, 158, 115),
+    (213, 94, 0),
+    (204, 121, 167),
+    (86, 180, 233),
+    (240, 228, 66),
+    (225, 225, 225),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +98,6 @@ def columns(picture: Picture) -> list[str]:
 def rows(picture: Picture) -> list[dict[str, Any]]:
     """Label, image, alternative text and caption markup of the truth and of every strategy, for the page."""
     farthest, worst = _scales(picture)
-    width = len(columns(picture))
     found = []
     for shown in (picture.truth, *picture.shown):
         truth = shown is picture.truth
@@ -97,12 +105,36 @@ def rows(picture: Picture) -> list[dict[str, Any]]:
         found.append(
             {
                 "label": shown.label,
-                "src": _data_url(_side_by_side(panels, width)),
-                "alt": _alt(shown),
+                "panels": [
+                    (_data_url(panel), _alt(shown) if place == 0 else f"{shown.label}: {name}, the same image")
+                    for place, (panel, name) in enumerate(zip(panels, columns(picture), strict=False))
+                ],
                 "said": html.escape(shown.caption or "") if truth else marked(shown.caption or "", picture.references),
                 "scores": shown.scores,
             }
         )
+    return found
+
+
+def legend(picture: Picture) -> list[tuple[str, str]]:
+    """Class and colour of everything that is drawn, in the order of the classes."""
+    found = {
+        number: name
+        for shown in (picture.truth, *picture.shown)
+        for number, name in zip(shown.classes, shown.names, strict=True)
+    }
+    return [(found[number], "#{:02x}{:02x}{:02x}".format(*CLASSES[number % len(CLASSES)])) for number in sorted(found)]
+
+
+def scales(picture: Picture) -> list[tuple[str, str, str]]:
+    """Name, colours as CSS and farthest value of the maps of depth and of error, which begin at 0 m."""
+    import matplotlib as mpl
+
+    found = []
+    for name, colours, top in zip(("depth", "depth error"), (DEPTH, ERROR), _scales(picture), strict=True):
+        if name in columns(picture):
+            steps = ", ".join(mpl.colors.to_hex(mpl.colormaps[colours](share)) for share in np.linspace(0, 1, 6))
+            found.append((name, steps, f"{top:.1f} m" if top >= 1 else f"{top:.2f} m"))
     return found
 
 
@@ -154,17 +186,37 @@ def _with_boxes(picture: Picture, shown: Shown) -> Any:
     image = _enlarged(picture)
     draw, scale = ImageDraw.Draw(image), image.width / picture.image.shape[1]
     assert shown.boxes is not None  # noqa: S101 - asked by the caller
+    written: list[tuple[float, float, float, float]] = []
     for box, number, name in zip(shown.boxes, shown.classes, shown.names, strict=True):
         x0, y0, x1, y1 = (float(value) * scale for value in box)
         colour = CLASSES[number % len(CLASSES)]
         draw.rectangle((x0, y0, max(x0, x1), max(y0, y1)), outline=colour, width=2)
-        wide = draw.textlength(name) + 3
-        top = y0 - 11 if y0 >= 11 else y0
-        draw.rectangle((x0, top, x0 + wide, top + 11), fill=colour)
-        draw.text((x0 + 2, top), name, fill="white" if sum(colour) < 420 else "black")
+        written.append(_place_name((x0, y0, x1, y1), draw.textlength(name) + 3, image.size, written))
+        left, top, *_ = written[-1]
+        draw.rectangle(written[-1], fill=colour)
+        draw.text((left + 2, top), name, fill="white" if sum(colour) < 420 else "black")
     for pose in () if shown.joints is None else shown.joints:
         _pose(draw, pose, picture.limbs, scale)
     return image
+
+
+def _place_name(
+    box: tuple[float, float, float, float], wide: float, size: tuple[int, int], taken: Sequence[Any]
+) -> tuple[float, float, float, float]:
+    """Where a name stands: within the image, and where it can at a corner of its box that no other name covers."""
+    x0, y0, x1, y1 = box
+    best, least = (0.0, 0.0, wide, NAME), float("inf")
+    for x, y in ((x0, y0 - NAME), (x0, y1), (x1 - wide, y0 - NAME), (x1 - wide, y1), (x0, y0), (x0, y1 - NAME)):
+        left, top = max(0.0, min(x, size[0] - wide)), max(0.0, min(y, size[1] - NAME - 1))
+        place = (left, top, left + wide, top + NAME)
+        covered = sum(
+            max(0.0, min(place[2], other[2]) - max(place[0], other[0]))
+            * max(0.0, min(place[3], other[3]) - max(place[1], other[1]))
+            for other in taken
+        )
+        if covered < least:
+            best, least = place, covered
+    return best
 
 
 def _pose(draw: Any, pose: NDArray[np.float64], limbs: Sequence[tuple[int, int]], scale: float) -> None:
@@ -226,17 +278,6 @@ def _map(values: NDArray[np.float64], top: float, colours: str, size: tuple[int,
     return Image.fromarray(pixels).resize(size, Image.Resampling.NEAREST)
 
 
-def _side_by_side(panels: Sequence[Any], columns: int) -> Any:
-    """Panels in a row of ``columns`` places; what is left over stays transparent."""
-    from PIL import Image
-
-    width, height = panels[0].width, max(panel.height for panel in panels)
-    whole = Image.new("RGBA", (columns * (width + GAP) - GAP, height), (0, 0, 0, 0))
-    for place, panel in enumerate(panels):
-        whole.paste(panel, (place * (width + GAP), 0))
-    return whole
-
-
 def _data_url(image: Any) -> str:
     stream = io.BytesIO()
     image.save(stream, format="WEBP", quality=QUALITY, method=4)
@@ -246,9 +287,14 @@ def _data_url(image: Any) -> str:
 def _alt(shown: Shown) -> str:
     parts = []
     if shown.boxes is not None:
-        parts.append(f"{len(shown.boxes)} objects: {', '.join(shown.names) or 'none'}")
+        objects = "object" if len(shown.boxes) == 1 else "objects"
+        parts.append(f"{len(shown.boxes)} {objects}: {', '.join(shown.names) or 'none'}")
+    if shown.masks is not None:
+        parts.append(f"{len(shown.masks)} {'mask' if len(shown.masks) == 1 else 'masks'}")
     if shown.joints is not None:
-        parts.append(f"{len(shown.joints)} poses")
+        parts.append(f"{len(shown.joints)} {'pose' if len(shown.joints) == 1 else 'poses'}")
     if shown.depth is not None:
         parts.append("depth map")
+    if shown.caption:
+        parts.append(f"caption: {shown.caption}")
     return f"{shown.label}: {'; '.join(parts) or 'the image'}. {shown.scores}".strip()

@@ -27,6 +27,7 @@ class Run:
         folder: name of its folder, for people; never an absolute path.
         phases: phase to milliseconds per image (B,), for the images that have it; empty without samples.
         work: task to (evaluations, positions, sequences) per image (B, 3); empty without samples.
+        objects: objects in each image (B,) by the annotations, not by what was decoded; None where it is not known.
     """
 
     label: str
@@ -34,6 +35,7 @@ class Run:
     folder: str = ""
     phases: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
     work: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    objects: NDArray[np.float64] | None = None
 
     @property
     def decoder(self) -> str:

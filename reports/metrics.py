@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,6 +73,12 @@ def metric(task: str, name: str) -> Metric:
     if name in _LOWER:
         return Metric(task, name, _METRES.get(name, _HEADINGS.get(name, name)), 1, 3, False)
     return Metric(task, name, _HEADINGS.get(name, name), 100, 1, True)
+
+
+def in_task_order(tasks: Iterable[str]) -> list[str]:
+    """Tasks as the papers list them, each once; those of other packages behind."""
+    known = list(dict.fromkeys(tasks))
+    return sorted(known, key=lambda task: _KNOWN.index(task) if task in _KNOWN else len(_KNOWN))
 
 
 def headline(records: Sequence[Mapping[str, Any]]) -> list[Metric]:

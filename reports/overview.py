@@ -8,12 +8,20 @@ from typing import Any
 
 from reports import findings
 from reports.checks import doubtful_times
-from reports.findings import joined, milliseconds, spread
+from reports.findings import joined, reach, spread
 from reports.material import TIME, Material, Run, one_machine
 from reports.metrics import Metric, headline, metric
 from reports.style import looks
 from reports.table import Cell, Table, number, plain, words
 
+BRACKETS = "In brackets"  # how the note on intervals begins
+BOLD = "Bold: significantly better than every other strategy."
+# COCO's sizes of objects, by the metrics that are of one size alone.
+SIZES = {
+    ("APs", "ARs"): "less than 32 × 32 pixels",
+    ("APm", "ARm"): "between 32 × 32 and 96 × 96 pixels",
+    ("APl", "ARl"): "more than 96 × 96 pixels",
+}
 TASKS = ("detection", "segmentation", "keypoints", "captioning", "depth")
 
 
@@ -21,8 +29,8 @@ def comparison_table(material: Material) -> Table:
     """One row a run: backbone, parameters, time and every task's headline metrics with intervals."""
     runs = material.runs
     columns = headline([run.record for run in runs])
-    backbones = any(_backbone(run) for run in runs)
-    sizes = any(_parameters(run) is not None for run in runs)
+    backbones = _differ([_backbone(run) for run in runs if run.encodes])
+    sizes = _differ([_parameters(run) for run in runs if run.encodes])
     headings = ["strategy", *(["backbone"] if backbones else []), *(["parameters"] if sizes else []), "ms/image"]
     look = looks([run.decoder for run in runs])
     rows = []
@@ -62,14 +70,15 @@ def _title(material: Material, columns: Sequence[Metric]) -> str:
 
 
 def _score(run: Run, column: Metric, material: Material) -> Cell:
-    value = column.value(run.record)
+    value, interval = column.value(run.record), material.statistics.interval(run.label, column.key)
     if column.task not in run.record["metrics"]:
         return words("off")
     return number(
         column,
         value,
         source=f"{run.label}: metrics.{column.task}.{column.name}",
-        interval=spread(material.statistics.interval(run.label, column.key), column),
+        interval=spread(interval, column),
+        reach=reach(interval, column),
         best=is_best(run, column, material),
     )
 
@@ -89,13 +98,14 @@ def is_best(run: Run, column: Metric, material: Material) -> bool:
 def _time(run: Run, material: Material) -> Cell:
     interval = material.statistics.interval(run.label, TIME)
     text = f"({interval.low:.1f}–{interval.high:.1f})" if interval else ""
+    half = f"±{(interval.high - interval.low) / 2:.1f}" if interval else ""
     if not run.timed:
         return words("–")
     others = [other for other in material.runs if other.timed and other is not run]
     found = [material.statistics.between(other.label, run.label, TIME) for other in others]
     best = bool(found) and all(each is not None and each.significant and each.value > 1 for each in found)
     best = best and one_machine(material.runs)
-    return plain(run.milliseconds, source=f"{run.label}: latency.total.mean_ms", interval=text, best=best)
+    return plain(run.milliseconds, source=f"{run.label}: latency.total.mean_ms", interval=text, reach=half, best=best)
 
 
 def _comparison_notes(material: Material, columns: Sequence[Metric]) -> list[str]:
@@ -103,11 +113,11 @@ def _comparison_notes(material: Material, columns: Sequence[Metric]) -> list[str
     unit = f"time is wall clock at batch {_batch(first)}"
     notes = [f"{first['images']} images. Fractions × 100, depth errors in metres; {unit}."]
     if material.statistics.intervals:
-        notes.append(
-            f"In brackets: {material.statistics.method}. Bold: significantly better than every other strategy."
-        )
+        notes.append(f"{BRACKETS}: {material.statistics.method}. {BOLD}")
     else:
         notes.append(f"No intervals: {material.missing.get('statistics', 'none were computed')}.")
+    alike = _alike(material.runs)
+    notes += [f"All strategies: {alike}."] if alike else []
     ceilings = [run.label for run in material.runs if not run.encodes]
     if ceilings:
         notes.append(f"{joined(ceilings)}: the ground truth's own tokens, the ceiling of the tokenisation.")
@@ -128,20 +138,63 @@ def detail_tables(material: Material) -> list[Table]:
             [words(run.label, swatch=look[run.decoder].colour), *(_score(run, column, material) for column in columns)]
             for run in runs
         ]
-        rows = [
-            [Cell(text=c.text, value=c.value, source=c.source, best=c.best, swatch=c.swatch) for c in r] for r in rows
-        ]
         tables.append(
             Table(
                 name=f"detail-{task}",
                 title=_leads(task, runs, material),
                 headings=["strategy", *(column.heading for column in columns)],
                 rows=rows,
-                notes=_absent(task, runs),
+                notes=[
+                    *_units(columns),
+                    *_detail_intervals(columns, runs, material),
+                    *_undefined(columns, runs),
+                    *_absent(task, runs),
+                ],
                 section=task,
             )
         )
     return sorted(tables, key=lambda table: TASKS.index(table.section) if table.section in TASKS else len(TASKS))
+
+
+def _units(columns: Sequence[Metric]) -> list[str]:
+    """What a number of these columns is."""
+    fractions = any(column.factor == 100 for column in columns)
+    plain = [column.heading for column in columns if column.factor != 100 and not column.heading.endswith(" m")]
+    found = ["Fractions are shown × 100"] if fractions else []
+    found += ["errors that end in m are metres"] if any(c.heading.endswith(" m") for c in columns) else []
+    found += [f"{joined(plain)} as they are"] if plain else []
+    text = "; ".join(found)
+    return [f"{text[0].upper()}{text[1:]}."] if text else []
+
+
+def _detail_intervals(columns: Sequence[Metric], runs: Sequence[Run], material: Material) -> list[str]:
+    """How the intervals came about, and which columns have none."""
+    known = material.statistics
+    if not known.intervals:
+        return []
+    without = [
+        column.heading
+        for column in columns
+        if any(column.value(run.record) is not None for run in runs)
+        and not any(known.interval(run.label, column.key) for run in runs)
+    ]
+    lacking = f" No interval was computed for {joined(without)}." if without else ""
+    return [f"{BRACKETS}: {known.method}. {BOLD}{lacking}"]
+
+
+def _undefined(columns: Sequence[Metric], runs: Sequence[Run]) -> list[str]:
+    """Why a column of object scores is empty."""
+    empty = {column.name: column.heading for column in columns if all(c is None for c in _values(column, runs))}
+    found = []
+    for letters, size in SIZES.items():
+        names = [heading for name, heading in empty.items() if name in letters]
+        if names:
+            found.append(f"{joined(names)}: a dash, because the data has no objects of that size ({size}).")
+    return found
+
+
+def _values(column: Metric, runs: Sequence[Run]) -> list[float | None]:
+    return [column.value(run.record) for run in runs]
 
 
 def _leads(task: str, runs: Sequence[Run], material: Material) -> str:
@@ -179,160 +232,6 @@ def _absent(task: str, runs: Sequence[Run]) -> list[str]:
     return list(found)
 
 
-def phase_table(material: Material) -> Table | None:
-    """Mean milliseconds per image of every phase, a column a strategy; None where nothing was timed."""
-    runs = [run for run in material.runs if run.timed]
-    if not runs:
-        return None
-    names = list(dict.fromkeys(name for run in runs for name in run.record["latency"]["phases"]))
-    rows = [[words(phase_name(name)), *(_phase(run, name) for run in runs)] for name in names]
-    total = [plain(run.milliseconds, source=f"{run.label}: latency.total.mean_ms") for run in runs]
-    rows.append([words("total"), *total])
-    rows += [
-        [words(f"total, p{p}"), *(_percentile(run, p) for run in runs)]
-        for p in (50, 90, 95, 99)
-        if any(run.record["latency"]["total"].get(f"p{p}_ms") is not None for run in runs)
-    ]
-    rows += [
-        [words(f"{task} alone"), *(_alone(run, task) for run in runs)]
-        for task in dict.fromkeys(task for run in runs for task in run.record["latency"].get("alone") or {})
-    ]
-    if any(run.record["latency"].get("harness_share") is not None for run in runs):
-        rows.append([words("harness, % of total"), *(_harness(run) for run in runs)])
-    if any(_prepared(run) for run in runs):
-        heading = words("compiling or capturing, once")
-        rows.append([heading, *(plain(_prepared(r), source=f"{r.label}: mode.prepare_ms") for r in runs)])
-    slowest = max(runs, key=lambda run: run.milliseconds)
-    phase = max(slowest.record["latency"]["phases"].items(), key=lambda item: float(item[1]["mean_ms"]))
-    share = phase[1]["mean_ms"] / slowest.milliseconds
-    name = phase_name(phase[0]).capitalize()
-    return Table(
-        name="phases",
-        title=f"{name} takes {share:.0%} of {slowest.label}'s {milliseconds(slowest.milliseconds)}",
-        headings=["phase", *(run.label for run in runs)],
-        rows=rows,
-        notes=[
-            "Milliseconds per image; reading files is not in the total.",
-            "A percentile is given only where there are images enough for it (p50 7, p90 44, p95 90, p99 459).",
-        ],
-    )
-
-
-def _alone(run: Run, task: str) -> Cell:
-    found = (run.record["latency"].get("alone") or {}).get(task)
-    if found is None:
-        return words("–")
-    return plain(found["mean_ms"], source=f"{run.label}: latency.alone.{task}.mean_ms")
-
-
-def _harness(run: Run) -> Cell:
-    share = run.record["latency"].get("harness_share")
-    return plain(None if share is None else 100 * share, source=f"{run.label}: latency.harness_share")
-
-
-def _prepared(run: Run) -> float | None:
-    """Milliseconds of compiling or capturing, which are in no other time."""
-    return (run.record.get("mode") or {}).get("prepare_ms") or None
-
-
-def _phase(run: Run, name: str) -> Cell:
-    found = run.record["latency"]["phases"].get(name)
-    if found is None:
-        return words("–")
-    return plain(found["mean_ms"], source=f"{run.label}: latency.phases.{name}.mean_ms")
-
-
-def _percentile(run: Run, p: int) -> Cell:
-    return plain(run.record["latency"]["total"].get(f"p{p}_ms"), source=f"{run.label}: latency.total.p{p}_ms")
-
-
-def phase_name(name: str) -> str:
-    """``decode.captioning`` as people read it."""
-    return name.replace(".", " ")
-
-
-def cost_table(material: Material) -> Table | None:
-    """Evaluations and positions of every task, and what the record knows beside: operations, memory, share of peak."""
-    runs = [run for run in material.runs if run.encodes]
-    if not runs:
-        return None
-    tasks = list(dict.fromkeys(task for run in runs for task in run.record.get("cost", {})))
-    columns = [
-        column for column in _COST if any(_known(run, task, column[1]) is not None for run in runs for task in tasks)
-    ]
-    rows = [
-        [words(run.label), words(task), *(_cost_cell(run, task, name, digits) for _, name, digits in columns)]
-        for run in runs
-        for task in tasks
-        if task in run.record.get("cost", {})
-    ]
-    return Table(
-        name="cost",
-        title=_cost_title(runs, tasks),
-        headings=["strategy", "task", *(heading for heading, _, _ in columns)],
-        rows=rows,
-        notes=_cost_notes(runs),
-        words=(1,),
-    )
-
-
-_COST = (
-    ("evaluations", "cost.evaluations", 1),
-    ("positions", "cost.positions", 0),
-    ("sequences", "cost.sequences", 1),
-    ("tokens", "cost.tokens", 0),
-    ("tokens/s", "latency.tokens_per_second", 0),
-    ("GFLOP", "work.gflops", 2),
-    ("MB read", "work.megabytes", 1),
-    ("of matmul rate", "work.matmul_share", 3),
-    ("of bandwidth", "work.bandwidth_share", 3),
-)
-
-
-def _known(run: Run, task: str, name: str) -> float | None:
-    part, _, field = name.partition(".")
-    if part == "latency":
-        return (run.record["latency"].get(field) or {}).get(task) or None
-    place = run.record.get(part, {}).get(task if part == "cost" else f"decode.{task}")
-    return None if place is None else place.get(field)
-
-
-def _cost_cell(run: Run, task: str, name: str, digits: int) -> Cell:
-    part, _, field = name.partition(".")
-    where = {"latency": f"latency.{field}.{task}", "cost": f"cost.{task}.{field}"}
-    return plain(
-        _known(run, task, name), digits, source=f"{run.label}: {where.get(part, f'work.decode.{task}.{field}')}"
-    )
-
-
-def _cost_title(runs: Sequence[Run], tasks: Sequence[str]) -> str:
-    total = {run.label: sum(_known(run, task, "cost.evaluations") or 0.0 for task in tasks) for run in runs}
-    most, least = max(total, key=lambda name: total[name]), min(total, key=lambda name: total[name])
-    if most == least or not total[least]:
-        return f"{most} evaluates its decoder {total[most]:.0f} times an image"
-    return f"{most} evaluates its decoder {total[most]:.0f} times an image, {least} {total[least]:.0f} times"
-
-
-def _cost_notes(runs: Sequence[Run]) -> list[str]:
-    notes = ["Mean per image."]
-    for run in runs:
-        place: dict[str, Any] = run.record.get("machine") or {}
-        peak = place.get("allocated_mib") or place.get("peak_rss_mib")
-        if peak:
-            notes.append(f"{run.label}: {peak:,.0f} MiB of memory at most.")
-        energy = (place.get("gpu") or {}).get("joules_per_image")
-        if energy:
-            notes.append(f"{run.label}: {energy:.2f} J an image.")
-    lacking = [
-        heading
-        for heading, name, _ in _COST
-        if name.startswith("work") and not any(run.record.get("work") for run in runs)
-    ]
-    if lacking:
-        notes.append("Operations and the share of the machine's peak are not in these records.")
-    return notes
-
-
 def _millions(parameters: float | None, run: Run) -> Cell:
     if parameters is None:
         return words("–")
@@ -346,6 +245,20 @@ def _parameters(run: Run) -> float | None:
 
 def _backbone(run: Run) -> str:
     return str(run.record["options"].get("network", {}).get("backbone", ""))
+
+
+def _differ(values: Sequence[Any]) -> bool:
+    """Whether a column of these values says more than a note would."""
+    return len(set(values)) > 1
+
+
+def _alike(runs: Sequence[Run]) -> str:
+    """Backbone and parameters where all strategies have the same; a single strategy has them too."""
+    own = [run for run in runs if run.encodes]
+    backbones, sizes = {_backbone(run) for run in own}, {_parameters(run) for run in own}
+    told = [f"backbone {name}" for name in backbones if name and len(backbones) == 1]
+    told += [f"{size / 1e6:.1f} M parameters" for size in sizes if size is not None and len(sizes) == 1]
+    return ", ".join(told)
 
 
 def _batch(record: Any) -> Any:

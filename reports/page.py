@@ -109,9 +109,11 @@ def templates() -> Environment:
     """The templates; everything that is put in is escaped unless it says otherwise."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    return Environment(
+    made = Environment(
         loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined, keep_trailing_newline=True
     )
+    made.filters["sentence"] = twins.sentence
+    return made
 
 
 def _text(name: str) -> object:

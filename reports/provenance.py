@@ -19,7 +19,13 @@ def provenance_table(material: Material) -> Table:
         "threads",
         "load",
         "batch",
+        "precision",
+        "device",
         "torch",
+        "Python",
+        "system",
+        "waiting threads",
+        "weights",
         "images",
         "started",
         "checksum",
@@ -29,13 +35,16 @@ def provenance_table(material: Material) -> Table:
         name="provenance",
         title=f"{len(runs)} {'run' if len(runs) == 1 else 'runs'} on data {runs[0].record['data'].get('hash')}",
         headings=headings,
-        rows=[_row(run) for run in runs],
-        notes=["A star behind a commit: the source tree had uncommitted changes."],
+        rows=[_row(run, material) for run in runs],
+        notes=[
+            "A star behind a commit: the source tree had uncommitted changes.",
+            "Weights: hash and training seed of the checkpoint as it is shipped at the time of this report.",
+        ],
         words=tuple(range(1, len(headings))),
     )
 
 
-def _row(run: Run) -> list[Cell]:
+def _row(run: Run, material: Material) -> list[Cell]:
     record = run.record
     environment: Mapping[str, Any] = record["environment"]
     commit = str(environment.get("git_commit") or "unknown")[:10] + ("*" if environment.get("git_dirty") else "")
@@ -47,12 +56,36 @@ def _row(run: Run) -> list[Cell]:
         environment.get("threads"),
         environment.get("load_average"),
         record["latency"].get("batch"),
+        record["options"].get("precision"),
+        record["options"].get("device"),
         versions.get("torch"),
+        environment.get("python"),
+        environment.get("system"),
+        environment.get("omp_wait_policy"),
+        _weights(run, material),
         record["images"],
         str(record.get("started", ""))[:16].replace("T", " "),
         str(record.get("checksum", ""))[:12],
     ]
     return [words(run.label), *(words("–" if cell is None else str(cell)) for cell in cells)]
+
+
+def _weights(run: Run, material: Material) -> str | None:
+    """Hash and training seed of the shipped weights that a run decodes with."""
+    if run.record.get("random_weights"):
+        return "random"
+    if run.record["options"].get("checkpoints"):
+        return "not the shipped ones"
+    card = next((curve.card for curve in material.curves if curve.label in _names(run)), {})
+    told = [str(card["hash"])[:12]] if card.get("hash") else []
+    seed = card.get("seed", (card.get("options") or {}).get("seed"))
+    told += [f"seed {seed}"] if seed is not None else []
+    return ", ".join(told) or None
+
+
+def _names(run: Run) -> tuple[str, ...]:
+    """Names that a run's shipped weights may have: strategies of one family share them."""
+    return (run.decoder, run.decoder.partition("-one-pass")[0])
 
 
 def facts(material: Material) -> list[tuple[str, str]]:
@@ -70,6 +103,9 @@ def facts(material: Material) -> list[tuple[str, str]]:
     if commit:
         dirty = " with uncommitted changes" if material.about.get("git_dirty") else ""
         found.append(("report", f"written at commit {str(commit)[:10]}{dirty}"))
+    versions = material.runs[0].record["environment"].get("versions", {})
+    if versions:
+        found.append(("versions", ", ".join(f"{name} {version}" for name, version in versions.items())))
     if material.statistics.method:
         found.append(("statistics", material.statistics.method))
     return found

@@ -9,21 +9,24 @@ from pathlib import Path
 from reports import checks, findings, sensitivity
 from reports.ablations import ablation_tables, open_ablations
 from reports.budget import budget_figures, budget_tables
-from reports.claims import MARKS, claims_table, judge, summary
+from reports.claims import MARKS, RULES, claims_table, judge, summary
+from reports.cost import cost_table
 from reports.curves import curves_figure
 from reports.drawing import Drawn
 from reports.frontier import frontier_figure
-from reports.gallery import columns, rows
+from reports.gallery import columns, legend, rows, scales
 from reports.material import Material
 from reports.metrics import averaged
-from reports.overview import comparison_table, cost_table, detail_tables, phase_table, variants_table
+from reports.overview import comparison_table, detail_tables, variants_table
 from reports.page import Page, Part, fragment, write_page
-from reports.phases import phases_figure
+from reports.phases import phase_table, phases_figure
 from reports.provenance import facts, provenance_table
 from reports.style import in_order
 from reports.systems import published_table
 from reports.table import Table
 from results import published
+
+SHIPPED = "The curves are those of the shipped checkpoints that these runs decoded with."
 
 
 def write_report(material: Material, folder: Path) -> Path:
@@ -55,7 +58,7 @@ def _parts(material: Material) -> list[Part]:
         Part(
             name="result",
             heading="Accuracy against time",
-            lines=["Up and to the left is better. The grey line joins the strategies that no other beats in both."],
+            lines=["Up and to the left is better. The line joins the strategies that no other beats in both."],
             figures=_there(frontier_figure(material, systems)),
             tables=[comparison_table(material), *_tables(variants_table(material))],
         ),
@@ -66,8 +69,8 @@ def _parts(material: Material) -> list[Part]:
             tables=_tables(phase_table(material), cost_table(material)),
         ),
         _budget(material),
-        _more(material, "sensitivity", "What time depends on", sensitivity.figures(material)),
-        _more(material, "curves", "Learning curves", _there(curves_figure(material))),
+        _sensitivity(material),
+        _more(material, "curves", "Learning curves", _there(curves_figure(material)), SHIPPED),
         Part(name="tasks", heading="Every metric", tables=detail_tables(material)),
         _ablations(material),
         _claims(material),
@@ -92,9 +95,19 @@ def _budget(material: Material) -> Part:
     return Part(name="budget", heading="Quality at a budget", figures=figures, tables=budget_tables(material))
 
 
-def _more(material: Material, name: str, heading: str, figures: Sequence[Drawn]) -> Part:
-    lines = [] if figures else [_missing(name, material)]
+def _more(material: Material, name: str, heading: str, figures: Sequence[Drawn], *told: str) -> Part:
+    lines = [*told] if figures else [_missing(name, material)]
     return Part(name=name, heading=heading, figures=figures, lines=lines)
+
+
+def _sensitivity(material: Material) -> Part:
+    drawn = sensitivity.figures(material)
+    return Part(
+        name="sensitivity",
+        heading="What time depends on",
+        figures=drawn,
+        lines=sensitivity.absent(drawn) if drawn else [_missing("sensitivity", material)],
+    )
 
 
 def _ablations(material: Material) -> Part:
@@ -108,9 +121,7 @@ def _claims(material: Material) -> Part:
     judged = [judge(claim, material) for claim in published.claims()]
     lines = [
         f"{summary(judged)}.",
-        "A part agrees or disagrees when the 95 % interval of the difference lies on one side; a claim does when half "
-        "of its parts that were run are decided, all the same way. Intervals cover the choice of images; strategies "
-        "and settings that were trained once are compared as trained.",
+        *RULES,
     ]
     html = fragment("claims.html.j2", judged=judged, marks=MARKS)
     return Part(name="claims", heading="Claims", lines=lines, html=html, files=[claims_table(judged)])
@@ -120,7 +131,15 @@ def _gallery(material: Material) -> Part:
     if not material.pictures:
         return Part(name="gallery", heading="Gallery", lines=[_missing("gallery", material)])
     pictures = [
-        {"name": one.name, "why": one.why, "columns": columns(one), "rows": rows(one)} for one in material.pictures
+        {
+            "name": one.name,
+            "why": one.why,
+            "columns": columns(one),
+            "rows": rows(one),
+            "legend": legend(one),
+            "scales": scales(one),
+        }
+        for one in material.pictures
     ]
     lines = [
         "The same images, strategy under strategy. Boxes with a score below 0.3 are not drawn; boxes and masks have "

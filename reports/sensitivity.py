@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from reports import findings
-from reports.drawing import Drawn, finished, label_points, log_axis
+from reports.drawing import Drawn, finished, log_axis
 from reports.material import Material, Run
+from reports.metrics import in_task_order
 from reports.style import COLUMN, drawing, looks
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ FEWEST = 4  # images in a bin
 
 
 def objects_figure(material: Material) -> Drawn | None:
-    """Time against the sequences that an image needs; None without samples or where all images need as many."""
+    """Time against the objects in an image; None without samples or where all images have as many."""
     runs = [run for run in material.runs if run.timed and _objects(run) is not None]
     if not runs:
         return None
@@ -32,6 +33,7 @@ def objects_figure(material: Material) -> Drawn | None:
         import matplotlib.pyplot as plt
         import pandas
         import seaborn
+        from matplotlib.ticker import MaxNLocator
 
         figure, axes = plt.subplots(figsize=(COLUMN, 2.4), layout="constrained")
         look = looks([run.decoder for run in material.runs])
@@ -57,20 +59,20 @@ def objects_figure(material: Material) -> Drawn | None:
             )
         axes.set_yscale("log")
         _plain_numbers(axes)
-        axes.set_xlabel("sequences decoded in an image, all tasks")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.set_xlabel("objects in an image (annotated)")
         axes.set_ylabel("ms per image")
         figure.legend(loc="outside lower left", ncols=3, handlelength=1.4, columnspacing=1)
-        each = "; ".join(f"{label} {slope:.2f} ms a sequence" for label, slope in slopes.items())
+        each = "; ".join(f"{label} {slope:.2f} ms an object" for label, slope in slopes.items())
         return finished(figure, name="objects", title=title, alt=f"{title}. Slopes of straight lines: {each}.")
 
 
 def _objects(run: Run) -> Array | None:
-    """(B,) sequences of every image, over all tasks; None where they are not known or never differ."""
-    counts = [work[:, 2] for work in run.work.values()]
-    if not counts or "total" not in run.phases or any(len(one) != len(run.phases["total"]) for one in counts):
+    """(B,) annotated objects of every image; None where they are not known or hardly differ."""
+    found = run.objects
+    if found is None or "total" not in run.phases or len(found) != len(run.phases["total"]):
         return None
-    total: Array = np.sum(counts, axis=0)
-    return total if len(np.unique(total)) > 2 else None
+    return found if len(np.unique(found)) > 2 else None
 
 
 def _binned(values: Array) -> Array:
@@ -91,8 +93,8 @@ def _slope(run: Run) -> float:
 def _objects_title(slopes: dict[str, float]) -> str:
     steepest, flattest = max(slopes, key=lambda n: slopes[n]), min(slopes, key=lambda n: slopes[n])
     if steepest == flattest:
-        return f"A further sequence costs {steepest} {slopes[steepest]:.1f} ms"
-    return f"A further sequence costs {steepest} {slopes[steepest]:.1f} ms and {flattest} {slopes[flattest]:.1f} ms"
+        return f"A further object costs {steepest} {slopes[steepest]:.1f} ms"
+    return f"A further object costs {steepest} {slopes[steepest]:.1f} ms and {flattest} {slopes[flattest]:.1f} ms"
 
 
 def positions_figure(material: Material) -> Drawn | None:
@@ -104,24 +106,41 @@ def positions_figure(material: Material) -> Drawn | None:
     quickest, slowest = max(rates, key=lambda n: rates[n]), min(rates, key=lambda n: rates[n])
     title = f"A millisecond of decoding computes {rates[quickest]:.0f} positions in {quickest}"
     title += f", {rates[slowest]:.1f} in {slowest}" if quickest != slowest else ""
+    tasks = in_task_order(task for run in runs for _, _, task in _lengths(run))
     with drawing():
         import matplotlib.pyplot as plt
+        from matplotlib.lines import Line2D
 
-        figure, axes = plt.subplots(figsize=(COLUMN, 2.4), layout="constrained")
+        lines = (len(tasks) + 2) // 3
+        size = (COLUMN, 0.6 + 1.2 * lines)
+        figure, axes = plt.subplots(
+            lines, 3, figsize=size, sharex=True, sharey=True, squeeze=False, layout="constrained"
+        )
         look = looks([run.decoder for run in material.runs])
-        for run in runs:
-            x, y, _ = zip(*sorted(_lengths(run)), strict=True)
-            mark = look[run.decoder]
-            axes.plot(x, y, mark.marker, linestyle=":", linewidth=0.6, color=mark.colour, label=run.label)
-        axes.set_xscale("log")
-        axes.set_yscale("log")
-        axes.margins(0.14)
-        _plain_numbers(axes)
-        axes.set_xlabel("positions computed in an image")
-        axes.set_ylabel("ms of decoding")
-        figure.legend(loc="outside lower left", ncols=3, handlelength=1.4, columnspacing=1)
-        figure.draw_without_rendering()
-        label_points(axes, _lengths(max(runs, key=lambda run: run.milliseconds)), size=6)
+        for task, panel in zip(tasks, axes.flat, strict=False):
+            for run in runs:
+                known = [(x, y) for x, y, own in _lengths(run) if own == task]
+                mark = look[run.decoder]
+                for x, y in known:
+                    panel.plot(x, y, mark.marker, color=mark.colour)
+            panel.set_title(task, fontsize=6.5, fontweight="normal")
+            panel.set_xscale("log")
+            panel.set_yscale("log")
+        for panel in axes.flat:
+            panel.margins(0.18)
+        _plain_numbers(axes[0, 0])
+        ticks = axes[0, 0].get_xticks()
+        axes[0, 0].set_xticks(ticks[:: 1 + len(ticks) // 4])
+        for panel in axes.flat[len(tasks) :]:
+            panel.set_axis_off()
+        lowest = (len(tasks) - 1) // 3 * 3
+        axes.flat[lowest].set_xlabel("positions computed in an image", x=0, ha="left", fontsize=7)
+        figure.supylabel("ms of decoding", fontsize=7)
+        marks = [
+            Line2D([], [], color=look[r.decoder].colour, marker=look[r.decoder].marker, ls="", label=r.label)
+            for r in runs
+        ]
+        figure.legend(handles=marks, loc="outside lower left", ncols=3, handlelength=1.4, columnspacing=1)
         each = "; ".join(
             f"{run.label}: " + ", ".join(f"{task} {x:.0f} positions {y:.1f} ms" for x, y, task in _lengths(run))
             for run in runs
@@ -153,13 +172,8 @@ def setting_figures(material: Material) -> list[Drawn]:
     return [drawn for name, label, of in ways if (drawn := _setting(name, label, of, material)) is not None]
 
 
-def _setting(name: str, label: str, of: object, material: Material) -> Drawn | None:
-    groups: dict[str, dict[float, float]] = {}
-    for run in (*material.runs, *material.variants):
-        value = of(run) if run.timed else None  # type: ignore[operator]
-        if value is not None:
-            groups.setdefault(run.decoder, {})[float(value)] = run.milliseconds
-    groups = {decoder: points for decoder, points in groups.items() if len(points) > 1}
+def _setting(name: str, label: str, of: Callable[[Run], float | None], material: Material) -> Drawn | None:
+    groups = _alike(name, of, [run for run in (*material.runs, *material.variants) if run.timed])
     if not groups:
         return None
     gains = {decoder: points[min(points)] / points[max(points)] for decoder, points in groups.items()}
@@ -188,6 +202,29 @@ def _setting(name: str, label: str, of: object, material: Material) -> Drawn | N
         return finished(figure, name=name, title=title, alt=f"{title}. {told}.")
 
 
+def _alike(name: str, of: Callable[[Run], float | None], runs: Sequence[Run]) -> dict[str, dict[float, float]]:
+    """Strategy to setting to milliseconds, of its largest set of runs on one machine that differ in this alone."""
+    sets: dict[str, dict[str, dict[float, list[float]]]] = {}
+    for run in runs:
+        value = of(run)
+        if value is not None:
+            rest = repr((_without(name, run.record["options"]), run.record["seed"], run.hardware))
+            points = sets.setdefault(run.decoder, {}).setdefault(rest, {})
+            points.setdefault(float(value), []).append(run.milliseconds)
+    largest = {decoder: max(each.values(), key=len) for decoder, each in sets.items()}
+    return {
+        decoder: {value: sum(times) / len(times) for value, times in points.items()}
+        for decoder, points in largest.items()
+        if len(points) > 1
+    }
+
+
+def _without(name: str, options: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """All options but the one that is drawn and the report's."""
+    drawn = {"batch": ("batch",), "side": ("image",)}[name]
+    return sorted((key, repr(value)) for key, value in options.items() if key not in (*drawn, "report"))
+
+
 def _batch(run: Run) -> float | None:
     found = run.record["latency"].get("batch")
     return None if found is None else float(found)
@@ -209,3 +246,17 @@ def _plain_numbers(axes: Axes) -> None:
 def figures(material: Material) -> Sequence[Drawn]:
     """All of them that there is data for."""
     return [one for one in (objects_figure(material), positions_figure(material), *setting_figures(material)) if one]
+
+
+NEEDS = {
+    "objects": "runs with samples on data whose images differ in their objects",
+    "positions": "what tasks cost",
+    "batch": "runs of one strategy that differ in --batch alone",
+    "side": "runs of one strategy that differ in the image's size alone",
+}
+
+
+def absent(drawn: Sequence[Drawn]) -> list[str]:
+    """Which figures are not there, and what they need."""
+    names = {one.name for one in drawn}
+    return [f"Left out: time against {name}; it needs {what}." for name, what in NEEDS.items() if name not in names]

@@ -41,7 +41,19 @@ FURTHER = (
     Look("#C2447A", "d"),
     Look("#56708F", "8"),
 )
-PHASES = ("#8A9099", "#5C6B7A", "#3E7CB1", "#12A56C", "#C4870E", "#B93BB0", "#DA4F1D", "#0A8F93", "#845E39", "#8F5BD6")
+# Parts of an image's time. Nothing here is a strategy's colour; the same test tells these apart.
+PHASES = {
+    "preprocess": "#BDD2D1",
+    "backbone": "#424160",
+    "encoder": "#9B88A3",
+    "decode.detection": "#68B8D9",
+    "decode.segmentation": "#14665B",
+    "decode.keypoints": "#E1D594",
+    "decode.captioning": "#D28789",
+    "decode.depth": "#3F3CD3",
+    "interpret": "#BB4D7A",
+}
+FURTHER_PHASES = ("#8A9099", "#845E39", "#6E6A12")
 PUBLISHED = "#7F8489"
 
 # Stand-ins that the page turns into its own colours, so that one figure serves light and dark; files keep them dark
@@ -112,6 +124,13 @@ def looks(decoders: list[str]) -> dict[str, Look]:
     for name in sorted(set(decoders) - found.keys()):
         found[name] = free.pop(zlib.crc32(name.encode()) % len(free)) if free else Look(PUBLISHED, "*")
     return found
+
+
+def phase_colours(names: Sequence[str]) -> dict[str, str]:
+    """A colour for each phase: its own, or for those of other packages the next in turn."""
+    found = {name: PHASES[name] for name in names if name in PHASES}
+    strange = sorted(set(names) - found.keys())
+    return found | {name: FURTHER_PHASES[place % len(FURTHER_PHASES)] for place, name in enumerate(strange)}
 
 
 def in_order(runs: Sequence[Run]) -> list[Run]:

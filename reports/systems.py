@@ -29,6 +29,7 @@ def published_table(systems: Sequence[System]) -> Table:
             *(f"{system.name}: {system.caveat}." for system in systems if system.caveat),
         ],
         words=(1, width, width + 1),
+        wide=(width, width + 1),
     )
 
 

@@ -20,6 +20,7 @@ class Cell:
         value: the exact number behind ``text``, for sorting, CSV and tests; None for words.
         source: where ``value`` lies, ``label: path in the record``; empty for numbers that are derived.
         interval: confidence interval as printed, or empty.
+        reach: half of the interval's width as printed, for places too narrow for its ends.
         best: whether it is significantly the best of its column.
         swatch: colour that stands before the text, or empty.
     """
@@ -28,6 +29,7 @@ class Cell:
     value: float | None = None
     source: str = ""
     interval: str = ""
+    reach: str = ""
     best: bool = False
     swatch: str = ""
 
@@ -44,6 +46,7 @@ class Table:
         notes: remarks below.
         section: heading of the group of tables that it belongs to, or empty.
         words: positions of columns that hold words and are set to the left, beside the first.
+        wide: positions of columns whose words may take several lines.
     """
 
     name: str
@@ -53,11 +56,17 @@ class Table:
     notes: Sequence[str] = field(default_factory=tuple)
     section: str = ""
     words: Sequence[int] = ()
+    wide: Sequence[int] = ()
 
     def __post_init__(self) -> None:
         for row in self.rows:
             if len(row) != len(self.headings):
                 raise ValueError(f"table {self.name}: a row has {len(row)} cells, expected {len(self.headings)}")
+
+
+def sentence(text: str) -> str:
+    """Text that begins with a capital letter."""
+    return text[:1].upper() + text[1:]
 
 
 def words(text: str, **more: Any) -> Cell:
@@ -79,7 +88,7 @@ def plain(value: float | None, digits: int = 1, **more: Any) -> Cell:
 def markdown(table: Table) -> str:
     """A pipe table with its title and notes."""
     left = {0, *table.words}
-    lines = [f"**{table.title}**", ""]
+    lines = [f"**{sentence(table.title)}**", ""]
     lines.append("| " + " | ".join(_piped(heading) for heading in table.headings) + " |")
     lines.append("|" + "|".join(" --- " if i in left else " ---: " for i in range(len(table.headings))) + "|")
     for row in table.rows:
@@ -107,18 +116,30 @@ def as_csv(table: Table) -> str:
 
 
 def latex(table: Table) -> str:
-    r"""A ``table`` environment; its preamble needs ``booktabs``."""
-    left = {0, *table.words}
-    columns = "".join("l" if i in left else "r" for i in range(len(table.headings)))
-    lines = [r"\begin{table}", r"\centering", r"\caption{" + escaped(table.title) + "}"]
-    lines += [r"\label{tab:" + table.name + "}", r"\begin{tabular}{" + columns + "}", r"\toprule"]
+    r"""A ``table*`` environment across both columns of a page, intervals below their values; needs ``booktabs``."""
+    lines = [r"\begin{table*}", r"\centering", r"\small", r"\setlength{\tabcolsep}{3pt}"]
+    lines += [r"\caption{" + escaped(sentence(table.title)) + "}", r"\label{tab:" + table.name + "}"]
+    lines += [r"\begin{tabular}{" + "".join(_latex_columns(table)) + "}", r"\toprule"]
     lines.append(" & ".join(escaped(heading) for heading in table.headings) + r" \\")
     lines.append(r"\midrule")
     for row in table.rows:
         lines.append(" & ".join(_latex_cell(cell) for cell in row) + r" \\")
+        if any(cell.interval for cell in row):
+            below = (rf"\scriptsize {escaped(cell.interval)}" if cell.interval else "" for cell in row)
+            lines.append(" & ".join(below) + r" \\")
     lines += [r"\bottomrule", r"\end{tabular}"]
     lines += [r"\par\footnotesize " + escaped(note) for note in table.notes]
-    return "\n".join([*lines, r"\end{table}"]) + "\n"
+    return "\n".join([*lines, r"\end{table*}"]) + "\n"
+
+
+def _latex_columns(table: Table) -> list[str]:
+    """Widths: columns with long words share what the others leave of a line and break."""
+    left = {0, *table.words}
+    share = 0.6 / max(1, len(table.wide))
+    return [
+        f"p{{{share:.2f}\\textwidth}}" if place in table.wide else "l" if place in left else "r"
+        for place in range(len(table.headings))
+    ]
 
 
 def latex_document(tables: Sequence[Table]) -> str:
@@ -130,8 +151,7 @@ def latex_document(tables: Sequence[Table]) -> str:
 
 def _latex_cell(cell: Cell) -> str:
     text = escaped(cell.text)
-    text = rf"\textbf{{{text}}}" if cell.best else text
-    return rf"{text} {{\scriptsize {escaped(cell.interval)}}}" if cell.interval else text
+    return rf"\textbf{{{text}}}" if cell.best else text
 
 
 _LATEX = {

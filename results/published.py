@@ -89,6 +89,7 @@ class Ablation(msgspec.Struct, frozen=True, kw_only=True):
         headings: ``task.metric`` or ``time.total`` of the columns.
         rows: row label to printed values by heading; empty where the printed number is not known here.
         note: what is known of the paper's numbers.
+        runs: whether its rows are strategies, so that ordinary runs fill it where no ablation of this name was made.
     """
 
     id: str
@@ -98,6 +99,7 @@ class Ablation(msgspec.Struct, frozen=True, kw_only=True):
     headings: list[str]
     rows: dict[str, dict[str, float]]
     note: str = ""
+    runs: bool = False
 
 
 def ablations(folder: Path = FOLDER) -> list[Ablation]:

@@ -13,13 +13,18 @@ import pytest
 
 from bench.cli import main
 from bench.gallery import choose, mean_iou
+from bench.parsers import parse_run
+from bench.report_commands import commands
 from bench.report_curves import read_curve
-from bench.report_runs import find_runs, labelled, main_and_variants
+from bench.report_runs import find_runs, labelled, left_out, main_and_variants
+from bench.report_statistics import corrected
 from bench.report_studies import studies
+from reports.material import Comparison, Interval
 from results.record import Record, Sample
 from results.store import RECORD, SAMPLES, read_record
 from tasks.targets import Instances
 from tests.bench import runs as made
+from tests.results.test_store import record
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -119,11 +124,46 @@ def test_runs_of_one_decoder_are_told_apart(two: Path, tmp_path: Path) -> None:
     assert compared == ["parallel, batch 8"] and len(further) == 2
 
 
+def test_compared_runs_share_their_options(two: Path, tmp_path: Path) -> None:
+    """Each strategy with two seeds: the seeds of the compared runs are alike, whatever order the folders have."""
+    for folder, seed in (("a", 1), ("b", 0)):
+        for name in ("parallel", "autoregressive") if seed == 0 else ("parallel",):
+            rewritten(two / name, tmp_path / folder / name, seed=seed)
+    found = labelled(find_runs([tmp_path]))
+    compared, further = main_and_variants(found)
+    assert set(compared) == {"parallel, seed 0", "autoregressive"} and further == ["parallel, seed 1"]
+    assert "parallel, seed 0" in left_out(compared, further, found) and not left_out(compared, [], found)
+
+
+def test_who_is_best_is_asked_with_holm_s_correction() -> None:
+    def one(first: str, second: str, p: float) -> Comparison:
+        return Comparison(first=first, second=second, key="k", value=1.0, interval=Interval(0.5, 1.5), p=p)
+
+    made = corrected([one("a", "b", 0.03), one("a", "c", 0.04), one("b", "c", 0.9), one("a", "d", 0.04)], "abc")
+    assert [round(own.p or 0, 3) for own in made] == [0.09, 0.09, 0.9, 0.04]
+    assert [own.significant for own in made] == [False, False, False, True]
+
+
+def test_commands_give_only_what_differs_from_the_preset() -> None:
+    options = msgspec.json.decode(
+        msgspec.json.encode(parse_run(["--decoder", "mad", "--preset", "embedded"]), enc_hook=str)
+    )
+    assert (plain := commands([as_record(options)])) == ["python -m bench run --decoder mad --preset embedded"], plain
+    (more,) = commands([as_record({**options, "batch": 8})])
+    assert more.endswith("--preset embedded --batch 8")
+
+
+def as_record(options: dict[str, object]) -> Record:
+    return msgspec.structs.replace(record(3), decoder="mad", preset="embedded", seed=0, options=options)
+
+
 def test_images_are_chosen_for_being_best_worst_and_disputed() -> None:
     a = {1: {"x": 0.9}, 2: {"x": 0.1}, 3: {"x": 1.0}, 4: {"x": 0.5}}
     b = {1: {"x": 0.95}, 2: {"x": 0.05}, 3: {"x": 0.0}, 4: {"x": 0.5}}
-    chosen = dict(choose({"a": a, "b": b}, each=1))
-    assert {why.split()[-2]: image for image, why in chosen.items()}.keys() == {"well", "badly", "most"}
+    why = dict(choose({"a": a, "b": b}, each=1))
+    assert why[1].startswith("best x") and why[2].startswith("worst x") and "disagree" in why[3]
+    more = {"a": {1: {"x": 0.9, "y": 0.1}, 2: {"x": 0.1, "y": 0.5}, 3: {"x": 0.5, "y": 0.9}}}
+    assert [image for image, _ in choose(more, each=1)] == [1, 2, 3], "each metric has its best and its worst"
     assert [image for image, _ in choose({"a": a, "b": b}, each=1)] == [1, 2, 3]
     assert len(choose({"a": {1: {}, 2: {}}}, each=1)) == 2, "without scores the first images"
 

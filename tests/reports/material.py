@@ -65,6 +65,7 @@ def run(label: str, ms: float, quality: float, *, decoder: str = "", **changes: 
         record=record | changes,
         folder=label,
         phases={"total": ms * (1 + count / 10)},
+        objects=count.astype(float),
         work={"detection": np.stack([count, count, count], axis=1).astype(float)},
     )
 

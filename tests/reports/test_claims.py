@@ -13,7 +13,7 @@ from reports.findings import frontier, headline
 from reports.material import Comparison, Interval, Material, Statistics
 from reports.metrics import averaged
 from results.outcomes import Difference, Outcome, Point
-from results.published import Claim
+from results.published import Claim, claims
 from tests.reports.material import material, run
 
 
@@ -52,7 +52,7 @@ def test_what_was_not_run_is_not_judged() -> None:
     absent = {"kind": "better", "first": "a", "second": "c", "key": "detection.AP"}
     swept = {"kind": "best", "ablation": "none", "point": "x", "key": "detection.AP"}
     assert judge(claim(absent), given).verdict == "not run"
-    assert judge(claim(swept), given).parts[0].evidence == "needs the ablation none"
+    assert judge(claim(swept), given).parts[0].evidence == "run `python -m bench ablate none`"
     present = {"kind": "better", "first": "a", "second": "b", "key": "detection.AP"}
     assert judge(claim(present, absent), given).verdict == "agrees"
 
@@ -71,6 +71,39 @@ def test_what_was_not_run_is_not_judged() -> None:
 )
 def test_a_claim_follows_from_its_parts(parts: list[Verdict], expected: str) -> None:
     assert overall(parts) == expected
+
+
+@pytest.mark.parametrize(
+    ("required", "expected"),
+    [
+        (["agrees", "agrees"], "agrees"),
+        (["agrees", "not run"], "not run"),
+        (["agrees", "cannot tell"], "cannot tell"),
+        (["disagrees", "not run"], "disagrees"),
+    ],
+)
+def test_parts_that_a_claim_cannot_do_without(required: list[Verdict], expected: str) -> None:
+    assert overall([*required, "agrees", "agrees"], required) == expected
+
+
+def test_a_required_half_that_was_not_run_leaves_the_claim_open() -> None:
+    given = compared(0.05, 0.01, 0.09)
+    present = {"kind": "better", "first": "a", "second": "b", "key": "detection.AP", "required": True}
+    absent = {**present, "second": "c"}
+    assert judge(claim(present, absent), given).verdict == "not run"
+    assert judge(claim(present), given).verdict == "agrees"
+    coarser = next(one for one in claims() if one.id == "coarser-codes")
+    assert all(part.get("required") for part in coarser.parts)
+
+
+def test_parts_that_contradict_each_other_are_told() -> None:
+    agrees = {"kind": "better", "first": "a", "second": "b", "key": "detection.AP"}
+    against = {**agrees, "first": "b", "second": "a"}
+    mixed = judge(claim(agrees, against, against), compared(0.05, 0.01, 0.09))
+    assert (mixed.verdict, mixed.detail) == ("cannot tell", "mixed: 1 of 3 parts agrees, 2 disagree")
+    open_ = judge(claim(agrees, {**agrees, "second": "c"}), compared(0.05, 0.01, 0.09))
+    assert open_.detail == "1 of 2 parts was not run"
+    assert "python -m bench run --decoder c --preset embedded" in open_.parts[1].evidence
 
 
 def swept(values: dict[str, float], reach: float, **changes: Any) -> Material:

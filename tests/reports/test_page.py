@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from reports.gallery import marked, rows
+from reports.gallery import CLASSES, _place_name, legend, marked, rows, scales
 from reports.metrics import metric
 from reports.report import write_report
 from tests.reports.material import material, picture
@@ -160,11 +160,26 @@ def test_the_gallery_marks_captions_and_draws_every_row() -> None:
     found = rows(picture())
     assert [row["label"] for row in found] == ["truth", "mad"]
     sizes = set()
-    for row in found:
-        with Image.open(io.BytesIO(base64.b64decode(row["src"].partition(",")[2]))) as image:
+    for source, _ in [panel for row in found for panel in row["panels"]]:
+        with Image.open(io.BytesIO(base64.b64decode(source.partition(",")[2]))) as image:
             sizes.add(image.size)
-    assert len(sizes) == 1, "rows are columns under columns"
-    assert "1 objects: ring" in found[1]["alt"]
+    assert len(sizes) == 1, "panels are columns under columns"
+    assert "1 object: ring; 1 mask; 1 pose; depth map; caption: a <red> cube" in found[1]["panels"][0][1]
+    assert [name for name, _ in legend(picture())] == ["ring"]
+    (depth, _, farthest), (error, _, worst) = scales(picture())
+    assert (depth, farthest, error, worst) == ("depth", "9.5 m", "depth error", "0.50 m")
+
+
+def test_names_stand_within_the_image_and_beside_each_other() -> None:
+    """Two boxes at one corner, and one at the far edge."""
+    taken: list[tuple[float, float, float, float]] = []
+    for box in ((190.0, 2.0, 199.0, 20.0), (190.0, 2.0, 199.0, 30.0), (0.0, 140.0, 20.0, 150.0)):
+        taken.append(_place_name(box, 40.0, (200, 150), taken))
+    for left, top, right, bottom in taken:
+        assert left >= 0 and top >= 0 and right <= 200 and bottom <= 150
+    (a, b, _) = taken
+    assert a[3] <= b[1] or b[3] <= a[1] or a[2] <= b[0] or b[2] <= a[0]
+    assert len(set(CLASSES)) == len(CLASSES) >= 8
 
 
 @pytest.mark.skipif(BROWSER is None, reason="no Chromium or Chrome is installed")

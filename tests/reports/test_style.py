@@ -7,7 +7,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from reports.style import FURTHER, STRATEGIES, looks
+from reports.style import FURTHER, PHASES, STRATEGIES, looks, phase_colours
 
 LIGHT, DARK = "#ffffff", "#14171b"
 # Machado, Oliveira and Fernandes 2009: complete lack of one kind of cone, on linear RGB.
@@ -48,6 +48,19 @@ def test_strategies_are_told_apart(cones: str) -> None:
         far = float(np.linalg.norm(lab(CONES[cones] @ linear(a.colour)) - lab(CONES[cones] @ linear(b.colour))))
         assert far >= 8, f"{one} and {other} look alike ({far:.1f})"
         assert a.marker != b.marker
+
+
+@pytest.mark.parametrize("cones", CONES)
+def test_phases_are_told_apart_and_are_no_strategy(cones: str) -> None:
+    colours = {name: lab(CONES[cones] @ linear(colour)) for name, colour in PHASES.items()}
+    for (one, a), (other, b) in combinations(colours.items(), 2):
+        assert float(np.linalg.norm(a - b)) >= 12, f"{one} and {other} look alike"
+    if cones == "all":
+        for name, colour in colours.items():
+            for strategy, look in STRATEGIES.items():
+                far = float(np.linalg.norm(colour - lab(linear(look.colour))))
+                assert far >= 12, f"{name} has the colour of {strategy}"
+    assert phase_colours(["decode.depth", "other"])["decode.depth"] == PHASES["decode.depth"]
 
 
 def test_a_strategy_keeps_its_look_and_unknown_ones_get_one_of_their_own() -> None:

@@ -13,8 +13,10 @@ import pytest
 
 from reports.checks import refuse_unlike, warnings
 from reports.claims import claims_table, judge
+from reports.cost import cost_table
 from reports.material import Material, ReportError, Run, Statistics
-from reports.overview import comparison_table, cost_table, detail_tables, phase_table
+from reports.overview import comparison_table, detail_tables
+from reports.phases import grouped, ordered, phase_table
 from reports.report import make_page
 from reports.systems import published_table
 from reports.table import Table, as_csv, escaped, latex, latex_document, markdown
@@ -88,7 +90,7 @@ def test_latex_compiles(tmp_path: Path) -> None:
 
 COMMANDS = {"begin", "end", "centering", "caption", "label", "toprule", "midrule", "bottomrule", "textbf", "scriptsize"}
 COMMANDS |= {"par", "footnotesize", "textbackslash", "textasciitilde", "textasciicircum", "delta", "lambda", "times"}
-COMMANDS |= {"pm", "leq", "geq", "rightarrow", "cdot", "ldots"}
+COMMANDS |= {"small", "setlength", "tabcolsep", "textwidth", "pm", "leq", "geq", "rightarrow", "cdot", "ldots"}
 
 
 def check_latex(text: str, *, columns: int) -> None:
@@ -101,7 +103,7 @@ def check_latex(text: str, *, columns: int) -> None:
         assert depth >= 0
     assert depth == 0
     stack = []
-    for kind, name in re.findall(r"\\(begin|end)\{(\w+)\}", bare):
+    for kind, name in re.findall(r"\\(begin|end)\{(\w+\*?)\}", bare):
         if kind == "begin":
             stack.append(name)
         else:
@@ -237,7 +239,7 @@ def test_runs_for_speed_alone_have_no_accuracy() -> None:
     runs = [changed(run("mad", 60, 0.4), metrics={}), changed(run("parallel", 50, 0.3), metrics={})]
     page = make_page(Material(runs=runs, statistics=statistics(runs)))
     assert page.title == "parallel is 1.2 (1.1–1.3) times faster than mad"
-    assert list(page.parts[0].tables[0].headings) == ["strategy", "backbone", "ms/image"]
+    assert list(page.parts[0].tables[0].headings) == ["strategy", "ms/image"]
 
 
 def test_what_later_records_measure_is_shown_where_it_is_there() -> None:
@@ -256,8 +258,43 @@ def test_what_later_records_measure_is_shown_where_it_is_there() -> None:
     assert (row["GFLOP"].text, row["of matmul rate"].value, row["tokens/s"].value) == ("0.12", 0.42, 1500.0)
     assert {"mad: 512 MiB of memory at most.", "mad: 1.50 J an image."} <= set(cost.notes)
     phases = phase_table(Material(runs=[more]))
-    assert phases is not None and any(row[0].text == "compiling or capturing, once" for row in phases.rows)
-    assert "0.9 M" in [cell.text for cell in comparison_table(Material(runs=[more])).rows[0]]
+    assert phases is not None and any(
+        row[0].text == "not in the total: compiling or capturing, once" for row in phases.rows
+    )
+    assert (row["of matmul rate"].text, row["tokens/s"].text) == ("42.0 %", "1\u202f500")
+    assert any("0.9 M parameters" in note for note in comparison_table(Material(runs=[more])).notes)
+    twin = replace(more, label="mad-one-pass")
+    together = cost_table(Material(runs=[more, twin]))
+    assert together is not None and "One process ran mad and mad-one-pass: 512 MiB of memory at most." in together.notes
+
+
+def test_the_rows_of_phases_add_up_to_the_total() -> None:
+    given = material()
+    table = phase_table(given)
+    assert table is not None
+    names = [row[0].text for row in table.rows]
+    upto = names.index("total")
+    sums = {run.label: sum(grouped(run).values()) for run in given.runs if run.timed}
+    for place, label in enumerate(table.headings[1:], start=1):
+        assert sum(row[place].value or 0.0 for row in table.rows[:upto]) == pytest.approx(sums[label])
+    assert "not in the total: read" in names[upto:] and "read" not in names[:upto]
+    assert ordered(["decode.depth", "interpret.depth", "decode.detection", "backbone"]) == [
+        "backbone",
+        "decode.detection",
+        "decode.depth",
+        "interpret.depth",
+    ]
+
+
+def test_a_strategy_s_costs_are_summed_over_its_tasks() -> None:
+    one = run("mad", 60, 0.4)
+    costs = {task: {"evaluations": 4.0, "positions": 10.0, "sequences": 1.0, "tokens": 100.0} for task in ("a", "b")}
+    rates = {**one.record["latency"], "tokens_per_second": {"a": 100.0, "b": 50.0}}
+    table = cost_table(Material(runs=[changed(one, cost=costs, latency=rates)]))
+    assert table is not None
+    last = dict(zip(table.headings, table.rows[-1], strict=True))
+    assert last["task"].text == "all tasks" and last["evaluations"].value == 8
+    assert last["tokens/s"].value == pytest.approx(200 / 3), "200 tokens in 1 + 2 seconds"
 
 
 def test_further_runs_of_a_strategy_have_a_table_of_their_own() -> None:
