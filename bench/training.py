@@ -206,7 +206,13 @@ def _augment(options: TrainOptions) -> Augment:
     chosen = options.train
     transform = image_transform(options.image)
     return Augment(
-        transform, flip=chosen.flip, shorts=chosen.short, crop=chosen.crop, jitter=chosen.jitter, colour=chosen.colour
+        transform,
+        flip=chosen.flip,
+        shorts=chosen.short,
+        crop=chosen.crop,
+        jitter=chosen.jitter,
+        colour=chosen.colour,
+        anywhere=chosen.anywhere,
     )
 
 

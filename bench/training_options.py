@@ -102,6 +102,7 @@ class TrainingOptions:
         crop: share of the images that are cropped before.
         jitter: least and most scale of a square image that a crop is taken from; None: whole images.
         colour: share of the images whose colours are changed (AiT's depth).
+        anywhere: whether windows of training images lie anywhere (AiT), or where a run's windows do.
         accumulate: parts that a process cuts its share of a step into; more than one costs a forward pass more, by
             which the weight of all their targets is found.
         readers: threads of a process that read images ahead; 0 reads each batch when it is needed.
@@ -122,6 +123,7 @@ class TrainingOptions:
     crop: float = 0.0
     jitter: tuple[float, float] | None = None
     colour: float = 0.0
+    anywhere: bool = True
     accumulate: int = 1
     readers: int = 0
     log_every: int = 50

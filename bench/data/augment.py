@@ -36,6 +36,7 @@ class Augment:
         jitter: least and most scale of a square that a crop is then taken from (MAD-ViT: 0.3 to 2), or None. What is
             smaller than the square stays so, with padding around it.
         colour: share of the images whose brightness, contrast, gamma and hues are changed, each on its own.
+        anywhere: whether windows lie anywhere, as in AiT's training, or where a run's windows do.
     """
 
     transform: Transform | Windows
@@ -44,6 +45,7 @@ class Augment:
     crop: float = 0.0
     jitter: tuple[float, float] | None = None
     colour: float = 0.0
+    anywhere: bool = True
 
     def __call__(self, image: AnyImage, targets: Targets, generator: torch.Generator) -> Prepared:
         """Pixels and targets; every choice is drawn from ``generator``."""
@@ -66,7 +68,7 @@ class Augment:
         """What the transform makes of it, at a random size or place where that is asked for."""
         transform = self.transform
         if isinstance(transform, Windows):
-            return transform.one(image, targets, _draw(generator))
+            return transform.one(image, targets, _draw(generator), anywhere=self.anywhere)
         if self.jitter is not None and isinstance(transform, Letterbox):
             image, targets = self._jittered(image, targets, transform.side, generator)
             return transform.place(image, targets, targets.size)

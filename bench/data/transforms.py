@@ -160,10 +160,19 @@ class Windows:
                 windows.append(_mirrored(windows[-1]))
         return windows
 
-    def one(self, image: AnyImage, targets: Targets | None, place: float) -> Prepared:
-        """One input (3, side, side) for training: ``place`` in [0, 1) says where, from the left edge to the right."""
-        whole = _fit(image, targets, self.size(_size_of(image)), self.normalise)
-        return self._window(whole, int(place * (max(whole.size[1] - self.side, 0) + 1)))
+    def one(self, image: AnyImage, targets: Targets | None, place: float, *, anywhere: bool = True) -> Prepared:
+        """One input (3, side, side) for training.
+
+        Args:
+            image: whole image.
+            targets: its annotations.
+            place: in [0, 1), where from the left edge to the right.
+            anywhere: whether any column may be the first; else one of ``starts``.
+        """
+        before = _size_of(image)
+        whole = _fit(image, targets, self.size(before), self.normalise)
+        lefts = range(max(whole.size[1] - self.side, 0) + 1) if anywhere else self.starts(before)
+        return self._window(whole, lefts[int(place * len(lefts))])
 
     def _window(self, whole: Prepared, left: int) -> Prepared:
         pixels = whole.pixels[:, :, left : left + self.side]

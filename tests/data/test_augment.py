@@ -50,6 +50,7 @@ AUGMENTS = [
     Augment(ShortestSide(short=90, longest=2000, normalise=None), crop=1.0),
     Augment(Letterbox(side=128, normalise=None), jitter=(0.3, 2.0)),
     Augment(Windows(side=90, normalise=None)),
+    Augment(Windows(side=90, normalise=None), anywhere=False),
 ]
 
 
