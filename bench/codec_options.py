@@ -184,6 +184,8 @@ class PairsOptions:
 
     Args:
         nyu: NYUv2 folder with a few pairs in its test list.
+        decoder: strategy that is trained and run. ``ait`` learns a few depth maps by heart from their first code on
+            and looks at the image for that one alone, which 1 of 225 losses teaches it; ``ait-parallel`` has to look.
         preset: sizes, network, schedules and codec.
         out: folder for the tables.
         runs: folder of the trainings; those that lie there are continued.
@@ -192,6 +194,7 @@ class PairsOptions:
     """
 
     nyu: Path
+    decoder: str = "ait-parallel"
     preset: str = "ait-small-depth"
     out: Path = Path("results")
     runs: Path = Path("results/runs/depth-pairs")

@@ -25,7 +25,6 @@ from bench.training_options import TrainOptions
 from results.record import Record
 from results.store import read_samples, write_atomically
 
-DECODERS = ("oracle", "ait")
 SHOWN = ("rmse", "delta1")
 
 
@@ -44,13 +43,13 @@ def measure_depth_pairs(options: PairsOptions) -> str:
     coded: CodecTrainOptions = parse("train", ["--codec", "depth", *base])
     codec = train_codec(replace(coded, out=own / "codec"))[0]
     _keep(codec, options.preset, codec_name("depth"), checkpoints)
-    learned: TrainOptions = parse_train(["--decoder", "ait", *base])
-    weights = train(replace(learned, out=own / "ait", checkpoints=checkpoints))[0]
-    _keep(weights, options.preset, "ait", checkpoints)
-    chosen: RunOptions = parse_run(["--decoder", ",".join(DECODERS), *base])
+    learned: TrainOptions = parse_train(["--decoder", options.decoder, *base])
+    weights = train(replace(learned, out=own / options.decoder, checkpoints=checkpoints))[0]
+    _keep(weights, options.preset, options.decoder, checkpoints)
+    chosen: RunOptions = parse_run(["--decoder", f"oracle,{options.decoder}", *base])
     records = run(replace(chosen, out=own / "run", checkpoints=checkpoints, fresh=True))
-    data = _data(records, {"codec": codec, "ait": weights})
-    text = _markdown(options.preset, data)
+    data = _data(records, {"codec": codec, options.decoder: weights}, options.decoder)
+    text = _markdown(options, data)
     write_atomically(options.out / "depth_nyu.json", (json.dumps(data, indent=2, ensure_ascii=False) + "\n").encode())
     write_atomically(options.out / "depth_nyu.md", text.encode())
     return text
@@ -64,7 +63,7 @@ def _keep(path: Path, preset: str, name: str, checkpoints: Path) -> None:
         shutil.copyfile(path.with_suffix(suffix), target.with_suffix(suffix))
 
 
-def _data(records: Mapping[Path, Record], weights: Mapping[str, Path]) -> dict[str, Any]:
+def _data(records: Mapping[Path, Record], weights: Mapping[str, Path], decoder: str) -> dict[str, Any]:
     """Scores of every pair and their means, times of the decoder, and what the trainings took."""
     made = {record.decoder: record for record in records.values()}
     rows: list[dict[str, Any]] = []
@@ -73,37 +72,37 @@ def _data(records: Mapping[Path, Record], weights: Mapping[str, Path]) -> dict[s
             if number == len(rows):
                 rows.append({"pair": sample.file})
             rows[number] |= {f"{record.decoder} {name}": sample.predictions["depth"][name] for name in SHOWN}
-    latency = made["ait"].latency
+    latency = made[decoder].latency
     cards = {name: json.loads(path.with_suffix(".json").read_text()) for name, path in weights.items()}
     return {
         "rows": rows,
-        "mean": {f"{d} {name}": made[d].metrics["depth"][name] for d in DECODERS for name in SHOWN},
+        "mean": {f"{d} {name}": made[d].metrics["depth"][name] for d in made for name in SHOWN},
         "milliseconds": {name: phase.mean_ms for name, phase in {**latency.phases, "total": latency.total}.items()},
-        "cost": {d: {"evaluations": made[d].cost["depth"].evaluations} for d in DECODERS},
+        "cost": {d: {"evaluations": made[d].cost["depth"].evaluations} for d in made},
         "training": {
             n: {key: card[key] for key in ("steps", "cpu_seconds", "parameters")} for n, card in cards.items()
         },
-        "data": made["ait"].data,
+        "data": made[decoder].data,
     }
 
 
-def _markdown(preset: str, data: Mapping[str, Any]) -> str:
+def _markdown(options: PairsOptions, data: Mapping[str, Any]) -> str:
     rows, trained = data["rows"], data["training"]
     lines = [
         "# Depth of real pairs, end to end",
         "",
-        f"A small network (preset `{preset}`) trained and scored on the same {len(rows)} pairs of NYUv2, so this shows",
+        f"A small network (`{options.decoder}`, preset `{options.preset}`) trained and scored on the same {len(rows)} pairs of NYUv2, so this shows",
         "that the pipeline works on real images, not what it makes of other rooms: 480×640 images as two windows of",
         "480×480, each also mirrored, 15×15 codes, soft tokens, merged; Eigen's crop, metres. The oracle has the true",
         f"codes of the same windows. CPU seconds of training: {trained['codec']['cpu_seconds']} (codec,",
-        f"{trained['codec']['steps']} steps) and {trained['ait']['cpu_seconds']} (network, {trained['ait']['steps']}",
+        f"{trained['codec']['steps']} steps) and {trained[options.decoder]['cpu_seconds']} (network, {trained[options.decoder]['steps']}",
         "steps). Written by `python -m bench depth-pairs --nyu DIR`.",
         "",
         "| pair | RMSE | δ1 × 100 | RMSE of the oracle |",
         "| --- | ---: | ---: | ---: |",
     ]
     for row in [*rows, {"pair": "mean", **data["mean"]}]:
-        numbers = f"{row['ait rmse']:.3f} | {row['ait delta1'] * 100:.1f} | {row['oracle rmse']:.3f}"
+        numbers = f"{row[options.decoder + ' rmse']:.3f} | {row[options.decoder + ' delta1'] * 100:.1f} | {row['oracle rmse']:.3f}"
         lines.append(f"| {row['pair']} | {numbers} |")
     nyu = data["data"]["nyu"]["root"]
     return "\n".join([*lines, "", f"Data: {nyu} ({data['data']['hash']})."]) + "\n"
