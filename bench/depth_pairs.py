@@ -88,21 +88,23 @@ def _data(records: Mapping[Path, Record], weights: Mapping[str, Path], decoder: 
 
 def _markdown(options: PairsOptions, data: Mapping[str, Any]) -> str:
     rows, trained = data["rows"], data["training"]
+    codec, network = trained["codec"], trained[options.decoder]
     lines = [
         "# Depth of real pairs, end to end",
         "",
-        f"A small network (`{options.decoder}`, preset `{options.preset}`) trained and scored on the same {len(rows)} pairs of NYUv2, so this shows",
-        "that the pipeline works on real images, not what it makes of other rooms: 480×640 images as two windows of",
-        "480×480, each also mirrored, 15×15 codes, soft tokens, merged; Eigen's crop, metres. The oracle has the true",
-        f"codes of the same windows. CPU seconds of training: {trained['codec']['cpu_seconds']} (codec,",
-        f"{trained['codec']['steps']} steps) and {trained[options.decoder]['cpu_seconds']} (network, {trained[options.decoder]['steps']}",
-        "steps). Written by `python -m bench depth-pairs --nyu DIR`.",
+        f"A small network (`{options.decoder}`, preset `{options.preset}`) trained and scored on the same {len(rows)} pairs",
+        "of NYUv2, so this shows that the pipeline works on real images, not what it makes of other rooms: 480×640 images",
+        "as two windows of 480×480, each also mirrored, 15×15 codes, soft tokens, merged; Eigen's crop, metres. The oracle",
+        f"has the true codes of the same windows. CPU seconds of training: {codec['cpu_seconds']} (codec,",
+        f"{codec['steps']} steps) and {network['cpu_seconds']} (network, {network['steps']} steps).",
+        "Written by `python -m bench depth-pairs --nyu DIR`.",
         "",
         "| pair | RMSE | δ1 × 100 | RMSE of the oracle |",
         "| --- | ---: | ---: | ---: |",
     ]
     for row in [*rows, {"pair": "mean", **data["mean"]}]:
-        numbers = f"{row[options.decoder + ' rmse']:.3f} | {row[options.decoder + ' delta1'] * 100:.1f} | {row['oracle rmse']:.3f}"
+        rmse, delta1 = (row[f"{options.decoder} {name}"] for name in SHOWN)
+        numbers = f"{rmse:.3f} | {delta1 * 100:.1f} | {row['oracle rmse']:.3f}"
         lines.append(f"| {row['pair']} | {numbers} |")
     nyu = data["data"]["nyu"]["root"]
     return "\n".join([*lines, "", f"Data: {nyu} ({data['data']['hash']})."]) + "\n"
