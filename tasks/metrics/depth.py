@@ -98,20 +98,29 @@ def picture(depth: Tensor) -> dict[str, Json]:
         compressed and in base 64; byte b stands for nearest * (farthest / nearest) ** (b / 255).
     """
     rows, columns = picture_size(depth.shape[0], depth.shape[1])
-    metres = depth.detach().cpu().float()
-    if not bool(metres.isfinite().all()):
-        metres = torch.where(metres.isfinite(), metres, PICTURE_FARTHEST)
-    small = torch.nn.functional.adaptive_avg_pool2d(metres[None, None], (rows, columns))[0, 0]
-    span = math.log(PICTURE_FARTHEST / PICTURE_NEAREST)
-    share = (small.clamp(PICTURE_NEAREST, PICTURE_FARTHEST) / PICTURE_NEAREST).log() / span
-    levels = (share * 255).round().to(torch.uint8).numpy().tobytes()
+    metres = depth.detach().cpu().float().numpy()
+    if not np.isfinite(metres).all():
+        metres = np.where(np.isfinite(metres), metres, np.float32(PICTURE_FARTHEST))
+    small = np.clip(_means(metres, rows, columns), PICTURE_NEAREST, PICTURE_FARTHEST)
+    share = np.log(small / PICTURE_NEAREST) / math.log(PICTURE_FARTHEST / PICTURE_NEAREST)
+    levels = (share * 255).round().astype(np.uint8).tobytes()
+    packer = zlib.compressobj(6, zlib.DEFLATED, 12, 5)  # a quarter of the memory, whose first touch took longest
     return {
         "rows": rows,
         "columns": columns,
         "nearest": PICTURE_NEAREST,
         "farthest": PICTURE_FARTHEST,
-        "levels": base64.b64encode(zlib.compress(levels, 9)).decode(),
+        "levels": base64.b64encode(packer.compress(levels) + packer.flush()).decode(),
     }
+
+
+def _means(metres: NDArray[np.float32], rows: int, columns: int) -> NDArray[np.float32]:
+    """Means (rows, columns) of cells as even as they can be."""
+    height, width = metres.shape
+    if height % rows or width % columns:
+        whole = torch.from_numpy(metres)[None, None]
+        return np.asarray(torch.nn.functional.adaptive_avg_pool2d(whole, (rows, columns))[0, 0])
+    return np.asarray(metres.reshape(rows, height // rows, columns, width // columns).mean(axis=(1, 3)))
 
 
 def picture_size(height: int, width: int) -> tuple[int, int]:
