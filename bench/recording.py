@@ -19,7 +19,7 @@ from bench.formats import CODES
 from bench.hardware import load_average, peak_rss_mib
 from bench.lanes import Lane
 from bench.suite import Suite
-from results.record import Rates, Record, Sample
+from results.record import Latency, Machine, Rates, Record, Sample
 
 
 @dataclass(frozen=True)
@@ -68,23 +68,7 @@ def record(
     """
     suite, around = entry.suite, circumstances
     tokens = {task.name: task.format.length for task in suite.tasks}
-    latency = summary.latency(
-        samples,
-        batch=entry.options.batch or 1,
-        scenario=str(entry.options.scenario) if around.timed else "untimed",
-        tokens=tokens,
-        after=_needed(suite),
-        warm_up=lane.warm,
-        ended=around.ended,
-    )
-    machine = summary.machine(
-        samples,
-        fingerprint=around.fingerprint,
-        rates=around.rates,
-        load_average=load_average(),
-        peak_rss_mib=peak_rss_mib(),
-        energy=lane.energy,
-    )
+    latency, machine = _latency(entry, lane, samples, around, tokens), _machine(lane, samples, around)
     return Record(
         decoder=entry.decoder.name,
         preset=str(entry.options.preset),
@@ -120,6 +104,31 @@ def record(
         )
         if around.timed
         else unfinished(around.minimum),
+    )
+
+
+def _latency(
+    entry: Entry, lane: Lane, samples: Sequence[Sample], around: Circumstances, tokens: Mapping[str, int]
+) -> Latency:
+    return summary.latency(
+        samples,
+        batch=entry.options.batch or 1,
+        scenario=str(entry.options.scenario) if around.timed else "untimed",
+        tokens=tokens,
+        after=_needed(entry.suite),
+        warm_up=lane.warm,
+        ended=around.ended,
+    )
+
+
+def _machine(lane: Lane, samples: Sequence[Sample], around: Circumstances) -> Machine:
+    return summary.machine(
+        samples,
+        fingerprint=around.fingerprint,
+        rates=around.rates,
+        load_average=load_average(),
+        peak_rss_mib=peak_rss_mib(),
+        energy=lane.energy,
     )
 
 
