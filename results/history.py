@@ -50,7 +50,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def run(self) -> tuple[str, ...]:
         """What names the run: one that is judged again has the same."""
-        return (self.decoder, self.preset, self.checksum, self.date)
+        return (self.machine, self.decoder, self.preset, self.checksum, self.date)
 
 
 def append(path: Path, entries: Sequence[Entry]) -> None:
