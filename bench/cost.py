@@ -48,6 +48,7 @@ class CostCounter:
         self._encoded = cache(self._encode)
         self._line = cache(self._count_line)
         self._row = cache(self._count_row)
+        self._remembered = cache(self._memory_bytes)
         state = self._network.cache(batch=1, sequences=1, length=1)
         self._key_bytes = _bytes([*state.keys, *state.values])  # of one position, all layers together
         self._weights = _bytes(self._network.decoder.parameters())
@@ -58,11 +59,11 @@ class CostCounter:
 
     def decode(self, height: int, width: int, counts: Counts) -> Work:
         """Work of what a batch of images of height x width pixels asked of the decoder."""
-        memory, table = self._encoded(height, width)[0], self._network.embedding.table.weight
+        table = self._network.embedding.table.weight
         base, slope = self._line(height, width)
         operations = base * counts.positions + slope * counts.pairs
         read = float(counts.passes * self._weights + counts.cached * self._key_bytes)
-        read += counts.memories * _bytes([*memory.keys, *memory.values])
+        read += counts.memories * self._remembered(height, width)
         for (columns, logits), (calls, rows) in counts.heads.items():
             operations += rows * self._row(columns, logits)
             read += calls * columns * table.shape[1] * table.element_size()
@@ -91,6 +92,10 @@ class CostCounter:
         own = _bytes(network.parameters()) - sum(_bytes(part.parameters()) for part in other)
         work = ImageWork((backbone, float(_bytes(network.backbone.parameters()))), (encoder, float(own)))
         return found[1], work
+
+    def _memory_bytes(self, height: int, width: int) -> int:
+        memory = self._encoded(height, width)[0]
+        return _bytes([*memory.keys, *memory.values])
 
     @torch.no_grad()
     def _count_line(self, height: int, width: int) -> tuple[float, float]:

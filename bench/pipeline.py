@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -123,7 +124,7 @@ class Pipeline:
         with clock.phase("preprocess"):
             images, pad = stack_images([self.transform(item.image) for item in items])
             images, pad = images.to(self.device), None if pad is None else pad.to(self.device)
-        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.precision == "bfloat16"):
+        with self._autocast():
             memory = self._encode(images, pad, clock)
             calls = Calls((images.shape[2], images.shape[3]), len(items), len(items))
             for task in self.tasks:
@@ -136,6 +137,11 @@ class Pipeline:
         for outcome in outcomes:
             outcome.times, outcome.calls = times, None if self.network is None else calls
         return outcomes
+
+    def _autocast(self) -> AbstractContextManager[Any]:
+        if self.precision != "bfloat16":
+            return nullcontext()
+        return torch.autocast(self.device.type, dtype=torch.bfloat16)
 
     def _encode(self, images: Tensor, pad: Tensor | None, clock: Clock) -> Any:
         if self.network is None:

@@ -6,6 +6,7 @@ import base64
 import math
 import zlib
 from collections.abc import Mapping
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -55,21 +56,22 @@ class DepthMetric:
         """
         if targets.depth is None:
             raise TaskError(f"image {image_id} has no depth annotation; score depth on a data set that gives it")
-        truth = targets.depth.float()  # the bounds are meant in float32: a truth of float32(1e-3) is not valid
-        if prediction.shape != truth.shape:
+        if prediction.shape != targets.depth.shape:
             raise TaskError(
-                f"image {image_id}: predicted depth is {tuple(prediction.shape)}, the truth {tuple(truth.shape)}; "
-                "interpret the tokens at the size of the original image"
+                f"image {image_id}: predicted depth is {tuple(prediction.shape)}, the truth "
+                f"{tuple(targets.depth.shape)}; interpret the tokens at the size of the original image"
             )
-        valid = (truth > NEAREST) & (truth < FARTHEST)  # (height, width)
-        cropped = tuple(truth.shape) == CROPPED_SIZE
+        metres = _array(prediction)  # (height, width)
+        truth = _array(targets.depth.float())  # as the bounds are meant: a truth of float32(1e-3) is not valid
+        valid = (truth > NEAREST) & (truth < FARTHEST)
+        cropped = truth.shape == CROPPED_SIZE
         if cropped:
-            inside = torch.zeros_like(valid)
+            inside = np.zeros_like(valid)
             inside[EIGEN_CROP] = True
             valid &= inside
-        pixels = int(valid.sum())
-        errors: Mapping[str, float | None] = depth_errors(prediction, truth, valid) if pixels else dict.fromkeys(NAMES)
-        return {**errors, "pixels": pixels, "cropped": cropped, "picture": picture(prediction)}
+        pixels = int(np.count_nonzero(valid))
+        errors: Mapping[str, float | None] = _errors(metres[valid], truth[valid]) if pixels else dict.fromkeys(NAMES)
+        return {**errors, "pixels": pixels, "cropped": cropped, "picture": _picture(metres)}
 
     def summarise(self, records: Mapping[int, dict[str, Any]]) -> dict[str, float | None]:
         """Means over the images that have valid pixels; None where none has."""
@@ -90,15 +92,14 @@ class DepthMetric:
         return dict(self._notes)
 
 
-def picture(depth: Tensor) -> dict[str, Json]:
+def _picture(metres: NDArray[np.float32]) -> dict[str, Json]:
     """A depth map (height, width) as a small picture: means of cells, in 255 steps of equal ratio (2.1 % each).
 
     Returns:
         ``rows``, ``columns``, ``nearest`` and ``farthest`` in metres, and ``levels``: one byte a cell, row by row,
         compressed and in base 64; byte b stands for nearest * (farthest / nearest) ** (b / 255).
     """
-    rows, columns = picture_size(depth.shape[0], depth.shape[1])
-    metres = depth.detach().cpu().float().numpy()
+    rows, columns = picture_size(*metres.shape)
     if not np.isfinite(metres).all():
         metres = np.where(np.isfinite(metres), metres, np.float32(PICTURE_FARTHEST))
     small = np.clip(_means(metres, rows, columns), PICTURE_NEAREST, PICTURE_FARTHEST)
@@ -117,10 +118,12 @@ def picture(depth: Tensor) -> dict[str, Json]:
 def _means(metres: NDArray[np.float32], rows: int, columns: int) -> NDArray[np.float32]:
     """Means (rows, columns) of cells as even as they can be."""
     height, width = metres.shape
+    down, across = height // rows, width // columns
     if height % rows or width % columns:
         whole = torch.from_numpy(metres)[None, None]
         return np.asarray(torch.nn.functional.adaptive_avg_pool2d(whole, (rows, columns))[0, 0])
-    return np.asarray(metres.reshape(rows, height // rows, columns, width // columns).mean(axis=(1, 3)))
+    strips = reduce(np.add, [metres[row::down] for row in range(down)])  # a mean over the short axes takes long
+    return np.asarray(reduce(np.add, [strips[:, column::across] for column in range(across)]) / (down * across))
 
 
 def picture_size(height: int, width: int) -> tuple[int, int]:
@@ -140,32 +143,38 @@ def depth_errors(prediction: Tensor, truth: Tensor, valid: Tensor) -> dict[str, 
     Returns:
         Values by the names in ``NAMES``.
     """
-    p, g = _chosen(prediction.detach().cpu(), valid.cpu()), _chosen(truth.cpu(), valid.cpu())  # (pixels,)
+    chosen = _array(valid)
+    return _errors(_array(prediction)[chosen], _array(truth)[chosen])
+
+
+def _errors(prediction: NDArray[Any], truth: NDArray[Any]) -> dict[str, float]:
+    """Nine depth numbers of values (pixels,). They are NumPy's: scoring stands between timed images, and torch takes
+    several times as long for it on one thread."""
+    p, g = prediction.astype(np.float64), truth.astype(np.float64)
     if not np.isfinite(p).all():
         p = np.nan_to_num(p, nan=NEAREST, posinf=FARTHEST, neginf=FARTHEST)
-    p = np.maximum(p, NEAREST)
-    quotient, difference, count = p / g, p - g, len(p)
-    ratio = np.maximum(quotient, g / p)
-    relative, logs = difference / g, np.log(quotient)
+    np.maximum(p, NEAREST, out=p)
+    count, quotient, difference = len(p), p / g, p - g
+    relative, ratio = difference / g, np.maximum(quotient, np.divide(g, p, out=p), out=p)  # fresh memory takes time too
+    logs = np.log(quotient, out=quotient)
     log_square = float(logs @ logs) / count
     return {
         "delta1": int(np.count_nonzero(ratio < 1.25)) / count,
         "delta2": int(np.count_nonzero(ratio < 1.25**2)) / count,
         "delta3": int(np.count_nonzero(ratio < 1.25**3)) / count,
-        "abs_rel": float(np.abs(relative).mean()),
         "sq_rel": float(difference @ relative) / count,
+        "abs_rel": float(np.abs(relative, out=relative).mean()),
         "rmse": math.sqrt(float(difference @ difference) / count),
         "rmse_log": math.sqrt(log_square),
-        "log10": float(np.abs(logs).mean()) / math.log(10),
         "silog": math.sqrt(max(0.0, log_square - 0.5 * float(logs.mean()) ** 2)),
+        "log10": float(np.abs(logs, out=logs).mean()) / math.log(10),
     }
 
 
-def _chosen(depth: Tensor, valid: Tensor) -> NDArray[np.float64]:
-    """Values where ``valid``. This and the errors are NumPy's: scoring stands between timed images, and torch takes
-    several times as long for it on one thread."""
-    chosen: NDArray[np.float64] = depth.numpy()[valid.numpy()].astype(np.float64)
-    return chosen
+def _array(values: Tensor) -> NDArray[Any]:
+    """On the host; NumPy has no bfloat16."""
+    own = values.detach().cpu()
+    return np.asarray(own.float() if own.dtype == torch.bfloat16 else own)
 
 
 def _notes(records: list[dict[str, Any]], scored: int) -> dict[str, str]:
