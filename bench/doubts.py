@@ -44,6 +44,11 @@ def doubts(
     found += [f"{mode.name}: {remark}" for remark in mode.remarks]
     if mode.different_tokens:
         found.append(f"{mode.name}: {mode.different_tokens} of {mode.checked_tokens} tokens differ from eager mode's")
+    if mode.different_images:
+        found.append(
+            f"{mode.name}: {mode.different_images} of {mode.compared_images} images have other tokens than in eager "
+            "mode"
+        )
     if len(latency.ranks) > 1:
         found.append(f"{len(latency.ranks)} processes measured at the same time")
     return found

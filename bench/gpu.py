@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -23,6 +23,9 @@ REASONS = {
 }
 """Bits of the clocks' event reasons that slow a GPU at work; idling and set application clocks are none."""
 
+HELD_GIB = 1.0
+"""Memory in use before a run, above which somebody else is on the GPU: drivers and displays hold less."""
+
 NO_LIBRARY = "nvidia-ml-py is not installed (extra `gpu`), so clocks, heat and other processes were not looked at"
 
 
@@ -34,7 +37,7 @@ class GpuWatch:
         handle: the device's handle.
         every: seconds between two looks.
         now: seconds.
-        pid: of this process.
+        pids: of this process and of those that share its run.
     """
 
     def __init__(
@@ -44,15 +47,16 @@ class GpuWatch:
         *,
         every: float = 1.0,
         now: Callable[[], float] = time.monotonic,
-        pid: int | None = None,
+        pids: Sequence[int] | None = None,
     ) -> None:
         self._library = library
         self._handle = handle
         self._every = every
         self._now = now
-        self._pid = os.getpid() if pid is None else pid
+        self._team = [os.getpid()] if pids is None else pids
         self._before = self._pids()
-        self._own: int | None = None
+        self._held = self._held_gib()
+        self._own: set[int] = set()
         self._last = -float("inf")
 
     def sample(self) -> dict[str, Any] | None:
@@ -71,7 +75,11 @@ class GpuWatch:
         }
         known = {name: float(value) for name, value in clocks.items() if value is not None}
         found = {**known, "throttled": self._throttled(), "foreign": self._foreign()}
-        return found if self._own is not None else {**found, "hidden": True}
+        if self._own:
+            return found
+        if self._held > HELD_GIB:
+            found["foreign"] = [*self._foreign(), f"something that held {self._held:.1f} GiB before"]
+        return {**found, "hidden": True}
 
     def millijoules(self) -> float | None:
         """The energy counter; None where there is none (before Volta)."""
@@ -97,12 +105,18 @@ class GpuWatch:
         return [name for bit, name in REASONS.items() if int(bits or 0) & bit]
 
     def _foreign(self) -> list[str]:
-        """Other processes. In a container the driver tells other ids than ours; the first new one is then this one."""
+        """Other processes. In a container the driver tells other ids than ours; the first new ones are then ours."""
         pids = self._pids()
-        if self._own is None:
+        known = {pid for pid in pids if pid in self._team}
+        if known or not self._own:
             new = [pid for pid in pids if pid not in self._before]
-            self._own = self._pid if self._pid in pids else new[0] if new else None
-        return [self._name(pid) for pid in pids if pid != self._own]
+            self._own = known or set(new[: len(self._team)])
+        return [self._name(pid) for pid in pids if pid not in self._own]
+
+    def _held_gib(self) -> float:
+        """Memory in use on the whole GPU."""
+        memory = self._ask("nvmlDeviceGetMemoryInfo")
+        return 0.0 if memory is None else float(memory.used) / 2**30
 
     def _pids(self) -> list[int]:
         return [int(one.pid) for one in self._ask("nvmlDeviceGetComputeRunningProcesses") or []]
@@ -129,8 +143,13 @@ def gpu_facts(device: torch.device) -> dict[str, Any]:
     return {} if watch is None else watch.facts()
 
 
-def watch_gpu(device: torch.device) -> tuple[GpuWatch | None, str]:
-    """A watch of the device's GPU, or None and the reason. To be called before anything computes there."""
+def watch_gpu(device: torch.device, pids: Sequence[int] | None = None) -> tuple[GpuWatch | None, str]:
+    """A watch of the device's GPU, or None and the reason. To be called before anything computes there.
+
+    Args:
+        device: where it computes.
+        pids: of this process and of those that share its run.
+    """
     if device.type != "cuda":
         return None, ""
     try:
@@ -143,4 +162,4 @@ def watch_gpu(device: torch.device) -> tuple[GpuWatch | None, str]:
         handle = pynvml.nvmlDeviceGetHandleByUUID(uuid if uuid.startswith("GPU-") else f"GPU-{uuid}")
     except pynvml.NVMLError as error:
         return None, f"the GPU's driver does not tell ({error}), so clocks, heat and other processes were not looked at"
-    return GpuWatch(pynvml, handle), ""
+    return GpuWatch(pynvml, handle, pids=pids), ""

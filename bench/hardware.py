@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 BUSY_CORES = 0.25
@@ -18,7 +18,7 @@ class HostLoad:
     Args:
         every: seconds between two looks; in between the last answer holds.
         busy: core seconds that all processes took since the machine started; None where nothing tells.
-        own: core seconds that this process took.
+        own: core seconds that this process took, and those that share its run.
         now: seconds.
     """
 
@@ -61,6 +61,21 @@ def busy_core_seconds(path: Path = Path("/proc/stat")) -> float | None:
     except (OSError, ValueError):
         return None
     return (user + nice + system + interrupts + soft + stolen) / os.sysconf("SC_CLK_TCK")
+
+
+def core_seconds(pids: Sequence[int], processes: Path = Path("/proc")) -> float:
+    """Core seconds that processes of this machine took; of this one alone where the system does not tell."""
+    total = 0.0
+    for pid in pids:
+        if pid == os.getpid():
+            total += time.process_time()
+            continue
+        try:
+            words = (processes / str(pid) / "stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            continue  # it has ended, or there is no such file system
+        total += (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
+    return total
 
 
 def load_average() -> float | None:

@@ -35,7 +35,7 @@ class Read(NamedTuple):
         file: name of its file.
         item: for the pipeline.
         cut: task to annotated things that do not fit its sequences, where there are any.
-        milliseconds: of reading them.
+        milliseconds: of reading them and looking for what is cut.
     """
 
     file: str
@@ -53,9 +53,8 @@ def reader(dataset: Any, tasks: Sequence[Task]) -> Reader:
     def read(sample: Any) -> Read:
         start = time.perf_counter()
         item = Item(image_id=sample.image_id, image=dataset.image(sample), targets=dataset.targets(sample))
-        milliseconds = (time.perf_counter() - start) * 1000
         cut = {task.name: count for task in tasks if (count := task.cut(item.targets))}
-        return Read(sample.file_name, item, cut, milliseconds)
+        return Read(sample.file_name, item, cut, (time.perf_counter() - start) * 1000)
 
     return read
 
@@ -131,6 +130,7 @@ class Lane:
         own = [s for s in done.values() if s.rank == self.folder.rank] if self.endless else self._done()
         self.images = len(own)
         self.seconds = sum(sample.milliseconds["total"] for sample in own) / 1000
+        self.failed: str | None = None  # why it was given up
         self.warm: WarmUp | None = None
         self.energy: tuple[float | None, float] = (None, 0.0)
         self._agreed = Agreement(0, 0)
@@ -144,6 +144,8 @@ class Lane:
     @property
     def waiting(self) -> bool:
         """Whether there is more to decode."""
+        if self.failed:
+            return False
         return bool(self.batches) if self.endless else self._next < len(self.batches)
 
     @property

@@ -16,9 +16,10 @@ from bench.codec_files import CODECS
 from bench.doubts import doubts, unfinished
 from bench.entries import Entry
 from bench.formats import CODES
-from bench.hardware import load_average, peak_rss_mib
+from bench.hardware import load_average
 from bench.lanes import Lane
 from bench.suite import Suite
+from bench.together import Seen
 from results.record import Latency, Machine, Rates, Record, Sample
 
 
@@ -55,7 +56,13 @@ def signature_hash(signature: Mapping[str, Any]) -> str:
 
 
 def record(
-    entry: Entry, lane: Lane, samples: Sequence[Sample], circumstances: Circumstances, signature: Mapping[str, Any]
+    entry: Entry,
+    lane: Lane,
+    samples: Sequence[Sample],
+    circumstances: Circumstances,
+    signature: Mapping[str, Any],
+    *,
+    seen: Seen,
 ) -> Record:
     """The record of an entry.
 
@@ -65,10 +72,11 @@ def record(
         samples: lines of its images, of all processes, in order.
         circumstances: of the run.
         signature: what decides its predictions.
+        seen: by all processes, of how it was measured.
     """
     suite, around = entry.suite, circumstances
     tokens = {task.name: task.format.length for task in suite.tasks}
-    latency, machine = _latency(entry, lane, samples, around, tokens), _machine(lane, samples, around)
+    latency, machine = _latency(entry, seen, samples, around, tokens), _machine(seen, samples, around)
     return Record(
         decoder=entry.decoder.name,
         preset=str(entry.options.preset),
@@ -88,7 +96,7 @@ def record(
         finished=datetime.now(UTC).isoformat(timespec="seconds"),
         signature=signature_hash(signature),
         random_weights=entry.options.random_weights,
-        mode=lane.told,
+        mode=seen.mode,
         parameters=None if entry.network is None else sum(p.numel() for p in entry.network.parameters()),
         work=summary.work(samples, around.rates),
         machine=machine,
@@ -97,7 +105,7 @@ def record(
         warnings=doubts(
             latency=latency,
             machine=machine,
-            mode=lane.told,
+            mode=seen.mode,
             environment=around.environment,
             minimum=around.minimum,
             least=around.least,
@@ -108,7 +116,7 @@ def record(
 
 
 def _latency(
-    entry: Entry, lane: Lane, samples: Sequence[Sample], around: Circumstances, tokens: Mapping[str, int]
+    entry: Entry, seen: Seen, samples: Sequence[Sample], around: Circumstances, tokens: Mapping[str, int]
 ) -> Latency:
     return summary.latency(
         samples,
@@ -116,19 +124,19 @@ def _latency(
         scenario=str(entry.options.scenario) if around.timed else "untimed",
         tokens=tokens,
         after=_needed(entry.suite),
-        warm_up=lane.warm,
+        warm_up=seen.warm_up,
         ended=around.ended,
     )
 
 
-def _machine(lane: Lane, samples: Sequence[Sample], around: Circumstances) -> Machine:
+def _machine(seen: Seen, samples: Sequence[Sample], around: Circumstances) -> Machine:
     return summary.machine(
         samples,
         fingerprint=around.fingerprint,
         rates=around.rates,
         load_average=load_average(),
-        peak_rss_mib=peak_rss_mib(),
-        energy=lane.energy,
+        peak_rss_mib=seen.peak_rss_mib,
+        energy=seen.energy,
     )
 
 

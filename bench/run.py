@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +29,11 @@ from bench.entries import Entry, chosen, entries, scenario_of
 from bench.environment import SOURCE, describe_environment, git_state
 from bench.errors import UserError
 from bench.gpu import watch_gpu
-from bench.hardware import BUSY_CORES, HostLoad
+from bench.hardware import BUSY_CORES, HostLoad, core_seconds
 from bench.lanes import Lane, Reader, Surroundings, kinds, reader
+from bench.measuring import Measurement
 from bench.modes import stand_in
+from bench.probing import probe
 from bench.progress import Report, progress
 from bench.rates import machine_rates
 from bench.recording import Circumstances, record
@@ -40,10 +41,11 @@ from bench.suite import Suite, build_suite
 from bench.summary import checksum, timing
 from bench.synthetic import IMAGES, random_suite
 from bench.team import Team, joined
-from bench.timing import Limits, WarmUpRule, largest_batch, seconds
-from bench.turns import level, planned, turns
+from bench.timing import Limits, seconds
+from bench.together import Seen, compared, seen, together
+from bench.turns import planned
 from results.record import Key, Rates, Record
-from results.store import RunFolder, StoreError, open_run
+from results.store import RunFolder, open_run
 
 __all__ = ["build_decoder", "checksum", "image_transform", "plain_options", "run", "timing"]
 
@@ -113,24 +115,32 @@ class _Run:
         started = datetime.now(UTC).isoformat(timespec="seconds")
         with ExitStack() as stack:
             opened: Sequence[_Opened] = [self._open(entry, reading, started, stack) for entry in self.entries]
-            start = time.perf_counter()
-            opened = opened if self.options.accuracy_only else self._prepared(opened)
             lanes = [one.lane for one in opened]
-            ended = self._measure(lanes, start)
-            for lane in lanes:
-                for samples in self.team.everyone(list(lane.folder.samples.values())):
-                    lane.folder.learn(samples)
-            circumstances = self._circumstances(self._agreed(ended), rates, lanes)
-            written = {self.root / one.entry.name: self._write(one, circumstances) for one in self._writing(opened)}
+            measurement = Measurement(lanes, self.limits, self.options.speed_only, self.team, self.tell)
+            if not self.options.accuracy_only:
+                measurement.warm_up()
+            ended = measurement.take_turns()
+            intact = [one for one in opened if not one.lane.failed]
+            around = self._circumstances(ended, rates, measurement.intact)
+            seen = [self._gathered(one.lane) for one in intact]
+            written = {}
+            if self.team.first:
+                for one, own in zip(intact, seen, strict=True):
+                    eager = _eager(one, intact)
+                    mode = compared(own.mode, one.lane.folder.samples, eager.lane.folder.samples) if eager else own.mode
+                    written[self.root / one.entry.name] = self._write(one, replace(own, mode=mode), around)
             self.team.wait()
-            for lane in lanes:
+            for lane in measurement.intact:
                 lane.folder.discard()
             return written
 
-    def _writing(self, opened: Sequence[_Opened]) -> Sequence[_Opened]:
-        return opened if self.team.first else []
+    def _gathered(self, lane: Lane) -> Seen:
+        """What all processes saw; each learns the lines of the others."""
+        for samples in self.team.everyone(list(lane.folder.samples.values())):
+            lane.folder.learn(samples)
+        return together(self.team.everyone(seen(lane)))
 
-    def _write(self, one: _Opened, circumstances: Circumstances) -> Record:
+    def _write(self, one: _Opened, own: Seen, circumstances: Circumstances) -> Record:
         folder = one.lane.folder
         order = [sample.image_id for sample in self.suite.dataset.samples]
         keys: list[Key] = [image for image in order if image in folder.samples]
@@ -138,17 +148,19 @@ class _Run:
             place = {image: number for number, image in enumerate(order)}
             keys = sorted(folder.samples, key=lambda key: _repeated(key, place))
         samples = [folder.samples[key] for key in keys]
-        made = record(one.entry, one.lane, samples, circumstances, one.signature)
+        made = record(one.entry, one.lane, samples, circumstances, one.signature, seen=own)
         folder.write(made, keys)
         return made
 
     def _surroundings(self) -> Surroundings:
         if self.options.accuracy_only:
             return Surroundings()
-        gpu, reason = watch_gpu(self.device)
+        pids = self.team.neighbours()
+        gpu, reason = watch_gpu(self.device, pids)
         if reason:
             self.tell(f"note: {reason}")
-        return Surroundings(HostLoad(), gpu, Workload(self.device).warm_up() if self.options.calibrate else None)
+        host = HostLoad(own=partial(core_seconds, pids))
+        return Surroundings(host, gpu, Workload(self.device).warm_up() if self.options.calibrate else None)
 
     def _reader(self) -> Reader:
         """Reads an image once for all decoders, which come to it one after the other."""
@@ -156,17 +168,17 @@ class _Run:
         return lru_cache(maxsize=largest + AHEAD)(reader(self.suite.dataset, self.suite.tasks))
 
     def _open(self, entry: Entry, reading: Reader, started: str, stack: ExitStack) -> _Opened:
-        network = stand_in(entry.options.mode, entry.network)
-        pipeline = build_pipeline(entry.decoder, entry.suite, network, entry.options, self.device)
+        eager = build_pipeline(entry.decoder, entry.suite, entry.network, entry.options, self.device)
         if entry.options.batch is None:
-            entry = replace(entry, options=replace(entry.options, batch=self._largest(pipeline, reading)))
+            entry = replace(entry, options=replace(entry.options, batch=self._largest(eager, reading)))
         signature = _signature(entry)
         folder = self._folder(self.root / entry.name, signature, started, stack)
         samples, size = entry.suite.dataset.samples, entry.options.batch or 1
         batches = planned(samples, size, kinds(entry.suite.dataset, entry.suite))
-        eager = None
+        pipeline = eager
         if entry.options.mode != "eager":
-            eager = build_pipeline(entry.decoder, entry.suite, entry.network, entry.options, self.device)
+            network = stand_in(entry.options.mode, entry.network)
+            pipeline = build_pipeline(entry.decoder, entry.suite, network, entry.options, self.device)
         lane = Lane(
             name=entry.name,
             suite=entry.suite,
@@ -178,7 +190,7 @@ class _Run:
             scored=not self.options.speed_only,
             surroundings=self.surroundings,
             counter=None if self.options.accuracy_only or entry.network is None else CostCounter(entry.network),
-            eager=eager,
+            eager=eager if pipeline is not eager else None,
             mode=entry.options.mode,
         )
         return _Opened(entry, lane, signature)
@@ -200,82 +212,12 @@ class _Run:
         return folder
 
     def _largest(self, pipeline: Any, reading: Reader) -> int:
-        samples = self.suite.dataset.samples
-
-        def fits(size: int) -> bool:
-            items = [reading(samples[number % len(samples)]).item for number in range(size)]
-            try:
-                pipeline.predict(items)
-            except torch.cuda.OutOfMemoryError:
-                torch.cuda.empty_cache()
-                return False
-            return True
-
-        most = min(MOST[self.device.type], len(samples) if not self.options.speed_only else MOST[self.device.type])
-        return int(min(self.team.everyone(largest_batch(fits, most=most))))
-
-    def _prepared(self, opened: Sequence[_Opened]) -> Sequence[_Opened]:
-        """Warm up; modes that fail are left out, in all processes that share the run."""
-        found = []
-        for one in opened:
-            reasons = [reason for reason in self.team.everyone(self._failure(one.lane, len(opened))) if reason]
-            if reasons:
-                self.tell(f"left out: {one.entry.decoder.name}, {one.lane.mode}: {reasons[0]}")
-            else:
-                found.append(one)
-        if not found:
-            raise UserError(f"--mode {self.options.mode}: nothing is left to measure; see the lines above")
-        return found
-
-    def _failure(self, lane: Lane, lanes: int) -> str | None:
-        """What was said when a mode failed: compilers and recorders raise whatever they like. Eager mode must work."""
-        try:
-            lane.prepare(self._warm_up(lanes))
-        except (UserError, StoreError):
-            raise
-        except Exception as error:
-            if lane.mode == "eager":
-                raise
-            return f"{type(error).__name__}: {(str(error).splitlines() or ['no message'])[0][:200]}"
-        return None
-
-    def _agreed(self, ended: str) -> str:
-        """Why all processes together stopped."""
-        reasons = self.team.everyone(ended)
-        return "budget" if "budget" in reasons else ended
-
-    def _measure(self, lanes: Sequence[Lane], start: float) -> str:
-        """Let decoders take turns until there is nothing left, or enough; gives the reason."""
-        total = sum(len(batch) for lane in lanes for batch in lane.batches)
-        if self.options.speed_only:
-            total = self.options.min_images * len(lanes)
-        with progress(", ".join(lane.name for lane in lanes)) as report:
-            before = time.perf_counter()
-            for lane in turns(lanes):
-                if ended := self._ended(lanes, time.perf_counter() - start):
-                    return ended
-                lane.advance()
-                done = sum(lane.images for lane in lanes)
-                report(done, max(total, done))
-                now = time.perf_counter()
-                lane.settle((now - before) * 1000)
-                before = now
-        return "data"
-
-    def _warm_up(self, lanes: int) -> WarmUpRule:
-        """A tenth of the budget goes to the warm-up of all decoders, if there is one."""
-        rule = WarmUpRule()
-        return rule if self.limits.budget is None else replace(rule, seconds=self.limits.budget / 10 / lanes)
-
-    def _ended(self, lanes: Sequence[Lane], passed: float) -> str | None:
-        least = min(lane.images for lane in lanes)
-        if not least:
-            return None
-        if self.options.speed_only:
-            return self.limits.ended(images=least, measured=min(lane.seconds for lane in lanes), passed=passed)
-        if not level(lanes):  # all decoders are scored on the same images
-            return None
-        return replace(self.limits, images=sys.maxsize).ended(images=least, measured=0, passed=passed)
+        samples, most = self.suite.dataset.samples, MOST[self.device.type]
+        if not self.options.speed_only:
+            most = min(most, len(samples))
+        alike = kinds(self.suite.dataset, self.suite)
+        found = probe(pipeline, reading, self.suite.dataset.roomiest(), alike, most=most)
+        return int(min(self.team.everyone(found)))
 
     def _rates(self) -> Rates | None:
         computing = any(entry.network is not None for entry in self.entries)
@@ -315,6 +257,17 @@ def _suite(options: RunOptions, team: Team, report: Report) -> Suite:
         most = max(size or MOST["cuda"] for size in scenario_of(options)[1])
         return random_suite(options, images=max(IMAGES, most) * team.world)
     return build_suite(options, progress=report)
+
+
+def _eager(one: _Opened, opened: Sequence[_Opened]) -> _Opened | None:
+    """The same decoder and batch in eager mode, if ``one`` is of another and the run measured both."""
+    own = one.entry
+    for other in opened:
+        plain = other.entry
+        same = plain.decoder is own.decoder and plain.options.batch == own.options.batch
+        if same and plain.options.mode == "eager" != own.options.mode:
+            return other
+    return None
 
 
 def _signature(entry: Entry) -> dict[str, Any]:

@@ -78,6 +78,10 @@ class RandomImages:
             size=self.size, instances=nothing, has_keypoints=True, captions=[""], depth=torch.zeros(*self.size)
         )
 
+    def roomiest(self) -> list[RandomSample]:
+        """All of them: they are of one size."""
+        return self.samples
+
     def summary(self) -> dict[str, Any]:
         """What the record of a run says of its data."""
         told = {"images": len(self.samples), "height": self.size[0], "width": self.size[1], "seed": self._seed}

@@ -6,6 +6,7 @@ What they exchange are small Python objects, through the CPU, so that it works b
 from __future__ import annotations
 
 import os
+import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -44,6 +45,11 @@ class Team:
         found: list[Any] = [None] * self.world
         torch.distributed.all_gather_object(found, value)
         return found
+
+    def neighbours(self) -> list[int]:
+        """Ids of the run's processes on this machine, this one's among them."""
+        here = platform.node()
+        return [pid for place, pid in self.everyone((here, os.getpid())) if place == here]
 
     def wait(self) -> None:
         """Wait until all processes are here."""

@@ -114,6 +114,8 @@ class Mode(msgspec.Struct, frozen=True, kw_only=True):
         checked_tokens: tokens compared on them.
         different_tokens: those that differed.
         remarks: what ran eagerly all the same, and why.
+        compared_images: images that the same run decoded in eager mode too, of which all tokens were compared.
+        different_images: those of them with another token.
     """
 
     name: str = "eager"
@@ -123,6 +125,8 @@ class Mode(msgspec.Struct, frozen=True, kw_only=True):
     checked_tokens: int = 0
     different_tokens: int = 0
     remarks: list[str] = []
+    compared_images: int = 0
+    different_images: int = 0
 
 
 class Cost(msgspec.Struct, frozen=True, kw_only=True):

@@ -106,6 +106,17 @@ class Dataset:
             raise DataError(f"image {sample.image_id} is of no data set; take samples from `Dataset.samples`")
         return Targets(size=(depth.shape[0], depth.shape[1]), depth=depth)
 
+    def roomiest(self) -> list[Sample]:
+        """All samples, those first of which batches take most room: COCO's widest and tallest images in turns, since
+        a batch is padded to both."""
+        of_coco, coco = [sample for sample in self.samples if sample.coco], self.coco
+        if coco is None or not of_coco:
+            return list(self.samples)
+        sizes = {sample.image_id: coco.images[sample.image_id].size for sample in of_coco}  # height, width
+        wide = sorted(of_coco, key=lambda sample: sizes[sample.image_id][0] / sizes[sample.image_id][1])
+        turns = [sample for pair in zip(wide, reversed(wide), strict=True) for sample in pair]
+        return [*dict.fromkeys(turns), *(sample for sample in self.samples if not sample.coco)]
+
     @property
     def class_names(self) -> list[str]:
         """Names of the object classes in class order; empty without COCO."""

@@ -44,7 +44,7 @@ class Driver:
 
 
 def watch(driver: Driver, **more: Any) -> GpuWatch:
-    return GpuWatch(driver, "gpu0", pid=10, **more)
+    return GpuWatch(driver, "gpu0", **{"pids": [10], **more})
 
 
 def test_a_sample_tells_clocks_heat_and_why_clocks_are_low() -> None:
@@ -115,6 +115,26 @@ def test_in_a_container_the_first_new_process_is_this_one() -> None:
     second = own.sample()
     assert first is not None and first["foreign"] == ["python"]
     assert second is not None and len(second["foreign"]) == 2
+
+
+def test_processes_that_share_a_run_are_no_strangers_to_each_other() -> None:
+    driver = Driver()
+    own = watch(driver, every=0.0, pids=[10, 11])
+    driver.pids = [10, 11, 66]
+    sample = own.sample()
+    assert sample is not None and sample["foreign"] == ["process 66"] and "hidden" not in sample
+    driver = Driver()
+    driver.pids = [7]
+    contained = watch(driver, every=0.0, pids=[10, 11])
+    driver.pids = [7, 4711, 4712, 66]
+    sample = contained.sample()
+    assert sample is not None and sample["foreign"] == ["python", "process 66"]
+
+
+def test_where_processes_are_hidden_memory_gives_them_away() -> None:
+    for used, foreign in ((0.5, []), (3.0, ["something that held 3.0 GiB before"])):
+        sample = watch(Driver(nvmlDeviceGetMemoryInfo=SimpleNamespace(used=int(used * 2**30)))).sample()
+        assert sample is not None and sample["foreign"] == foreign and sample["hidden"]
 
 
 def test_without_gpu_or_library_there_is_no_watch(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,7 +29,7 @@ def quick() -> Iterator[None]:
     """One repetition of warm-up, and rates that nobody measures."""
     threads = torch.get_num_threads()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("bench.run.WarmUpRule", lambda: WarmUpRule(most=1))
+        patch.setattr("bench.measuring.WarmUpRule", lambda: WarmUpRule(most=1))
         patch.setattr("bench.rates.SECONDS", 0.0)
         patch.setitem(__import__("bench.rates").rates.SIDES, "cpu", 16)
         patch.setitem(__import__("bench.rates").rates.COPIED, "cpu", 1024)
@@ -186,10 +186,35 @@ def test_a_mode_that_fails_is_left_out_and_the_others_are_measured(
     monkeypatch.setattr(modes, "Graphed", Failing)
     monkeypatch.setattr(modes, "why_not", lambda mode, device, network: None)
     assert list(measure("run", "--mode", "eager,graphed", "--limit", "1", decoder="mad")) == ["mad"]
-    assert said == ["left out: mad, graphed: RuntimeError: operation not permitted when stream is capturing"]
+    assert said == ["left out: mad.graphed: RuntimeError: operation not permitted when stream is capturing"]
     assert not (tmp_path / "run/mad.graphed").exists()
     with pytest.raises(UserError, match="nothing is left"):
         measure("none", "--mode", "graphed", "--limit", "1", decoder="mad")
+
+
+def test_a_mode_that_fails_in_the_middle_is_left_out_too(
+    measure: Measure, said: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On the third image, as where a new shape cannot be compiled; its lines stay for another attempt."""
+    advance, turns = Lane.advance, {"mad": 0, "mad.graphed": 0}
+
+    def failing(lane: Lane) -> None:
+        turns[lane.name] += 1
+        if lane.mode == "graphed" and turns[lane.name] == 3:
+            raise RuntimeError("an illegal memory access was encountered")
+        advance(lane)
+
+    monkeypatch.setattr(modes, "Graphed", Graphed)
+    monkeypatch.setattr(modes, "why_not", lambda mode, device, network: None)
+    with monkeypatch.context() as patch:
+        patch.setattr(Lane, "advance", failing)
+        records = measure("run", "--mode", "eager,graphed", "--limit", "5", decoder="mad")
+    assert list(records) == ["mad"] and records["mad"].images == 5 and records["mad"].interleaved == ["mad"]
+    assert turns == {"mad": 5, "mad.graphed": 3}
+    assert said == ["left out: mad.graphed: RuntimeError: an illegal memory access was encountered"]
+    assert len((tmp_path / "run/mad.graphed" / PARTIAL).read_bytes().splitlines()) == 1 + 2
+    again = measure("run", "--mode", "graphed", "--limit", "5", decoder="mad")["mad.graphed"]
+    assert again.images == 5 and again.checksum == records["mad"].checksum
 
 
 @pytest.mark.parametrize("batch", ["1", "5"])
@@ -315,6 +340,8 @@ def test_modes_give_the_same_predictions_in_records_of_their_own(
     lines = [[line.tokens for line in read_samples(tmp_path / "run" / name)] for name in records]
     assert lines[0] == lines[1]
     assert not any("differ" in warning for warning in other.warnings)
+    assert (other.mode.compared_images, other.mode.different_images) == (4, 0)
+    assert plain.mode.compared_images == 0
 
 
 def test_a_mode_that_flips_tokens_is_told(measure: Measure, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -329,6 +356,24 @@ def test_a_mode_that_flips_tokens_is_told(measure: Measure, monkeypatch: pytest.
     assert any(
         f"{record.mode.different_tokens} of {record.mode.checked_tokens} tokens differ" in w for w in record.warnings
     )
+
+
+def test_a_token_that_differs_anywhere_in_the_run_is_told(measure: Measure, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The third image is not among those that are checked before."""
+    kept = Lane._kept
+
+    def flipped(lane: Lane, read: Any, *more: Any) -> Sample:
+        line = kept(lane, read, *more)
+        if lane.mode == "graphed" and lane.images == 2:
+            line.tokens["depth"] = "0" * 16
+        return line
+
+    monkeypatch.setattr(Lane, "_kept", flipped)
+    monkeypatch.setattr(modes, "Graphed", Graphed)
+    monkeypatch.setattr(modes, "why_not", lambda mode, device, network: None)
+    record = measure("run", "--mode", "eager,graphed", "--limit", "4", decoder="mad")["mad.graphed"]
+    assert (record.mode.compared_images, record.mode.different_images) == (4, 1)
+    assert "graphed: 1 of 4 images have other tokens than in eager mode" in record.warnings
 
 
 def test_modes_that_cannot_be_are_left_out_and_told(measure: Measure, said: list[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,16 @@ def test_limit(tmp_path: Path) -> None:
         Dataset(coco=Coco(root), nyu=None, limit=0)
     with pytest.raises(UserError, match="no data set"):
         Dataset(coco=None, nyu=None)
+
+
+def test_batches_of_the_roomiest_images_are_padded_most(tmp_path: Path) -> None:
+    root = both(tmp_path)
+    data = Dataset(coco=Coco(root), nyu=Nyu(root))
+    assert data.coco is not None
+    tall, wide = data.coco.images[3], data.coco.images[7]
+    data.coco.images = {3: replace(tall, height=20, width=10), 7: replace(wide, height=10, width=40)}
+    assert [sample.image_id for sample in data.roomiest()] == [7, 3, -1]
+    assert [sample.image_id for sample in Dataset(coco=None, nyu=Nyu(root)).roomiest()] == [-1, -2]
 
 
 def test_summary(tmp_path: Path) -> None:

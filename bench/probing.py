@@ -1,0 +1,62 @@
+"""The largest batch that fits a GPU: powers of two are decoded in eager mode, in the shapes that take most room."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from itertools import islice
+from typing import Any
+
+import torch
+
+from bench.lanes import Reader
+from bench.timing import largest_batch
+
+ROOM = 0.8
+"""Share of a GPU's memory that a batch may take in eager mode: graphs and compiled code take more, and what is decoded
+varies from image to image."""
+
+
+def probe(
+    pipeline: Any,
+    reading: Reader,
+    samples: Sequence[Any],
+    kinds: Callable[[Any], Hashable],
+    *,
+    most: int,
+    memory: Callable[[], float] | None = None,
+) -> int:
+    """Images of the largest batch, a power of two, at most ``most``.
+
+    Args:
+        pipeline: with the network itself, so that no size is compiled or recorded for nothing.
+        reading: reads a sample.
+        samples: images, those that take most room first; they come round where there are too few.
+        kinds: what the images of a batch must agree on.
+        most: images at most.
+        memory: share of the device's memory that was in use at most since it was asked last; by default torch's.
+
+    Raises:
+        UserError: if not even one image fits.
+    """
+    share, first = memory or (lambda: _share(pipeline.device)), kinds(samples[0])
+    alike = list(islice((sample for sample in samples if kinds(sample) == first), most))
+
+    def fits(size: int) -> bool:
+        items = [reading(alike[number % len(alike)]).item for number in range(size)]
+        share()
+        try:
+            pipeline.predict(items)
+        except torch.cuda.OutOfMemoryError:
+            torch.cuda.empty_cache()
+            return False
+        return size == 1 or share() <= ROOM
+
+    return largest_batch(fits, most=most)
+
+
+def _share(device: torch.device) -> float:
+    if device.type != "cuda":
+        return 0.0
+    used = torch.cuda.max_memory_reserved(device) / torch.cuda.get_device_properties(device).total_memory
+    torch.cuda.reset_peak_memory_stats(device)
+    return used
