@@ -14,7 +14,7 @@ from datetime import timedelta
 from typing import Any
 
 PATIENCE = timedelta(days=7)
-"""How long processes wait for each other: the slowest may still compile or decode when the first is done."""
+"""How long processes wait for each other: one may still compile, decode, pack or evaluate when the others are done."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Team:
     def neighbours(self) -> list[int]:
         """Ids of the run's processes on this machine, this one's among them."""
         here = platform.node()
-        return [pid for place, pid in self.everyone((here, os.getpid())) if place == here]
+        return [pid for machine, pid in self.everyone((here, os.getpid())) if machine == here]
 
     def wait(self) -> None:
         """Wait until all processes are here."""
@@ -68,14 +68,32 @@ class Team:
 @contextmanager
 def joined() -> Iterator[Team]:
     """Join the other processes that ``torchrun`` started, if it did."""
-    world = int(os.environ.get("WORLD_SIZE", "1"))
+    own = Team(*place())
+    with meeting(own.world, "gloo"):
+        yield own
+
+
+def place() -> tuple[int, int, int]:
+    """Rank, world and local rank, as ``torchrun`` tells them to this process; those of one process alone without it."""
+    rank, world, local = (int(os.environ.get(name, "0")) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"))
+    return (rank, world, local) if world > 1 else (0, 1, 0)
+
+
+@contextmanager
+def meeting(world: int, backend: str) -> Iterator[None]:
+    """Let the processes of ``torchrun`` reach each other, if there are several.
+
+    Args:
+        world: how many there are.
+        backend: of ``torch.distributed``: ``gloo`` or ``nccl``.
+    """
     if world == 1:
-        yield Team()
+        yield
         return
     import torch.distributed
 
-    torch.distributed.init_process_group("gloo", timeout=PATIENCE)
+    torch.distributed.init_process_group(backend, timeout=PATIENCE)
     try:
-        yield Team(torch.distributed.get_rank(), world, int(os.environ.get("LOCAL_RANK", "0")))
+        yield
     finally:
         torch.distributed.destroy_process_group()
