@@ -138,12 +138,13 @@ def _markdown(data: dict[str, Any]) -> str:
     rows: Sequence[dict[str, Any]] = data["rows"]
     baseline = data["mean depth"]["rmse"]
     seconds = max(row["cpu_seconds"] for row in rows)
+    steps = ", ".join(f"{kind} {row['steps']}" for kind, row in {row["codec"]: row for row in rows}.items())
     lines = [
         "# Codecs: what a few learned codes keep of a mask or a depth map",
         "",
         "Held-out maps are encoded, decoded and scored by the metric of their task: RMSE of depth maps in metres, AP",
         "× 100 of masks pasted into the annotated boxes with score 1. One choice is changed at a time; trainings are",
-        f"short, {seconds} CPU seconds at most. Written by `python -m bench codecs`.",
+        f"short (steps: {steps}), {seconds} CPU seconds at most. Written by `python -m bench codecs`.",
         "",
         "| codec | variant | codes used | perplexity | reconstruction | AiT |",
         "| --- | --- | ---: | ---: | --- | --- |",
