@@ -29,6 +29,7 @@ COMMANDS = {
     "codecs": "what learned codes keep of masks and depth maps: codebooks, hidden patches, real pairs",
     "depth-pairs": "a small AiT overfitted on real pairs: windows, mirrors, codes and soft tokens end to end",
     "overfit": "strategies that learn a few real images by heart: a network small enough for a CPU, end to end",
+    "seeds": "what the seed of a training changes: the published weights' recipe under other seeds",
     "table2": "MAD's Table 2, measured: autoregressive, parallel, masked training, masked inference",
     "soft-tokens": "AiT's Table 9, measured: soft tokens in the solver, the detokeniser, both; trains first",
     "parallel-study": "AiT's Tables 10 and 12, measured: dense tokens one by one or at once; trains first",

@@ -13,8 +13,9 @@ from typing import Any
 
 from bench.config import RunOptions
 from bench.environment import describe_environment
-from bench.parsers import OverfitOptions, parse_run, parse_train
+from bench.parsers import parse_run, parse_train
 from bench.run import run
+from bench.study_options import OverfitOptions
 from bench.trainer import CURVE
 from bench.training import train
 from bench.training_options import TrainOptions

@@ -20,6 +20,7 @@ from bench.config import RunOptions, choose_preset, preset_file
 from bench.errors import UserError
 from bench.report_options import AblateOptions, ReportOptions
 from bench.statistics_options import CompareOptions, GateOptions, HistoryOptions, PlantedOptions
+from bench.study_options import CeilingsOptions, OverfitOptions, SeedsOptions, SpeakersOptions
 from bench.training_options import TrainOptions
 
 
@@ -103,66 +104,6 @@ class VocabularyOptions:
 
 
 @dataclass(frozen=True)
-class CeilingsOptions:
-    """Options of ``ceilings``.
-
-    Args:
-        coco: COCO 2017 folder.
-        nyu: NYUv2 folder.
-        out: folder for ``ceilings.md`` and ``ceilings.json``.
-        split: COCO split.
-    """
-
-    coco: Path | None = None
-    nyu: Path | None = None
-    out: Path = Path("results")
-    split: Literal["val2017", "train2017"] = "val2017"
-
-
-@dataclass(frozen=True)
-class SpeakersOptions:
-    """Options of ``speakers``.
-
-    Args:
-        out: folder for ``speakers.md`` and ``speakers.json``.
-        images: first validation scenes.
-        draws: sets of five sentences that the choosing speaker imagines of a scene.
-        seed: of the sentences; the references' own is the scenes'.
-    """
-
-    out: Path = Path("results")
-    images: int = 300
-    draws: int = 40
-    seed: int = 0
-
-
-@dataclass(frozen=True)
-class OverfitOptions:
-    """Options of ``overfit``.
-
-    Args:
-        coco: COCO 2017 folder.
-        images: first training images that are learned.
-        preset: sizes, network and schedule.
-        steps: decoder to steps, where it needs others than the preset's: the autoregressive decoder learns late which
-            objects it has already told, as their order is drawn anew in every step.
-        out: folder for ``overfit.md`` and ``overfit.json``.
-        runs: folder of the trainings; those that lie there are continued.
-        seed: seed of every random choice.
-        threads: CPU threads; 0 leaves the choice to torch.
-    """
-
-    coco: Path
-    images: int = 8
-    preset: str = "overfit"
-    steps: dict[str, int] = field(default_factory=lambda: {"autoregressive": 1500})
-    out: Path = Path("results")
-    runs: Path = Path("results/runs/overfit")
-    seed: int = 0
-    threads: int = 1
-
-
-@dataclass(frozen=True)
 class SchemaOptions:
     """Options of ``schema``.
 
@@ -236,6 +177,7 @@ OPTIONS: dict[str, type] = {
     "codecs": CodecStudyOptions,
     "depth-pairs": PairsOptions,
     "overfit": OverfitOptions,
+    "seeds": SeedsOptions,
     "schema": SchemaOptions,
     "compare": CompareOptions,
     "gate": GateOptions,

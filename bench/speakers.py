@@ -17,8 +17,8 @@ import numpy as np
 
 from bench.data.scene_captions import CAPTIONS_PER_IMAGE, describe
 from bench.data.scenes import SEED, Scene, render
-from bench.parsers import SpeakersOptions
 from bench.progress import progress
+from bench.study_options import SpeakersOptions
 from results.store import write_atomically
 from tasks.metrics import ptb
 from tasks.metrics.captions import score

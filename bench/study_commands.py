@@ -8,12 +8,13 @@ from pathlib import Path
 from bench import parsers
 from bench.codec_options import CodecStudyOptions, CodecTrainOptions, PairsOptions
 from bench.config import RunOptions
+from bench.study_options import CeilingsOptions, OverfitOptions, SeedsOptions, SpeakersOptions
 from bench.training_options import TrainOptions
 
 STUDIES = Path("results") / "runs" / "ait-studies"  # trainings that two studies share
 
 
-def ceilings(options: parsers.CeilingsOptions) -> int:
+def ceilings(options: CeilingsOptions) -> int:
     """Measure what perfect tokens score and write the table."""
     from bench.ceilings import measure_ceilings
 
@@ -21,7 +22,7 @@ def ceilings(options: parsers.CeilingsOptions) -> int:
     return 0
 
 
-def speakers(options: parsers.SpeakersOptions) -> int:
+def speakers(options: SpeakersOptions) -> int:
     """Measure what captions of the embedded scenes can score and write the table."""
     from bench.speakers import measure_speakers
 
@@ -42,11 +43,19 @@ def codecs(options: CodecStudyOptions) -> int:
     return 0
 
 
-def overfit(options: parsers.OverfitOptions) -> int:
+def overfit(options: OverfitOptions) -> int:
     """Let every strategy learn a few real images by heart and write the table."""
     from bench.overfit import measure_overfit
 
     print(measure_overfit(options))
+    return 0
+
+
+def seeds(options: SeedsOptions) -> int:
+    """Train the published weights' recipe under other seeds and write the table."""
+    from bench.seeds import measure_seeds
+
+    print(measure_seeds(options))
     return 0
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from bench.parsers import SpeakersOptions
 from bench.speakers import measure_speakers
+from bench.study_options import SpeakersOptions
 
 
 def test_a_speaker_who_chooses_is_closer_to_the_references_and_the_file_says_what_the_table_says(

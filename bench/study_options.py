@@ -1,0 +1,94 @@
+"""Options of the studies that have their own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class CeilingsOptions:
+    """Options of ``ceilings``.
+
+    Args:
+        coco: COCO 2017 folder.
+        nyu: NYUv2 folder.
+        out: folder for ``ceilings.md`` and ``ceilings.json``.
+        split: COCO split.
+    """
+
+    coco: Path | None = None
+    nyu: Path | None = None
+    out: Path = Path("results")
+    split: Literal["val2017", "train2017"] = "val2017"
+
+
+@dataclass(frozen=True)
+class SpeakersOptions:
+    """Options of ``speakers``.
+
+    Args:
+        out: folder for ``speakers.md`` and ``speakers.json``.
+        images: first validation scenes.
+        draws: sets of five sentences that the choosing speaker imagines of a scene.
+        seed: of the sentences; the references' own is the scenes'.
+    """
+
+    out: Path = Path("results")
+    images: int = 300
+    draws: int = 40
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class SeedsOptions:
+    """Options of ``seeds``.
+
+    Args:
+        decoder: strategies that are trained again, separated by commas; each has published weights of its own.
+        seeds: trainings of each, the published one among them.
+        preset: whose weights these are.
+        images: held-out images that are scored; default: all.
+        out: folder for ``seeds.md`` and ``seeds.json``.
+        runs: folder of the trainings and runs; trainings that lie there are continued.
+        threads: CPU threads; 0 leaves the choice to torch.
+    """
+
+    decoder: str = "mad,parallel"
+    seeds: int = 3
+    preset: str = "embedded"
+    images: int | None = None
+    out: Path = Path("results")
+    runs: Path = Path("results/runs/seeds")
+    threads: int = 1
+
+    def names(self) -> list[str]:
+        """The strategies."""
+        return [name.strip() for name in self.decoder.split(",") if name.strip()]
+
+
+@dataclass(frozen=True)
+class OverfitOptions:
+    """Options of ``overfit``.
+
+    Args:
+        coco: COCO 2017 folder.
+        images: first training images that are learned.
+        preset: sizes, network and schedule.
+        steps: decoder to steps, where it needs others than the preset's: the autoregressive decoder learns late which
+            objects it has already told, as their order is drawn anew in every step.
+        out: folder for ``overfit.md`` and ``overfit.json``.
+        runs: folder of the trainings; those that lie there are continued.
+        seed: seed of every random choice.
+        threads: CPU threads; 0 leaves the choice to torch.
+    """
+
+    coco: Path
+    images: int = 8
+    preset: str = "overfit"
+    steps: dict[str, int] = field(default_factory=lambda: {"autoregressive": 1500})
+    out: Path = Path("results")
+    runs: Path = Path("results/runs/overfit")
+    seed: int = 0
+    threads: int = 1
