@@ -143,6 +143,19 @@ def load_network(name: str, options: RunOptions, vocabulary: Vocabulary, *, toke
     return network_with(tensors, dataclasses.replace(options.network, weights=None), vocabulary, path.name)
 
 
+def weights_hashes(name: str, options: RunOptions) -> dict[str, str]:
+    """Hashes of the weights that a decoder runs with, from their card: its own and, where it has one, its encoder's.
+
+    Args:
+        name: of the weights.
+        options: ``preset`` and ``checkpoints`` of the run.
+    """
+    path = checkpoint_path(str(options.preset), name, options.checkpoints or CHECKPOINTS)
+    card = json.loads(path.with_suffix(".json").read_text())
+    found = {name: card["hash"], ENCODER: card.get("encoder")}
+    return {part: str(own) for part, own in found.items() if own}
+
+
 def network_with(
     tensors: Mapping[str, Tensor], options: NetworkOptions, vocabulary: Vocabulary, source: str
 ) -> Network:

@@ -172,6 +172,7 @@ def sweep(options: parsers.SweepOptions) -> int:
             tell,
             fresh=options.fresh,
             agree=lambda own: team.everyone(own)[0],
+            alone=team.world == 1,
         )
     for folder in result.records:
         tell(f"record: {folder / 'record.json'}")

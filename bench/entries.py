@@ -11,7 +11,7 @@ import torch
 
 from bench import modes, registry
 from bench.building import build_decoder, build_network, weights_name
-from bench.checkpoint import CHECKPOINTS, checkpoint_path
+from bench.checkpoint import CHECKPOINTS, checkpoint_path, weights_hashes
 from bench.config import RunOptions
 from bench.errors import UserError
 from bench.formats import formats_to_run, with_formats
@@ -33,6 +33,7 @@ class Entry:
         suite: tasks and vocabulary of its formats.
         network: with its weights; None for a strategy that needs none.
         options: of the run, with this entry's mode, scenario and batch; no batch: the largest is to be found.
+        weights: name to hash of the files of weights that the network was made of.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Entry:
     suite: Suite
     network: Any
     options: RunOptions
+    weights: dict[str, str]
 
 
 def chosen(options: RunOptions, tell: Tell) -> dict[str, Any]:
@@ -88,11 +90,13 @@ def entries(options: RunOptions, suite: Suite, device: torch.device, tell: Tell)
         key = (weights_name(decoder), json.dumps(formats.card, sort_keys=True))
         if key not in networks or not decoder.needs_network:
             networks[key] = build_network(decoder, own, options, device)
+        random = options.random_weights or not decoder.needs_network
+        weights = {} if random else weights_hashes(weights_name(decoder), options)
         for mode in _possible(wanted, name, device, tell, network=decoder.needs_network):
             for batch in sizes:
                 lane = lane_name(name, mode, scenario, batch)
                 changed: RunOptions = replace(options, mode=mode, scenario=scenario, batch=batch)  # type: ignore[arg-type]
-                found.append(Entry(lane, decoder, own, networks[key], changed))
+                found.append(Entry(lane, decoder, own, networks[key], changed, weights))
     if not found:
         raise UserError(f"--mode {options.mode}: no decoder of this run can be executed so; see the lines above")
     return found

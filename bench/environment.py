@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 import subprocess
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 SOURCE = Path(__file__).resolve().parent.parent
+COMPUTING = ("bench/**/*.py", "decoders/**/*.py", "tasks/**/*.py", "results/*.py")
 PACKAGES = (
     "decoder-bench", "torch", "torchvision", "timm", "numpy", "pillow", "pycocotools", "pycocoevalcap", "sentencepiece",
     "triton", "nvidia-ml-py",
@@ -61,6 +64,17 @@ def _gpu(device: Any) -> dict[str, Any]:
         "cudnn_benchmark": torch.backends.cudnn.benchmark,
         **gpu_facts(device),
     }
+
+
+@cache
+def source_hash(root: Path = SOURCE) -> str:
+    """16 hexadecimal letters over the code that makes predictions and lines, committed or not, as it was when asked
+    first in this process."""
+    digest = hashlib.sha256()
+    for place in COMPUTING:
+        for path in sorted(root.glob(place)):
+            digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()[:16]
 
 
 def git_state(root: Path) -> dict[str, Any]:

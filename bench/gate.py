@@ -25,6 +25,7 @@ from results.verdict import Line, Verdict
 from tasks.errors import TaskError
 from tasks.metrics.tables import unpack
 
+EXACT = 1e-9  # difference of two scores that are the same
 DRIFT = 0.05  # change of the machine's speed during a run, beyond which its calibration says nothing
 
 
@@ -39,6 +40,7 @@ class Finding:
         bound: what is tolerated; None where nothing could be computed.
         blocked: why nothing could be computed.
         same: whether run and baseline are equal, so that nothing has to be computed.
+        broken: why it fails without a computation.
         doubts: conditions under which a slowdown is not believed.
         void: conditions under which the time says nothing, neither good nor bad.
         before: as in ``Line``.
@@ -56,6 +58,7 @@ class Finding:
     bound: Bound | None = None
     blocked: str | None = None
     same: bool = False
+    broken: str | None = None
     doubts: Sequence[str] = field(default_factory=tuple)
     void: Sequence[str] = field(default_factory=tuple)
     before: float | None = None
@@ -118,12 +121,19 @@ def _metrics(
         bound = thresholds.metric(task, name)
         return Finding(baseline.lane, f"{task} {name}", "accuracy", bound, **(values | members))  # type: ignore[arg-type]
 
+    def equal(name: str) -> Finding:
+        """The same predictions must have the same score, unless its computation changed."""
+        before, now = baseline.metrics[task][name], run.record.metrics[task].get(name)
+        if before == now or (before is not None and now is not None and abs(now - before) <= EXACT):
+            return finding(name, same=True)
+        return finding(name, broken="the same predictions score otherwise: the metric's computation changed")
+
     if run.record.checksum == baseline.checksum:
-        return [finding(name, same=True) for name in names]
+        return [equal(name) for name in names]
     if task not in run.tables or task not in baseline.tables:
         return [finding(name, blocked="the metric keeps no per-image table") for name in names]
     if run.tables[task].pack() == baseline.tables[task]:
-        return [finding(name, same=True) for name in names]
+        return [equal(name) for name in names]
     try:
         old, new = unpack(baseline.tables[task]), run.tables[task]
         differences = bootstrap.paired(new, old, names=names, resamples=thresholds.resamples, seed=thresholds.seed)
@@ -274,8 +284,8 @@ def _line(finding: Finding, adjusted: float | None, alpha: float) -> Line:
 def _answer(finding: Finding, adjusted: float | None, alpha: float) -> tuple[Verdict, str]:
     if finding.blocked is not None:
         return "cannot tell", finding.blocked
-    if finding.same:
-        return "pass", "the same predictions"
+    if finding.same or finding.broken:
+        return ("fail", finding.broken) if finding.broken else ("pass", "the same predictions")
     bound, adjusted = finding.bound or Bound(0, 1), 1.0 if adjusted is None else adjusted
     scale, unit = (100, " %") if finding.kind == "speed" else (1, "")
     loss, high = finding.loss or 0.0, np.inf if finding.high is None else finding.high

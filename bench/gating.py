@@ -11,11 +11,13 @@ import msgspec
 import torch
 
 from bench.baselines import REFERENCE, Measured, baseline_of, measured, was_busy
+from bench.building import choose_device
 from bench.calibration import measure, read_calibration, write_calibration
 from bench.compare import expand
 from bench.conditions import busy, fingerprint
 from bench.errors import UserError
 from bench.gate import judge
+from bench.gpu import watch_gpu
 from bench.naming import lane_of
 from bench.statistics_options import GateOptions
 from bench.tables import DataPlace, metrics_of, read_run, run_tables
@@ -36,12 +38,14 @@ class Gated:
     Args:
         report: the answers.
         runs: name to run.
+        judged: names of the runs that the report is about.
         baselines: folder of the baselines.
         out: folder of the report.
     """
 
     report: GateReport
     runs: Mapping[str, Measured]
+    judged: Sequence[str]
     baselines: Path
     out: Path
 
@@ -53,6 +57,8 @@ def gate(options: GateOptions) -> Gated:
         UserError: if there is nothing to judge, or options, data or thresholds cannot be used.
         StoreError: if a run or baseline cannot be read, or the report cannot be written.
     """
+    if options.update_baseline and options.kind != "all":
+        raise UserError(f"--update-baseline --kind {options.kind}: a baseline is replaced whole; leave --kind out")
     folder = options.baselines or BASELINES
     own = folder / FILE
     thresholds = read_thresholds(options.thresholds or (own if own.exists() else BASELINES / FILE))
@@ -76,7 +82,7 @@ def gate(options: GateOptions) -> Gated:
     write_report(out, report)
     if options.history is not None:
         append(options.history, [entry(run) for run in runs.values()])
-    return Gated(report, runs, folder, out)
+    return Gated(report, runs, [name for name in wanted if name in runs], folder, out)
 
 
 def _wanted(decoders: Sequence[str], runs: Mapping[str, Measured]) -> list[str]:
@@ -115,6 +121,7 @@ def _run(options: GateOptions, known: Mapping[tuple[str, str], Baseline], out: P
     if parsed.threads:
         torch.set_num_threads(parsed.threads)  # as the run will
     device = "cuda" if parsed.device != "cpu" and torch.cuda.is_available() else "cpu"
+    watch_gpu(choose_device(parsed))  # before anything computes there
     before = measure(device=device)
     folders = list(run(parsed))
     write_calibration(out, before, measure(device=device))
@@ -128,7 +135,7 @@ def read_baselines(folder: Path) -> dict[tuple[str, str], Baseline]:
 
 
 def update(gated: Gated, *, force: bool = False) -> list[Path]:
-    """Make the runs the new baselines.
+    """Make the runs that were judged the new baselines; those that only ran beside them keep theirs.
 
     Args:
         gated: the runs.
@@ -137,10 +144,11 @@ def update(gated: Gated, *, force: bool = False) -> list[Path]:
     Raises:
         UserError: if the machine was busy: every later slowdown would be held against times that were disturbed.
     """
-    for name, run in gated.runs.items():
+    judged = {name: gated.runs[name] for name in gated.judged}
+    for name, run in judged.items():
         if not force and (reason := busy(run.record)) is not None:
             raise UserError(f"--update-baseline: {name}: {reason}; measure on a quiet machine, or give --force")
-    return [write_baseline(gated.baselines, baseline_of(run)) for run in gated.runs.values()]
+    return [write_baseline(gated.baselines, baseline_of(run)) for run in judged.values()]
 
 
 def write_report(out: Path, report: GateReport) -> None:

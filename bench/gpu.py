@@ -57,16 +57,19 @@ class GpuWatch:
         self._before = self._pids()
         self._held = self._held_gib()
         self._own: set[int] = set()
-        self._last = -float("inf")
+        self._last: dict[str, float] = {}
 
-    def sample(self) -> dict[str, Any] | None:
+    def sample(self, decoder: str = "") -> dict[str, Any] | None:
         """``sm_mhz``, ``memory_mhz``, ``celsius``, ``throttled`` and ``foreign``; None if it is not time yet.
 
         ``hidden`` where the driver does not even show this process, so that it may hide others.
+
+        Args:
+            decoder: that has just computed; each has a time of its own, or the slow ones would have all looks.
         """
-        if self._now() - self._last < self._every:
+        if self._now() - self._last.get(decoder, -float("inf")) < self._every:
             return None
-        self._last = self._now()
+        self._last[decoder] = self._now()
         own, ask = self._library, self._ask
         clocks = {
             "sm_mhz": ask("nvmlDeviceGetClockInfo", getattr(own, "NVML_CLOCK_SM", 1)),
@@ -137,6 +140,9 @@ class GpuWatch:
             return None
 
 
+_watches: dict[str, GpuWatch] = {}
+
+
 def gpu_facts(device: torch.device) -> dict[str, Any]:
     """What the driver tells of a GPU that does not change; nothing without its library."""
     watch, _ = watch_gpu(device)
@@ -144,7 +150,9 @@ def gpu_facts(device: torch.device) -> dict[str, Any]:
 
 
 def watch_gpu(device: torch.device, pids: Sequence[int] | None = None) -> tuple[GpuWatch | None, str]:
-    """A watch of the device's GPU, or None and the reason. To be called before anything computes there.
+    """A watch of the device's GPU, or None and the reason; the same one whenever a process asks again.
+
+    To be called before anything computes there: who is on the GPU then is somebody else.
 
     Args:
         device: where it computes.
@@ -152,6 +160,8 @@ def watch_gpu(device: torch.device, pids: Sequence[int] | None = None) -> tuple[
     """
     if device.type != "cuda":
         return None, ""
+    if str(device) in _watches:
+        return _watches[str(device)], ""
     try:
         import pynvml
     except ImportError:
@@ -162,4 +172,5 @@ def watch_gpu(device: torch.device, pids: Sequence[int] | None = None) -> tuple[
         handle = pynvml.nvmlDeviceGetHandleByUUID(uuid if uuid.startswith("GPU-") else f"GPU-{uuid}")
     except pynvml.NVMLError as error:
         return None, f"the GPU's driver does not tell ({error}), so clocks, heat and other processes were not looked at"
-    return GpuWatch(pynvml, handle, pids=pids), ""
+    _watches[str(device)] = GpuWatch(pynvml, handle, pids=pids)
+    return _watches[str(device)], ""

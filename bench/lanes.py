@@ -83,13 +83,13 @@ class Surroundings:
     gpu: GpuWatch | None = None
     calibration: Callable[[], float] | None = None
 
-    def look(self) -> dict[str, Any]:
-        """Members of ``Sample``."""
+    def look(self, decoder: str) -> dict[str, Any]:
+        """Members of ``Sample`` of a decoder that has just computed."""
         found: dict[str, Any] = {}
         if self.host is not None:
             found["other_cores"] = self.host.others()
         if self.gpu is not None:
-            found["gpu"] = self.gpu.sample()
+            found["gpu"] = self.gpu.sample(decoder)
         return found
 
 
@@ -139,6 +139,7 @@ class Lane:
         self._told = 0.0  # milliseconds of this turn that some phase has
         self._untold: float | None = None  # those of the turn before that no phase has
         self._base = 0  # bytes on the GPU before a batch
+        self._recorded = 0  # bytes that recorded graphs hold there, which no statistics of a batch show
         self._skip()
 
     @property
@@ -166,11 +167,13 @@ class Lane:
         """Compile or record, compare with eager mode, warm up, and count energy; no image keeps a time of it."""
         if not self.waiting:
             return
-        start = time.perf_counter()
+        start, held = time.perf_counter(), memory_held(self.pipeline.device)
         self._compare()
         items = self._items(0)
         times, stable = warm_up(lambda: self._warm(items), rule)
         self.warm = WarmUp(images=len(times) * len(items), seconds=time.perf_counter() - start, stable=stable)
+        if self.mode == "graphed":
+            self._recorded = max(0, memory_held(self.pipeline.device) - held)
         if self.surroundings.gpu is not None:
             self.energy = self._joules(items, self.surroundings.gpu)
 
@@ -180,7 +183,7 @@ class Lane:
         reads = [self._read(sample) for sample in samples]
         calibrated = self.surroundings.calibration() if self.surroundings.calibration else 0.0
         outcomes = self._predict([read.item for read in reads])
-        around = self.surroundings.look() | self._shared(outcomes[0])
+        around = self.surroundings.look(self.name) | self._shared(outcomes[0])
         loop, self._untold = self._untold, None
         self._told += calibrated
         for read, outcome in zip(reads, outcomes, strict=True):
@@ -280,7 +283,8 @@ class Lane:
         found: dict[str, Any] = {"sitting": self.folder.sitting, "rank": self.folder.rank}
         if self.counter is not None and outcome.calls is not None:
             found["computed"] = self.counter.per_image(outcome.calls)
-        return found | peak_memory(self.pipeline.device, self._base, self.pipeline.network)
+        before = self._base - self._recorded
+        return found | peak_memory(self.pipeline.device, before, self.pipeline.network)
 
     def _observed(self, item: Item, outcome: Outcome) -> dict[str, Any]:
         """What the metrics need of an image's predictions."""
@@ -320,6 +324,14 @@ def memory_in_use(device: torch.device) -> int:
         return 0
     torch.cuda.reset_peak_memory_stats(device)
     return torch.cuda.memory_allocated(device)
+
+
+def memory_held(device: torch.device) -> int:
+    """Bytes that torch holds on a GPU and cannot give back. 0 for a CPU."""
+    if device.type != "cuda":
+        return 0
+    torch.cuda.empty_cache()
+    return torch.cuda.memory_reserved(device)
 
 
 def peak_memory(device: torch.device, before: int, network: Any) -> dict[str, float]:

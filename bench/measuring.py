@@ -90,8 +90,9 @@ class Measurement:
     def _ended(self) -> str | None:
         if not self.endless and self.limits.budget is None:
             return None
-        lanes, passed = self.intact, time.perf_counter() - self._start
-        least = min(lane.images for lane in lanes)
+        # A process of many may have no batch of a decoder at all.
+        lanes, passed = [lane for lane in self.intact if lane.batches], time.perf_counter() - self._start
+        least = min((lane.images for lane in lanes), default=0)
         if not least:
             return None
         if self.endless:

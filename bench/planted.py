@@ -22,7 +22,7 @@ from torch import Tensor
 from bench import gating, registry
 from bench.baselines import REFERENCE
 from bench.conditions import fingerprint
-from bench.environment import SOURCE, describe_environment, git_state
+from bench.environment import describe_environment, source_hash
 from bench.errors import UserError
 from bench.progress import progress
 from bench.statistics_options import GateOptions, PlantedOptions
@@ -198,7 +198,7 @@ def _settings(options: PlantedOptions) -> dict[str, Any]:
     text = None if options.settings is None else options.settings.read_text()
     here = describe_environment()
     machine = f"{here['gpu'] or here['cpu']} [{fingerprint(here)}]"
-    return {**chosen, "settings": text, "code": git_state(SOURCE), "machine": machine}
+    return {**chosen, "settings": text, "code": source_hash(), "machine": machine}
 
 
 def _begun(path: Path, settings: dict[str, Any], *, fresh: bool) -> Planted:

@@ -33,7 +33,8 @@ def probe(
         samples: images, those that take most room first; they come round where there are too few.
         kinds: what the images of a batch must agree on.
         most: images at most.
-        memory: share of the device's memory that was in use at most since it was asked last; by default torch's.
+        memory: gives back what is free, and the share of the device's memory that was in use at most since it was
+            asked last; by default torch's.
 
     Raises:
         UserError: if not even one image fits.
@@ -43,11 +44,10 @@ def probe(
 
     def fits(size: int) -> bool:
         items = [reading(alike[number % len(alike)]).item for number in range(size)]
-        share()
+        share()  # what was tried before is given back
         try:
             pipeline.predict(items)
         except torch.cuda.OutOfMemoryError:
-            torch.cuda.empty_cache()
             return False
         return size == 1 or share() <= ROOM
 
@@ -58,5 +58,6 @@ def _share(device: torch.device) -> float:
     if device.type != "cuda":
         return 0.0
     used = torch.cuda.max_memory_reserved(device) / torch.cuda.get_device_properties(device).total_memory
+    torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats(device)
     return used

@@ -96,6 +96,7 @@ def record(
         finished=datetime.now(UTC).isoformat(timespec="seconds"),
         signature=signature_hash(signature),
         random_weights=entry.options.random_weights,
+        weights=entry.weights,
         mode=seen.mode,
         parameters=None if entry.network is None else sum(p.numel() for p in entry.network.parameters()),
         work=summary.work(samples, around.rates),

@@ -26,7 +26,7 @@ from bench.conditions import fingerprint
 from bench.config import RunOptions, cache_folder
 from bench.cost import CostCounter
 from bench.entries import Entry, chosen, entries, scenario_of
-from bench.environment import SOURCE, describe_environment, git_state
+from bench.environment import describe_environment, source_hash
 from bench.errors import UserError
 from bench.gpu import watch_gpu
 from bench.hardware import BUSY_CORES, HostLoad, core_seconds
@@ -121,8 +121,8 @@ class _Run:
                 measurement.warm_up()
             ended = measurement.take_turns()
             intact = [one for one in opened if not one.lane.failed]
-            around = self._circumstances(ended, rates, measurement.intact)
             seen = [self._gathered(one.lane) for one in intact]
+            around = self._circumstances(ended, rates, measurement.intact)
             written = {}
             if self.team.first:
                 for one, own in zip(intact, seen, strict=True):
@@ -279,7 +279,8 @@ def _signature(entry: Entry) -> dict[str, Any]:
         "tokenizer": suite.data.get("tokenizer"),
         "tasks": [task.name for task in suite.tasks],
         "seed": options.seed,
-        "code": {**git_state(SOURCE), "torch": str(torch.__version__)},  # predictions of two versions are not one run
+        "code": {"source": source_hash(), "torch": str(torch.__version__)},  # predictions of two are not one run
+        "weights": entry.weights,
         **suite.formats,
     }
 

@@ -217,7 +217,7 @@ def _passes(samples: Sequence[Sample]) -> dict[str, Passes]:
 
 
 def _gpu(states: Sequence[Mapping[str, object]], energy: tuple[float | None, float]) -> Gpu | None:
-    if not states:
+    if not states and energy[0] is None:
         return None
 
     def spread(name: str) -> tuple[float, float, float] | None:

@@ -26,20 +26,25 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import torch
 import yaml
 
+from bench.checkpoint import weights_hashes
 from bench.config import RunOptions
-from bench.environment import SOURCE, git_state
+from bench.environment import source_hash
 from bench.errors import UserError
 from bench.parsers import parse_run
 from bench.registry import unknown
+from decoders.network.errors import NetworkError
 from results.record import Record
-from results.store import write_atomically
+from results.store import StoreError, write_atomically
+from tasks.errors import TaskError
 
 SHIPPED = Path(__file__).parent / "sweeps"
 FINISHED = "finished.json"
 OPTIONS = "options.yaml"
 SECTIONS = ("out", "options", "matrix", "exclude")
+CANNOT = (UserError, StoreError, TaskError, NetworkError, torch.cuda.OutOfMemoryError)  # say why a run cannot be
 LONGEST = 100  # letters of a folder's name
 
 Tell = Callable[[str], None]
@@ -123,7 +128,13 @@ def read_sweep(file: Path, *, out: Path | None = None, only: str | None = None) 
 
 
 def run_sweep(
-    sweep: Sweep, runner: Runner, tell: Tell, *, fresh: bool = False, agree: Callable[[Any], Any] = lambda own: own
+    sweep: Sweep,
+    runner: Runner,
+    tell: Tell,
+    *,
+    fresh: bool = False,
+    agree: Callable[[Any], Any] = lambda own: own,
+    alone: bool = True,
 ) -> Result:
     """Run every point that is not finished; one that cannot be run is told and does not stop the others.
 
@@ -133,6 +144,8 @@ def run_sweep(
         tell: takes one line for each point.
         fresh: run finished points again, and discard unfinished runs.
         agree: makes one process's answer that of all, where several share the runs.
+        alone: whether there is one process only. Of several one may fail while the others wait for it, so that they
+            cannot go on together: what cannot be run then ends the sweep, and the same command continues it.
     """
     records: list[Path] = []
     skipped, failed = [], {}
@@ -141,21 +154,26 @@ def run_sweep(
         folder = sweep.out / point.name
         done = agree(None if fresh else finished(folder, point))
         if done is not None:
-            tell(f"{head}: finished before{_by_other_code(folder)}, skipped")
+            tell(f"{head}: finished before{_otherwise(folder, point)}, skipped")
             skipped.append(point.name)
             records += done
             continue
         tell(head)
         try:
-            made = list(runner(options_of(point, folder, fresh=fresh)))
-        except UserError as error:
-            tell(f"{head}: error: {error}")
-            failed[point.name] = str(error)
+            found = runner(options_of(point, folder, fresh=fresh))
+        except CANNOT as error:
+            if not alone:
+                raise
+            failed[point.name] = " ".join(str(error).split())
+            tell(f"{head}: error: {failed[point.name]}")
             continue
+        made = list(found)
         records += made
         if made:
             names = [path.relative_to(folder).as_posix() for path in made]
-            told = {"options": point.hash, "resolved": resolved(point), "records": names, **git_state(SOURCE)}
+            weights = {name: own for one in found.values() for name, own in one.weights.items()}
+            told: dict[str, Any] = {"options": point.hash, "resolved": resolved(point), "records": names}
+            told |= {"source": source_hash(), "weights": weights}
             write_atomically(folder / FINISHED, (json.dumps(told, indent=2) + "\n").encode())
     return Result(records, skipped, failed)
 
@@ -188,13 +206,18 @@ def resolved(point: Point) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _by_other_code(folder: Path) -> str:
-    """What is told of a finished point if the code was another, from its ``finished.json``."""
-    told, here = json.loads((folder / FINISHED).read_text()), git_state(SOURCE)
-    before, now = told.get("git_commit"), here["git_commit"]
-    if before is None or now is None or (before == now and told.get("git_dirty") == here["git_dirty"]):
+def _otherwise(folder: Path, point: Point) -> str:
+    """What is told of a finished point if code or weights were others, from its ``finished.json``."""
+    try:
+        told = json.loads((folder / FINISHED).read_text())
+        with TemporaryDirectory() as place:
+            options = options_of(point, Path(place))
+        own = {name: weights_hashes(name, options).get(name) for name in told["weights"]}
+        code, weights = told["source"] != source_hash(), told["weights"] != own
+    except (OSError, ValueError, KeyError):  # another process's folder, an older file, weights that are gone
         return ""
-    return f" by other code ({str(before)[:7]}{'+' if told.get('git_dirty') else ''}; --fresh runs it again)"
+    parts = " and ".join(word for word, other in (("code", code), ("weights", weights)) if other)
+    return f" by other {parts} (--fresh runs it again)" if parts else ""
 
 
 def options_of(point: Point, folder: Path, *, fresh: bool = False) -> RunOptions:

@@ -60,9 +60,11 @@ class Team:
         """Let the first process of each machine run the block before the others, which find what it left in caches."""
         if self.local:
             self.wait()
-        yield
-        if not self.local:
-            self.wait()
+        try:
+            yield
+        finally:  # the others meet the same error themselves
+            if not self.local:
+                self.wait()
 
 
 @contextmanager

@@ -54,6 +54,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
         finished: UTC time at which the record was written.
         signature: hash of all that decides the predictions; runs with the same one give the same predictions.
         random_weights: whether the weights are random, so that only times mean anything.
+        weights: name to hash of the files of weights that the decoder ran with; empty without any, and in records
+            before 2026-11-20.
         mode: how the network was executed.
         parameters: of the network; null without one.
         work: ``backbone``, ``encoder`` and ``decode.<task>`` to what the network computed there.
@@ -82,6 +84,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     finished: str
     signature: str = ""
     random_weights: bool = False
+    weights: dict[str, str] = {}
     mode: Mode = Mode()
     parameters: int | None = None
     work: dict[str, Work] = {}

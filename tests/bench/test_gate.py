@@ -143,6 +143,15 @@ def test_equal_predictions_pass_whatever_the_noise() -> None:
     assert lines(run(1))["depth rmse"].reason == "the same predictions"
 
 
+def test_equal_predictions_that_score_otherwise_fail() -> None:
+    same = run(1)
+    changed = replace(same, record=record("mad", same.record.checksum, 0.4))
+    assert lines(changed)["depth rmse"].verdict == "fail"
+    assert "the metric's computation changed" in lines(changed)["depth rmse"].reason
+    renamed = replace(changed, record=record("mad", "of other tasks too", 0.4))
+    assert lines(renamed)["depth rmse"].verdict == "fail", "the task's own table is the same"
+
+
 def test_a_loss_that_may_be_large_or_nothing_cannot_be_told() -> None:
     now = run(1)
     noise = np.random.default_rng(5).normal(0, 0.2, IMAGES)

@@ -103,6 +103,15 @@ def test_a_busy_run_becomes_no_baseline_unless_forced(bench: Bench, capsys: pyte
     assert found["total time / calibration"] == "cannot tell"
 
 
+def test_only_what_was_judged_becomes_the_baseline(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    """``parallel`` runs beside the others whether it was asked for or not."""
+    folder = bench.run("first")
+    assert bench.gate(folder, "--decoder", "mad", "--update-baseline") == 0
+    assert [path.name for path in (bench.root / "baselines").iterdir()] == ["embedded-mad.json"]
+    assert bench.gate(folder, "--kind", "speed", "--update-baseline") == 2
+    assert "a baseline is replaced whole" in capsys.readouterr().err
+
+
 def test_without_calibration_that_ratio_cannot_be_told(bench: Bench) -> None:
     bench.gate(bench.run("first"), "--update-baseline")
     assert bench.gate(bench.run("bare", calibrated=False)) == 3

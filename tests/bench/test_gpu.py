@@ -10,6 +10,7 @@ import torch
 
 from bench.environment import describe_environment
 from bench.gpu import NO_LIBRARY, GpuWatch, watch_gpu
+from bench.summary import machine
 
 
 class Driver:
@@ -135,6 +136,24 @@ def test_where_processes_are_hidden_memory_gives_them_away() -> None:
     for used, foreign in ((0.5, []), (3.0, ["something that held 3.0 GiB before"])):
         sample = watch(Driver(nvmlDeviceGetMemoryInfo=SimpleNamespace(used=int(used * 2**30)))).sample()
         assert sample is not None and sample["foreign"] == foreign and sample["hidden"]
+
+
+def test_fast_decoders_are_looked_at_beside_slow_ones() -> None:
+    """In turns with one that takes seconds, a clock for all would always run out in the turn of the slow one."""
+    now = 0.0
+    own = watch(Driver(), now=lambda: now)
+    looks = {"slow": 0, "fast": 0}
+    for _ in range(10):
+        for name, seconds in (("slow", 4.0), ("fast", 0.05)):
+            now += seconds
+            looks[name] += own.sample(name) is not None
+    assert looks == {"slow": 10, "fast": 10}
+
+
+def test_energy_is_kept_where_nothing_else_is_known() -> None:
+    found = machine([], fingerprint="f", energy=(2.5, 2.0)).gpu
+    assert found is not None and found.joules_per_image == 2.5 and found.samples == 0
+    assert machine([], fingerprint="f").gpu is None
 
 
 def test_without_gpu_or_library_there_is_no_watch(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,7 @@ from bench.parsers import parse_run
 from bench.run import run
 from bench.timing import WarmUpRule
 from results.record import Record, Sample, json_schema
-from results.store import PARTIAL, RunFolder, read_record, read_samples
+from results.store import PARTIAL, RunFolder, StoreError, read_record, read_samples
 from tests.bench.weights import small, words, write_weights
 
 TASKS = ("--tasks", "segmentation,depth")
@@ -244,6 +244,23 @@ def test_interrupted_turns_end_in_the_records_of_a_run_in_one_piece(
         assert resumed[name].latency.sittings == 2
         after = (tmp_path / "broken" / name / "samples.jsonl").read_bytes().splitlines()
         assert set(before[name]) < set(after), "what was measured before is kept as it was"
+
+
+def test_a_run_is_not_continued_with_other_weights_or_code(
+    measure: Measure, monkeypatch: pytest.MonkeyPatch, weights: Path
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(Lane, "settle", lambda lane, milliseconds: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            measure("run", decoder="mad")
+    for place, changed in (("bench.entries.weights_hashes", {"mad": "other"}), ("bench.run.source_hash", "other")):
+        with monkeypatch.context() as patch:
+            patch.setattr(place, lambda *given, found=changed: found)
+            with pytest.raises(StoreError, match=r"weights.mad" if "weights" in place else r"code.source"):
+                measure("run", decoder="mad")
+    record = measure("run", decoder="mad")["mad"]
+    card = json.loads(next(weights.rglob("mad.json")).read_text())
+    assert record.latency.sittings == 2 and record.weights["mad"] == card["hash"]
 
 
 def test_times_need_neither_data_nor_weights(speed: Measure, tmp_path: Path) -> None:

@@ -46,6 +46,13 @@ def test_a_batch_leaves_room_for_graphs() -> None:
         found(1.1, ["a"])
 
 
+def test_what_was_tried_before_is_given_back_first() -> None:
+    device = Device(0.3)
+    device.used = 0.9  # another decoder's batch
+    read: Any = lambda sample: SimpleNamespace(item=sample)  # noqa: E731
+    assert probe(device, read, ["a"], lambda sample: sample, most=8, memory=device.most) == 2
+
+
 def test_images_of_one_kind_come_round_in_order() -> None:
     size, device = found(0.001, ["a1", "b1", "a2", "a3"], most=4)
     assert size == 4

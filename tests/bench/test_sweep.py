@@ -8,7 +8,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
+import torch
 import yaml
 
 from bench.cli import main
@@ -16,6 +18,8 @@ from bench.config import PRESETS, RunOptions
 from bench.errors import UserError
 from bench.sweep import FINISHED, Sweep, read_sweep, run_sweep
 from results.record import Record
+from results.store import StoreError
+from tasks.errors import TaskError
 from tests.results.test_store import record
 
 
@@ -121,34 +125,60 @@ def test_other_options_or_a_lost_record_run_again(tmp_path: Path, tell: Callable
     one = read_sweep(write(tmp_path / "s.yaml", options=options), out=tmp_path / "runs")
     run_sweep(one, Runner(), tell)
     told = json.loads((tmp_path / "runs/run" / FINISHED).read_text())
-    assert told["records"] == ["mad"] and "git_commit" in told
+    assert told["records"] == ["mad"] and "source" in told
     assert ran(one) == 1, "its record is gone"
     other = read_sweep(write(tmp_path / "s.yaml", options=options | {"seed": 3}), out=tmp_path / "runs")
     assert ran(other) == 1
 
 
-def test_other_code_is_told_and_another_preset_runs_again(
+def test_other_code_or_weights_are_told_and_another_preset_runs_again(
     tmp_path: Path, said: list[str], tell: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def code(commit: str) -> None:
-        state = {"git_commit": commit, "git_dirty": False}
-        monkeypatch.setattr("bench.sweep.git_state", lambda source: state)
+    def here(code: str, weights: str) -> None:
+        monkeypatch.setattr("bench.sweep.source_hash", lambda: code)
+        monkeypatch.setattr("bench.sweep.weights_hashes", lambda name, options: {name: weights})
+
+    def runner(options: RunOptions) -> Mapping[Path, Record]:
+        return {path: msgspec.structs.replace(made, weights={"mad": "w1"}) for path, made in Runner()(options).items()}
 
     shutil.copytree(PRESETS, tmp_path / "presets")
     monkeypatch.setattr("bench.config.PRESETS", tmp_path / "presets")
-    code("a" * 40)
+    here("c1", "w1")
     sweep = read_sweep(write(tmp_path / "s.yaml", options={"decoder": "mad"}), out=tmp_path / "runs")
-    run_sweep(sweep, Runner(), tell)
-    code("b" * 40)
-    assert run_sweep(sweep, Runner(), tell).skipped == ["run"]
-    assert said[-1] == "[1/1] run: finished before by other code (aaaaaaa; --fresh runs it again), skipped"
-    code("a" * 40)
-    run_sweep(sweep, Runner(), tell)
-    assert said[-1] == "[1/1] run: finished before, skipped"
+    run_sweep(sweep, runner, tell)
+    for code, weights, told in (
+        ("c2", "w1", " by other code (--fresh runs it again)"),
+        ("c1", "w2", " by other weights (--fresh runs it again)"),
+        ("c2", "w2", " by other code and weights (--fresh runs it again)"),
+        ("c1", "w1", ""),
+    ):
+        here(code, weights)
+        assert run_sweep(sweep, runner, tell).skipped == ["run"]
+        assert said[-1] == f"[1/1] run: finished before{told}, skipped"
 
     preset = tmp_path / "presets/embedded.yaml"
     preset.write_text(preset.read_text().replace("width: 128", "width: 64"))
     assert run_sweep(sweep, lambda options: {}, tell).skipped == []
+
+
+@pytest.mark.parametrize("error", [StoreError("other"), TaskError("no"), torch.cuda.OutOfMemoryError("full")])
+def test_whatever_cannot_be_run_does_not_stop_the_others(
+    tmp_path: Path, tell: Callable[[str], None], error: Exception
+) -> None:
+    """Of several processes it does: one may have met what the others did not, and they wait for each other."""
+    sweep, ran = read_sweep(matrix(tmp_path), out=tmp_path / "runs"), Runner()
+
+    def runner(options: RunOptions) -> Mapping[Path, Record]:
+        if len(ran.ran) == 1:
+            ran.ran.append(options)
+            raise error
+        return ran(options)
+
+    result = run_sweep(sweep, runner, tell)
+    assert len(ran.ran) == 4 and list(result.failed) == ["decoder-mad+batch-8", "decoder-parallel+batch-8"]
+    ran.ran = []
+    with pytest.raises(type(error)):
+        run_sweep(read_sweep(matrix(tmp_path), out=tmp_path / "again"), runner, tell, alone=False)
 
 
 def test_fresh_runs_everything_again(tmp_path: Path, tell: Callable[[str], None]) -> None:
