@@ -171,8 +171,8 @@ class CodecStudyOptions:
     nyu: Path | None = None
     out: Path = Path("results")
     runs: Path = Path("results/runs/codecs")
-    depth_steps: int = 800
-    mask_steps: int = 2000
+    depth_steps: int = 600
+    mask_steps: int = 1500
     pair_steps: int = 600
     seed: int = 0
     threads: int = 1

@@ -191,7 +191,8 @@ MEASUREMENTS = {"table2": ("--decoder", "mad"), "paper-time": ("--decoder", "mad
 # Of presets, that not every command reads.
 SECTIONS = {"codecs", "formats", "image", "network", "reading", "strategy", "tasks", "temperatures", "train"}
 # The same with the options of ``train``.
-STUDIES = dict.fromkeys(("soft-tokens", "parallel-study"), ("--decoder", "ait", "--train.decoder.steps", "1500"))
+STUDIES = dict.fromkeys(("soft-tokens", "parallel-study"), ("--decoder", "ait", "--train.decoder.steps", "1000"))
+STUDY = "A study that chooses its decoders itself; what else its runs or trainings take:"
 MANY = {"compare": "runs", "gate": "runs", "report": "runs"}  # commands whose leading words are one list
 POSITIONAL = {
     "sweep": ("file",),
@@ -227,8 +228,8 @@ def parse(command: str, words: list[str]) -> Any:
         if any(word.split("=")[0] == "--decoder" for word in words):
             raise UserError(f"{command} chooses its decoders itself; leave --decoder out, or use run")
         if command in STUDIES:
-            return parse_train([*STUDIES[command], *words])
-        return parse_run([*MEASUREMENTS[command], *words])
+            return parse_train([*STUDIES[command], *words], study=command)
+        return parse_run([*MEASUREMENTS[command], *words], study=command)
     if command == "train":
         codec = any(word.split("=")[0] == "--codec" for word in words)
         return parse_codec(words) if codec else parse_train(words)
@@ -243,18 +244,28 @@ def parse(command: str, words: list[str]) -> Any:
     return _typed(parser, words, OPTIONS[command])
 
 
-def parse_run(words: list[str]) -> RunOptions:
-    """Options of ``run``: command line over YAML file (``--config``) over preset (``--preset``)."""
+def parse_run(words: list[str], *, study: str | None = None) -> RunOptions:
+    """Options of ``run``: command line over YAML file (``--config``) over preset (``--preset``).
+
+    Args:
+        words: of the command line.
+        study: the command that has these options too and chooses its decoders itself.
+    """
     about = "Run decoders on a data set: a table, and a record for each."
-    parser = _preset_parser("run", about, choose_preset(words), RunOptions)
+    parser = _preset_parser(study or "run", about if study is None else STUDY, choose_preset(words), RunOptions)
+    if study:
+        _hide(parser, "--decoder")
     options: RunOptions = _typed(parser, words, RunOptions)
     return options
 
 
-def parse_train(words: list[str]) -> TrainOptions:
-    """Options of ``train``, with the same precedence."""
+def parse_train(words: list[str], *, study: str | None = None) -> TrainOptions:
+    """Options of ``train``, with the same precedence; ``study`` as in ``parse_run``."""
     about = "Train a decoder, or the encoder that decoders share; `train --codec depth --help` tells of codecs."
-    parser = _preset_parser("train", about, choose_preset(words, with_data="mad-r50"), TrainOptions)
+    preset = choose_preset(words, with_data="mad-r50")
+    parser = _preset_parser(study or "train", about if study is None else STUDY, preset, TrainOptions)
+    if study:
+        _hide(parser, "--decoder")
     options: TrainOptions = _typed(parser, words, TrainOptions)
     return options
 
@@ -283,6 +294,13 @@ def _preset_parser(command: str, description: str, preset: str, options: type) -
         parser.add_argument(f"--{name}", type=Any, help=argparse.SUPPRESS)
     parser.set_defaults(preset=preset)
     return parser
+
+
+def _hide(parser: ArgumentParser, option: str) -> None:
+    """Leave an option that the command fills in itself out of its help."""
+    for action in parser._actions:
+        if option in action.option_strings:
+            action.help = argparse.SUPPRESS
 
 
 def _names(options: type) -> set[str]:

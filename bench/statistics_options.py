@@ -133,7 +133,7 @@ class PlantedOptions:
 
     decoder: str = "mad"
     preset: str = "embedded"
-    images: int = 60
+    images: int = 100
     tasks: str = "detection,segmentation,keypoints,depth"
     repeats: int = 20
     threads: int = 1

@@ -76,8 +76,7 @@ class OverfitOptions:
         coco: COCO 2017 folder.
         images: first training images that are learned.
         preset: sizes, network and schedule.
-        steps: decoder to steps, where it needs others than the preset's: the autoregressive decoder learns late which
-            objects it has already told, as their order is drawn anew in every step.
+        steps: decoder to steps, where it gets others than the preset's.
         out: folder for ``overfit.md`` and ``overfit.json``.
         runs: folder of the trainings; those that lie there are continued.
         seed: seed of every random choice.
@@ -87,7 +86,7 @@ class OverfitOptions:
     coco: Path
     images: int = 8
     preset: str = "overfit"
-    steps: dict[str, int] = field(default_factory=lambda: {"autoregressive": 1500})
+    steps: dict[str, int] = field(default_factory=dict)
     out: Path = Path("results")
     runs: Path = Path("results/runs/overfit")
     seed: int = 0

@@ -268,7 +268,8 @@ def _signature(options: TrainOptions, suite: Suite, stage: str) -> dict[str, Any
 def _card(options: TrainOptions, suite: Suite, stage: str) -> dict[str, Any]:
     """What a checkpoint says of itself; ``network`` and ``sizes`` are what a run must agree on."""
     fit = checkpoint.fit_card(options.sizes, options.network, suite.vocabulary, _tokenizer(suite))
-    return {"preset": options.preset, **_signature(options, suite, stage), **fit}
+    own = {"preset": options.preset, "evaluate_images": options.train.evaluate_images}
+    return {**own, **_signature(options, suite, stage), **fit}
 
 
 def _tokenizer(suite: Suite) -> str | None:

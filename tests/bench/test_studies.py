@@ -112,7 +112,7 @@ def test_verdicts() -> None:
 def test_the_commands_take_the_options_of_train() -> None:
     chosen = parse("soft-tokens", ["--seed", "4", "--train.decoder.batch", "2"])
     assert isinstance(chosen, TrainOptions)
-    assert (chosen.decoder, chosen.seed, chosen.train.decoder.steps, chosen.train.decoder.batch) == ("ait", 4, 1500, 2)
+    assert (chosen.decoder, chosen.seed, chosen.train.decoder.steps, chosen.train.decoder.batch) == ("ait", 4, 1000, 2)
     assert parse("parallel-study", ["--train.decoder.steps", "9"]).train.decoder.steps == 9
 
 

@@ -6,7 +6,9 @@ import json
 from pathlib import Path
 
 import msgspec
+import pytest
 
+from bench.cli import main
 from bench.table2 import markdown
 from results.record import Record
 
@@ -28,3 +30,14 @@ def test_doubtful_times_are_marked_once_with_their_rows() -> None:
     assert markdown(every).count(busy) == 1 and f"Times: {busy}." in markdown(every)
     one = [every[0], *(msgspec.structs.replace(record, warnings=[]) for record in every[1:])]
     assert f"Times of autoregressive: {busy}." in markdown(one)
+
+
+def test_its_help_is_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    """It chooses its decoders itself, so that naming one is refused."""
+    with pytest.raises(SystemExit) as left:
+        main(["table2", "--help"])
+    help_text = capsys.readouterr().out
+    assert left.value.code == 0
+    assert "usage: decoder-bench table2" in help_text and "--decoder" not in help_text and "--limit" in help_text
+    assert main(["table2", "--decoder", "mad"]) == 2
+    assert "table2 chooses its decoders itself" in capsys.readouterr().err
