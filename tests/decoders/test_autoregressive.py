@@ -127,7 +127,7 @@ def test_a_small_nucleus_is_greedy() -> None:
         assert torch.equal(found.tokens, greedy.tokens)
 
 
-@pytest.mark.parametrize("options", [{"temperature": -1.0}, {"top_p": 0.0}, {"top_p": 1.5}])
+@pytest.mark.parametrize("options", [{"temperature": -1.0}, {"top_p": 0.0}, {"top_p": 1.5}, {"copies": 1.5}])
 def test_options_out_of_range_are_refused(options: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=r"^autoregressive: "):
         decoder(**options)
@@ -156,6 +156,21 @@ def test_objects_go_before_noise_in_random_order() -> None:
     shown = torch.cat([view.inputs[..., prompt + 1 :], torch.full((30, 1, 1), -1)], -1).view(30, task.format.groups, 5)
     assert torch.equal(shown[:, :2].flatten(1)[:, :-1], slots[:, :2].flatten(1)[:, :-1])
     assert bool((shown[:, 2:-1, 4] < no_object).all()), "noise goes in with a class of its own"
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+def test_objects_told_again_are_noise(share: float) -> None:
+    task, batch = detection_batch(torch.Generator().manual_seed(0))
+    (view,) = decoder(copies=share).training_views(NETWORK, task.format, batch, torch.Generator().manual_seed(1))
+    (plain,) = decoder().training_views(NETWORK, task.format, batch, torch.Generator().manual_seed(1))
+    assert torch.equal(view.tokens, plain.tokens) and torch.equal(view.weights, plain.weights), "they stay noise"
+    shown = view.inputs[..., task.format.prompt_length + 1 :]
+    groups = torch.cat([shown, torch.full((30, 1, 1), -1)], -1).view(30, task.format.groups, 5)[:, :-1]
+    told = (groups[:, 2:, None] == groups[:, None, :2]).all(dim=-1)  # (30, noise, objects)
+    assert told.any(dim=-1).float().mean() == pytest.approx(share, abs=0.15)
+    assert share == 0 or bool(told.any(dim=0).any(dim=0).all()), "of every object"
+    empty = collate([task.sample(Targets((40, 50), instances([], [])), torch.Generator(), limit=1)], task.format)
+    decoder(copies=1.0).training_views(NETWORK, task.format, empty, torch.Generator())
 
 
 def test_every_reference_is_a_sequence() -> None:
