@@ -31,7 +31,7 @@ def run(options: RunOptions) -> int:
     records = runner.run(options)
     if not records:  # a process of torchrun that only helped
         return 0
-    console, shown = Console(width=_width(110)), builtins.list(records.values())
+    console, shown = Console(width=_width(130)), builtins.list(records.values())
     if options.speed_only:
         print_speed(shown, console)
     else:
