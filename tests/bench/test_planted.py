@@ -108,14 +108,13 @@ class Gates:
             loss=0.1 if faulty else 0.0,
         )
         report = GateReport(preset="embedded", commit=None, machine="", lines=[line], remarks=[])
-        return gating.Gated(report, {}, Path(), options.out)
+        return gating.Gated(report, {}, [], Path(), options.out)
 
 
 @pytest.fixture
 def gates(monkeypatch: pytest.MonkeyPatch) -> Gates:
     made = Gates()
     monkeypatch.setattr(gating, "gate", made.gate)
-    monkeypatch.setattr(planted, "git_state", lambda source: {"git_commit": "c", "git_dirty": False})
     return made
 
 
