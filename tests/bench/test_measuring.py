@@ -11,7 +11,7 @@ import jsonschema
 import pytest
 import torch
 
-from bench import compiled, graphs, modes
+from bench import modes
 from bench.errors import UserError
 from bench.lanes import Lane
 from bench.parsers import parse_run
@@ -19,6 +19,7 @@ from bench.run import run
 from bench.timing import WarmUpRule
 from results.record import Record, Sample, json_schema
 from results.store import PARTIAL, RunFolder, StoreError, read_record, read_samples
+from tests.bench.played import Compiled, Graphed
 from tests.bench.weights import small, words, write_weights
 
 TASKS = ("--tasks", "segmentation,depth")
@@ -312,34 +313,6 @@ def test_all_decoders_means_those_that_can_run(measure: Measure, speed: Measure,
     names = set(speed("speed", "--decoder", "all", "--tasks", "detection"))
     assert {"autoregressive", "parallel", "mad", "ait", "ait-parallel"} < names and "oracle" not in names
     assert said == ["left out: oracle: it uses no network"]
-
-
-class Graphed(graphs.Graphed):
-    """Graphs whose replay is the work itself, as there is no GPU."""
-
-    def __init__(self, network: Any) -> None:
-        def played(work: Callable[[], None], rewind: Callable[[], None]) -> Callable[[], None]:
-            work()
-            rewind()
-            return work
-
-        super().__init__(network, capture=played)
-
-
-class Compiled(compiled.Compiled):
-    """A compiler that changes nothing and needs two calls for it."""
-
-    def __init__(self, network: Any) -> None:
-        self.calls = 0
-
-        def compiler(function: Callable[..., Any]) -> Callable[..., Any]:
-            def counted(*given: Any, **named: Any) -> Any:
-                self.calls += 1
-                return function(*given, **named)
-
-            return counted
-
-        super().__init__(network, compiler=compiler, count=lambda: min(self.calls, 2))
 
 
 @pytest.mark.parametrize(("mode", "fake"), [("graphed", Graphed), ("compiled", Compiled)])
