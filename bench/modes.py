@@ -6,12 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import torch
 from torch import Tensor
 
 from bench import compiled
 from bench.compiled import Compiled
 from bench.graphs import Graphed
+from results.record import Key, Mode, Sample
 
 MODES = ("eager", "compiled", "graphed")
 
@@ -77,3 +79,10 @@ def agreement(first: Sequence[Mapping[str, Tensor]], second: Sequence[Mapping[st
             else:
                 tokens, different = tokens + here.numel(), different + int((here != there).sum())
     return Agreement(tokens, different)
+
+
+def compared(mode: Mode, own: Mapping[Key, Sample], eager: Mapping[Key, Sample]) -> Mode:
+    """The mode with how many images have other tokens than in eager mode, which the same run measured too."""
+    both = [key for key in own if key in eager]
+    different = sum(own[key].tokens != eager[key].tokens for key in both)
+    return msgspec.structs.replace(mode, compared_images=len(both), different_images=different)

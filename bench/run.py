@@ -32,7 +32,7 @@ from bench.gpu import watch_gpu
 from bench.hardware import BUSY_CORES, HostLoad, core_seconds
 from bench.lanes import Lane, Reader, Surroundings, kinds, reader
 from bench.measuring import Measurement
-from bench.modes import stand_in
+from bench.modes import compared, stand_in
 from bench.probing import probe
 from bench.progress import Report, progress
 from bench.rates import machine_rates
@@ -42,7 +42,7 @@ from bench.summary import checksum, timing
 from bench.synthetic import IMAGES, random_suite
 from bench.team import Team, joined
 from bench.timing import Limits, seconds
-from bench.together import Seen, compared, seen, together
+from bench.together import Seen, seen, together
 from bench.turns import planned
 from results.record import Key, Rates, Record
 from results.store import RunFolder, open_run
@@ -121,11 +121,11 @@ class _Run:
                 measurement.warm_up()
             ended = measurement.take_turns()
             intact = [one for one in opened if not one.lane.failed]
-            seen = [self._gathered(one.lane) for one in intact]
+            gathered = [self._gathered(one.lane) for one in intact]
             around = self._circumstances(ended, rates, measurement.intact)
             written = {}
             if self.team.first:
-                for one, own in zip(intact, seen, strict=True):
+                for one, own in zip(intact, gathered, strict=True):
                     eager = _eager(one, intact)
                     mode = compared(own.mode, one.lane.folder.samples, eager.lane.folder.samples) if eager else own.mode
                     written[self.root / one.entry.name] = self._write(one, replace(own, mode=mode), around)

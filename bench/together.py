@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import msgspec
 
 from bench.hardware import peak_rss_mib
 from bench.lanes import Lane
-from results.record import Key, Mode, Sample, WarmUp
+from results.record import Mode, WarmUp
 
 
 @dataclass(frozen=True)
@@ -60,10 +60,3 @@ def together(own: Sequence[Seen]) -> Seen:
         else (None, 0.0),
         peak_rss_mib=max((one.peak_rss_mib for one in own if one.peak_rss_mib is not None), default=None),
     )
-
-
-def compared(mode: Mode, own: Mapping[Key, Sample], eager: Mapping[Key, Sample]) -> Mode:
-    """The mode with how many images have other tokens than in eager mode, which the same run measured too."""
-    both = [key for key in own if key in eager]
-    different = sum(own[key].tokens != eager[key].tokens for key in both)
-    return msgspec.structs.replace(mode, compared_images=len(both), different_images=different)
