@@ -20,7 +20,7 @@ import torch
 from decoders.base import Request, View
 from decoders.choosing import Chooser
 from decoders.filling import nothing
-from decoders.forcing import teacher_forced
+from decoders.forcing import Order, check_order, teacher_forced
 from decoders.stepping import soft_probabilities, step_by_step
 from tasks.sequence import Decoded, SequenceFormat, TrainingBatch
 
@@ -49,6 +49,7 @@ class AitOptions:
         dense_weight: task to weight of the loss through its detokeniser, in training; 0 where not named.
         top_p: task to the probability that the likeliest legal tokens must make up to be sampled among (the token that
             crosses it is kept); 0, or not named: the likeliest one. A dense position with soft input samples nothing.
+        order: of the objects of ``detection`` in training, as for ``autoregressive``.
         use_cache: whether keys and values of earlier tokens are kept. Off, every step computes all of them again.
     """
 
@@ -56,9 +57,11 @@ class AitOptions:
     soft_output: bool = True
     dense_weight: dict[str, float] = field(default_factory=released_weights)
     top_p: dict[str, float] = field(default_factory=released_nucleus)
+    order: Order = "ascending"
     use_cache: bool = True
 
     def __post_init__(self) -> None:
+        check_order("ait", self.order)
         check_by_task("ait", dense_weight=self.dense_weight, top_p=self.top_p)
 
 
@@ -107,6 +110,6 @@ class Ait:
         self, network: Any, format: SequenceFormat, batch: TrainingBatch, generator: torch.Generator
     ) -> list[View]:
         """Teacher forcing with hard tokens, and the loss of the soft prediction where the format has one."""
-        view = teacher_forced(network, format, batch, generator)
+        view = teacher_forced(network, format, batch, generator, order=self.options.order)
         weight = self.options.dense_weight.get(format.task, 0.0)
         return [replace(view, originals=batch.originals, dense_weight=weight)]

@@ -25,7 +25,7 @@ from torch import Tensor
 from decoders.ait import check_by_task, nucleus, released_nucleus, released_weights
 from decoders.base import Request, View
 from decoders.filling import nothing
-from decoders.forcing import teacher_forced
+from decoders.forcing import Order, check_order, teacher_forced
 from decoders.stepping import Steps, soft_probabilities, start_token
 from tasks.sequence import Decoded, SequenceFormat, TrainingBatch
 
@@ -40,6 +40,7 @@ class AitParallelOptions:
         top_p: as for ``ait``, of sparse tokens. Of dense ones the likeliest is taken: draws that do not know of each
             other would not fit together.
         one_pass: whether a run of dense positions is one pass. Off, every position is a step, as in the released code.
+        order: of the objects of ``detection`` in training, as for ``autoregressive``.
         use_cache: whether keys and values of earlier tokens are kept. Off, every pass computes all of them again.
     """
 
@@ -47,9 +48,11 @@ class AitParallelOptions:
     dense_weight: dict[str, float] = field(default_factory=released_weights)
     top_p: dict[str, float] = field(default_factory=released_nucleus)
     one_pass: bool = True
+    order: Order = "ascending"
     use_cache: bool = True
 
     def __post_init__(self) -> None:
+        check_order("ait-parallel", self.order)
         check_by_task("ait-parallel", dense_weight=self.dense_weight, top_p=self.top_p)
 
 
@@ -97,7 +100,7 @@ class AitParallel:
         self, network: Any, format: SequenceFormat, batch: TrainingBatch, generator: torch.Generator
     ) -> list[View]:
         """Teacher forcing of sparse tokens; the inputs that predict dense ones are those of inference."""
-        view = teacher_forced(network, format, batch, generator)
+        view = teacher_forced(network, format, batch, generator, order=self.options.order)
         prompts, hard = view.inputs[..., : format.prompt_length], view.inputs[..., format.prompt_length :]
         inputs = torch.cat([prompts, parallel_inputs(network, format, hard)], dim=-1)
         weight = self.options.dense_weight.get(format.task, 0.0)

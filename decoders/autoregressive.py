@@ -14,7 +14,7 @@ import torch
 from decoders.base import Request, View
 from decoders.choosing import Chooser
 from decoders.filling import nothing
-from decoders.forcing import teacher_forced
+from decoders.forcing import Order, check_order, teacher_forced
 from decoders.stepping import step_by_step
 from tasks.sequence import Decoded, SequenceFormat, TrainingBatch
 
@@ -31,8 +31,8 @@ class AutoregressiveOptions:
         stop_at_end: whether to stop as soon as every sequence of the batch has ended; what follows an end token is then
             end tokens. Off, every sequence runs to its full length.
         use_cache: whether keys and values of earlier tokens are kept. Off, every step computes all of them again.
-        copies: in training, share of a detection sequence's noise objects that are copies of its objects (Pix2Seq's
-            second kind of noise), so that an object told twice is known for noise; 0 is MAD's noise, boxes anywhere.
+        order: of the objects in training: ``ascending`` by their tokens, so boxes from left to right, or ``random``
+            (Pix2Seq). MAD's paper names none.
     """
 
     temperature: float = 0.0
@@ -40,15 +40,14 @@ class AutoregressiveOptions:
     crossing: Literal["keep", "drop"] = "keep"
     stop_at_end: bool = False
     use_cache: bool = True
-    copies: float = 0.0
+    order: Order = "ascending"
 
     def __post_init__(self) -> None:
         if self.temperature < 0:
             raise ValueError(f"autoregressive: temperature is {self.temperature}; give 0 (greedy) or more")
         if not 0 < self.top_p <= 1:
             raise ValueError(f"autoregressive: top_p is {self.top_p}; give more than 0 and at most 1")
-        if not 0 <= self.copies <= 1:
-            raise ValueError(f"autoregressive: copies is {self.copies}; give a share between 0 and 1")
+        check_order("autoregressive", self.order)
 
 
 class Autoregressive:
@@ -83,4 +82,4 @@ class Autoregressive:
         self, network: Any, format: SequenceFormat, batch: TrainingBatch, generator: torch.Generator
     ) -> list[View]:
         """Teacher forcing."""
-        return [teacher_forced(network, format, batch, generator, copies=self.options.copies)]
+        return [teacher_forced(network, format, batch, generator, order=self.options.order)]

@@ -127,7 +127,7 @@ def test_a_small_nucleus_is_greedy() -> None:
         assert torch.equal(found.tokens, greedy.tokens)
 
 
-@pytest.mark.parametrize("options", [{"temperature": -1.0}, {"top_p": 0.0}, {"top_p": 1.5}, {"copies": 1.5}])
+@pytest.mark.parametrize("options", [{"temperature": -1.0}, {"top_p": 0.0}, {"top_p": 1.5}, {"order": "by size"}])
 def test_options_out_of_range_are_refused(options: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=r"^autoregressive: "):
         decoder(**options)
@@ -139,16 +139,18 @@ def detection_batch(generator: torch.Generator) -> tuple[Detection, TrainingBatc
     return task, collate([task.sample(image, generator, limit=1) for _ in range(30)], task.format)
 
 
-def test_objects_go_before_noise_in_random_order() -> None:
+@pytest.mark.parametrize("order", ["ascending", "random"])
+def test_objects_go_before_noise_in_order(order: str) -> None:
     task, batch = detection_batch(torch.Generator().manual_seed(0))
-    (view,) = decoder().training_views(NETWORK, task.format, batch, torch.Generator().manual_seed(1))
+    (view,) = decoder(order=order).training_views(NETWORK, task.format, batch, torch.Generator().manual_seed(1))
     prompt = task.format.prompt_length
     assert view.attention == "causal"
     assert bool((view.inputs[..., prompt] == START).all())
     assert torch.equal(view.inputs[..., :prompt], batch.prompts)
     slots = view.tokens.view(30, task.format.groups, 5)
     classes, no_object = PARTS.vocabulary["class"].start, PARTS.vocabulary.id("no_object")
-    assert {tuple(row) for row in slots[:, :2, 4].tolist()} == {(classes + 2, classes), (classes, classes + 2)}
+    orders = {(classes + 2, classes)} | ({(classes, classes + 2)} if order == "random" else set())
+    assert {tuple(row) for row in slots[:, :2, 4].tolist()} == orders
     assert bool((slots[:, 2:, 4] == no_object).all())
     weights = view.weights.view(30, task.format.groups, 5)
     assert bool((weights[:, :2] == 1).all())
@@ -158,19 +160,16 @@ def test_objects_go_before_noise_in_random_order() -> None:
     assert bool((shown[:, 2:-1, 4] < no_object).all()), "noise goes in with a class of its own"
 
 
-@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
-def test_objects_told_again_are_noise(share: float) -> None:
-    task, batch = detection_batch(torch.Generator().manual_seed(0))
-    (view,) = decoder(copies=share).training_views(NETWORK, task.format, batch, torch.Generator().manual_seed(1))
-    (plain,) = decoder().training_views(NETWORK, task.format, batch, torch.Generator().manual_seed(1))
-    assert torch.equal(view.tokens, plain.tokens) and torch.equal(view.weights, plain.weights), "they stay noise"
-    shown = view.inputs[..., task.format.prompt_length + 1 :]
-    groups = torch.cat([shown, torch.full((30, 1, 1), -1)], -1).view(30, task.format.groups, 5)[:, :-1]
-    told = (groups[:, 2:, None] == groups[:, None, :2]).all(dim=-1)  # (30, noise, objects)
-    assert told.any(dim=-1).float().mean() == pytest.approx(share, abs=0.15)
-    assert share == 0 or bool(told.any(dim=0).any(dim=0).all()), "of every object"
-    empty = collate([task.sample(Targets((40, 50), instances([], [])), torch.Generator(), limit=1)], task.format)
-    decoder(copies=1.0).training_views(NETWORK, task.format, empty, torch.Generator())
+def test_objects_are_told_from_left_to_right_then_down() -> None:
+    task = Detection(PARTS)
+    boxes = [[20, 0, 30, 9], [5, 20, 30, 30], [5, 2, 40, 30], [5, 2, 20, 30]]
+    image = Targets((40, 50), instances(boxes, [0, 1, 2, 0]))
+    draws = torch.Generator().manual_seed(0)
+    batch = collate([task.sample(image, draws, limit=1) for _ in range(20)], task.format)
+    (view,) = decoder().training_views(NETWORK, task.format, batch, draws)
+    told = view.tokens.view(20, task.format.groups, 5)[:, : len(boxes)]
+    wanted = task.encode(image).tokens.view(-1, 5)[[3, 2, 1, 0]]
+    assert torch.equal(told, wanted.expand_as(told))
 
 
 def test_every_reference_is_a_sequence() -> None:
