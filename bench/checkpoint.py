@@ -77,13 +77,14 @@ def fit_card(sizes: Sizes, network: NetworkOptions, vocabulary: Vocabulary, toke
     """What weights must agree on with a run: sizes of sequences and network, vocabulary and tokeniser."""
     return {
         "sizes": {**dataclasses.asdict(sizes), "depth_grid": list(sizes.depth_grid)},
-        "network": _shape(network),
+        "network": shape_of(network),
         "vocabulary": len(vocabulary),
         "tokenizer": tokenizer,
     }
 
 
-def _shape(network: NetworkOptions) -> dict[str, Any]:
+def shape_of(network: NetworkOptions) -> dict[str, Any]:
+    """What weights must agree on with a network, as plain JSON data."""
     shape = dataclasses.asdict(network)
     kept = {name: shape[name] for name in SHAPING} | {"windows": list(network.windows)}
     return _untagged(kept)
@@ -196,7 +197,7 @@ def train_command(name: str, preset: str) -> str:
 def check_fit(path: Path, card: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
     """Hold a card against what ``fit_card`` says of a run. Raises UserError where they disagree."""
     # What a card does not name was added to the options later, so that its weights were made with the default.
-    defaults = {"sizes": {"layout": Sizes().layout}, "network": _shape(NetworkOptions())}
+    defaults = {"sizes": {"layout": Sizes().layout}, "network": shape_of(NetworkOptions())}
     for key, value in wanted.items():
         found = card.get(key)
         if isinstance(value, dict) and isinstance(found, dict):

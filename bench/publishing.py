@@ -42,6 +42,7 @@ def finish(
     told = {
         **card,
         "steps": trainer.step,
+        "parts": trainer.parts,
         "seconds": round(trainer.seconds),
         "cpu_seconds": round(trainer.cpu_seconds),
         "precision": trainer.precision,

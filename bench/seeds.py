@@ -6,6 +6,7 @@ trained in two parts, the second part on top of it.
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -69,7 +70,7 @@ def _trained(name: str, told: Mapping[str, Any], options: SeedsOptions, seed: in
     """Weights of the recipe under another seed."""
     folder = options.runs / f"{name}-{seed}"
     base = ["--decoder", name, "--preset", options.preset, "--threads", str(options.threads)]
-    base += ["--train.evaluate_images", "0"]
+    base += ["--train.evaluate_images", "0", "--strategy", json.dumps({name: told.get("strategy", {})})]
     path = train(replace(parse_train([*base, "--seed", str(seed)]), out=folder / "first"))[0]
     if told.get("before"):
         schedule = told["schedule"]

@@ -46,8 +46,7 @@ def begin(path: Path, network: Network, card: Mapping[str, Any], *, parts: Seque
 def _check(path: Path, own: Mapping[str, Any], card: Mapping[str, Any], *, encoder_only: bool) -> None:
     """Sizes and vocabulary; and encoder, formats and codecs, where both cards name them."""
     if encoder_only:
-        shape = {name: value for name, value in card["network"].items() if name not in DECODING}
-        checkpoint.check_fit(path, own, {"network": shape})
+        check_encoder(path, own, card["network"])
         return
     checkpoint.check_fit(path, own, {name: card[name] for name in ("sizes", "network", "vocabulary", "tokenizer")})
     known = [("encoder", own.get("encoder"), card.get("encoder"))]
@@ -60,6 +59,12 @@ def _check(path: Path, own: Mapping[str, Any], card: Mapping[str, Any], *, encod
                 f"start: {path.name} was trained with another {title} ({theirs}, here {ours}); bring its own back, or "
                 "start from other weights"
             )
+
+
+def check_encoder(path: Path, own: Mapping[str, Any], network: Mapping[str, Any]) -> None:
+    """Hold the card of weights whose encoder alone is used against the shape of a network. Raises UserError."""
+    shape = {name: value for name, value in network.items() if name not in DECODING}
+    checkpoint.check_fit(path, own, {"network": shape})
 
 
 def _named(card: Mapping[str, Any], key: str) -> list[tuple[str, Any]]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -25,6 +25,7 @@ from bench.progress import progress
 from bench.sampling import Batches, BatchStream
 from bench.training_options import Schedule
 from bench.workers import Processes
+from results.store import write_atomically
 
 CURVE = "curve.jsonl"
 STATE = "state.pt"
@@ -106,7 +107,7 @@ class Trainer:
         self.schedule = schedule
         self.pace = pace
         self.folder = folder
-        self.signature = json.loads(json.dumps(signature))
+        self.signature = {**json.loads(json.dumps(signature)), "parts": self.parts}  # draws depend on the part
         self.evaluate = evaluate
         self.optimiser = make_optimiser(self.objective, schedule)
         self.average = MovingAverage(self.objective.named_parameters(), schedule.average)
@@ -116,7 +117,7 @@ class Trainer:
         self._sums: dict[str, Tensor] = {}  # of losses since the last point of the curve
         scaler = self._resume()
         if self.precision == "auto":
-            self.precision = fastest_precision(self.device)
+            self.precision = self.team.everyone(fastest_precision(self.device))[0]
         first = self.team.rank * pace.accumulate
         self._stream = BatchStream(
             batches,
@@ -281,9 +282,7 @@ class Trainer:
         self.seconds, self.cpu_seconds = state["seconds"], state["cpu_seconds"]
         self._sums = state["sums"]
         if self.team.first:
-            lines = (self.folder / CURVE).read_text().splitlines()
-            kept = [line for line in lines if json.loads(line)["step"] <= self.step]
-            (self.folder / CURVE).write_text("".join(line + "\n" for line in kept))
+            _cut_curve(self.folder / CURVE, self.step)
         return dict(state["scaler"])
 
     def _distributed(self) -> nn.Module:
@@ -308,7 +307,7 @@ def fastest_precision(device: torch.device, side: int = 768) -> str:
     On an accelerator without units for bfloat16 the answer is ``float16``.
     """
     if device.type != "cpu":
-        return "bfloat16" if torch.cuda.is_bf16_supported() else "float16"
+        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"
     seconds = {}
     for name in ("float32", "bfloat16"):
         matrix = torch.ones(side, side, dtype=DTYPES[name])
@@ -319,6 +318,16 @@ def fastest_precision(device: torch.device, side: int = 768) -> str:
             best = min(best, time.perf_counter() - started)
         seconds[name] = best
     return "bfloat16" if seconds["bfloat16"] * 1.5 < seconds["float32"] else "float32"
+
+
+def _cut_curve(path: Path, step: int) -> None:
+    """Leave the points up to a step; a line that a kill left half is none."""
+    kept = []
+    for line in path.read_text().splitlines() if path.exists() else []:
+        with suppress(json.JSONDecodeError):
+            if json.loads(line)["step"] <= step:
+                kept.append(line + "\n")
+    write_atomically(path, "".join(kept).encode())
 
 
 def _changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:

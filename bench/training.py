@@ -161,6 +161,12 @@ def _decoder(options: TrainOptions) -> Any:
     return build_decoder(registry.load(registry.DECODERS, options.decoder), options.strategy)
 
 
+def _strategy(options: TrainOptions) -> dict[str, Any]:
+    """All options of the strategy, so that a card tells those that were not given too."""
+    own = getattr(_decoder(options), "options", None)
+    return dataclasses.asdict(own) if dataclasses.is_dataclass(own) and not isinstance(own, type) else {}
+
+
 def _learned(suite: Suite, options: TrainOptions) -> list[Task]:
     """The tasks that have weight."""
     found = [task for task in suite.tasks if options.train.weights.get(task.name, 1.0) > 0]
@@ -178,6 +184,9 @@ def _frozen_encoder(options: TrainOptions, network: Network) -> str:
     root = options.checkpoints or checkpoint.CHECKPOINTS
     path = options.encoder or checkpoint.checkpoint_path(options.preset, ENCODER, root)
     tensors, card = checkpoint.read_checkpoint(path, train=checkpoint.train_command(ENCODER, options.preset))
+    starting.check_encoder(path, card, checkpoint.shape_of(options.network))
+    if "image" in card:
+        checkpoint.check_fit(path, card, {"image": {"side": options.image.side}})
     checkpoint.load_into(network, tensors, path.name)
     for name, parameter in network.named_parameters():
         if checkpoint.is_encoder(name):
@@ -196,7 +205,7 @@ def _memory(
             network,
             arrays,
             cache_folder() / "training",
-            key=f"{encoder}-{suite.data['hash']}",
+            key=f"{encoder}-{suite.data['hash']}-{options.image.side}",
             progress=report,
         )
     return MemoryBatches(memory, suite.dataset, targets)
@@ -246,6 +255,7 @@ def _pace(options: TrainOptions) -> Pace:
 def _signature(options: TrainOptions, suite: Suite, stage: str) -> dict[str, Any]:
     """Everything that decides the weights, as plain JSON data."""
     pace = ["log_every", "evaluate_every", "evaluate_images", "save_every", "readers", "encoder", "decoder"]
+    pace += ["accumulate"]  # how many parts a step has in all is what counts, and the trainer knows it
     pace += ["places"] if stage == "decoder" else []  # decoders depend on it through the encoder's hash alone
     return {
         "stage": stage,
@@ -255,7 +265,8 @@ def _signature(options: TrainOptions, suite: Suite, stage: str) -> dict[str, Any
         "tokenizer": _tokenizer(suite),
         "tasks": [task.name for task in suite.tasks],
         "schedule": dataclasses.asdict(getattr(options.train, stage)),
-        **({"strategy": options.strategy} if options.strategy else {}),
+        **({"strategy": _strategy(options)} if stage == "decoder" else {}),
+        "temperatures": options.temperatures,
         **({"start_parts": options.start_parts} if options.start_parts else {}),
         "training": {n: v for n, v in dataclasses.asdict(options.train).items() if n not in pace},
         "sizes": dataclasses.asdict(options.sizes),
@@ -289,4 +300,5 @@ def pack(suite: Suite, side: int) -> Packed:
         return found
 
     with progress("packing images") as report:
-        return packed(suite.dataset, cache_folder() / "training", side=side, words=words, progress=report)
+        folder, pieces = cache_folder() / "training", "wordless" if captioning is None else _tokenizer(suite) or "words"
+        return packed(suite.dataset, folder, side=side, words=words, pieces=pieces, progress=report)

@@ -97,7 +97,8 @@ class TrainingOptions:
         places: whether stage 0 also learns coordinate bins, which makes absolute places readable from the memory.
         weights: task name to weight of its loss; a task that is not named has weight 1, one of weight 0 is not learned.
         sequences: task name to the most sequences of an image; 0 or not named: all.
-        flip: share of the images that are mirrored.
+        flip: share of the images that are mirrored; with a frozen encoder in its own training alone, as what it makes
+            of images is kept.
         short: shortest sides that images are scaled to at random, in pixels; none: as the preset's ``image`` says.
         crop: share of the images that are cropped before.
         jitter: least and most scale of a square image that a crop is taken from; None: whole images.
@@ -170,7 +171,8 @@ class TrainOptions:
         seed: seed of every random choice.
         tokenizer: SentencePiece ``.model`` for captions; default: the preset's, else trained on the folder's captions.
         reading: where in its bin a coordinate is read, for evaluations.
-        temperatures: codec to temperature of the softmax by which mixtures of its codes are read, as in a run.
+        temperatures: codec to temperature of the softmax by which mixtures of its codes are read, as in a run and in
+            the loss on what they show.
         caption_tokenizer: tokeniser of the caption metrics, for evaluations; ``python`` needs no Java.
         strategy: options of the decoder, e.g. ``{mad: {train_ratios: [0.5]}}``; ``describe DECODER`` lists them.
         encoder: encoder weights, where the preset freezes it; default: the published ones.

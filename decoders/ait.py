@@ -49,7 +49,8 @@ class AitOptions:
         dense_weight: task to weight of the loss through its detokeniser, in training; 0 where not named.
         top_p: task to the probability that the likeliest legal tokens must make up to be sampled among (the token that
             crosses it is kept); 0, or not named: the likeliest one. A dense position with soft input samples nothing.
-        order: of the objects of ``detection`` in training, as for ``autoregressive``.
+        order: of the objects of ``detection`` in training, as for ``autoregressive``; AiT's own ``boxes`` and
+            ``instances`` have the release's random order.
         use_cache: whether keys and values of earlier tokens are kept. Off, every step computes all of them again.
     """
 

@@ -40,7 +40,8 @@ class AitParallelOptions:
         top_p: as for ``ait``, of sparse tokens. Of dense ones the likeliest is taken: draws that do not know of each
             other would not fit together.
         one_pass: whether a run of dense positions is one pass. Off, every position is a step, as in the released code.
-        order: of the objects of ``detection`` in training, as for ``autoregressive``.
+        order: of the objects of ``detection`` in training, as for ``autoregressive``; AiT's own ``boxes`` and
+            ``instances`` have the release's random order.
         use_cache: whether keys and values of earlier tokens are kept. Off, every pass computes all of them again.
     """
 

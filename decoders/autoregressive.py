@@ -21,7 +21,7 @@ from tasks.sequence import Decoded, SequenceFormat, TrainingBatch
 
 @dataclass(frozen=True, kw_only=True)
 class AutoregressiveOptions:
-    """Options of ``autoregressive``; the defaults are the protocol of MAD's Table 2.
+    """Options of ``autoregressive``; the defaults are the protocol of MAD's Table 2, which leaves ``order`` open.
 
     Args:
         temperature: 0 takes the likeliest legal token; above, tokens are sampled at this temperature.
@@ -32,7 +32,7 @@ class AutoregressiveOptions:
             end tokens. Off, every sequence runs to its full length.
         use_cache: whether keys and values of earlier tokens are kept. Off, every step computes all of them again.
         order: of the objects in training: ``ascending`` by their tokens, so boxes from left to right, or ``random``
-            (Pix2Seq). MAD's paper names none.
+            (Pix2Seq), after which greedy decoding here tells some objects twice and misses others.
     """
 
     temperature: float = 0.0

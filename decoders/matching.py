@@ -11,6 +11,7 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 KNOWN_LOGIT = 20.0  # MAD's release writes +20 for a token that was given and -20 for all others
+WORST = 1e9  # cost in place of one that is no number
 PADDING_COST = 100.0  # added to the cost of an alternative that only pads
 
 
@@ -46,7 +47,8 @@ def assign(costs: Tensor, counts: Tensor) -> Tensor:
         costs: (R, Q, n).
         counts: (R,) int64 how many of the n objects a row has; they come first.
     """
-    rows = costs.detach().float().cpu().numpy()  # one transfer for all layers, copies and images
+    finite = costs.detach().float().nan_to_num(nan=WORST, posinf=WORST)  # a diverged loss is told where it is summed
+    rows = finite.cpu().numpy()  # one transfer for all layers, copies and images
     found = torch.full(costs.shape[:2], -1, dtype=torch.int64)
     for row, count in enumerate(counts.tolist()):
         groups, objects = linear_sum_assignment(rows[row, :, :count])

@@ -136,7 +136,7 @@ def paste_codes(probabilities: Tensor, boxes: Tensor, size: tuple[int, int]) -> 
         size: height and width of the image in pixels.
     """
     boxes = boxes.to(probabilities.device)
-    windows = _windows(boxes, size)
+    windows = _windows(probabilities, boxes, size)
     if probabilities.device.type == "cpu":
         parts = (
             paste(probabilities[i : i + 1], boxes[i : i + 1], window)[0].numpy() for i, window in enumerate(windows)
@@ -149,12 +149,18 @@ def paste_codes(probabilities: Tensor, boxes: Tensor, size: tuple[int, int]) -> 
     return [encode_window(part, window, size) for part, window in zip(parts, windows, strict=True)]
 
 
-def _windows(boxes: Tensor, size: tuple[int, int]) -> list[tuple[int, int, int, int]]:
-    """The pixels in which a pasted mask can reach one half: its box and, against rounding, one pixel around it."""
+def _windows(probabilities: Tensor, boxes: Tensor, size: tuple[int, int]) -> list[tuple[int, int, int, int]]:
+    """The pixels in which a pasted mask can reach one half: its box and, against rounding, one pixel around it.
+
+    What codecs make of codes may be above 1, and then one half lies further out: values fall to 0 within a cell.
+    """
     height, width = size
     far = boxes.new_tensor([width, height])
-    low = torch.minimum((boxes[:, :2].floor() - 1).clamp(min=0), far)
-    high = torch.maximum(torch.minimum(boxes[:, 2:].ceil() + 1, far), low)  # nothing of a box outside of the image
+    cells = (boxes[:, 2:] - boxes[:, :2]) / probabilities.shape[-1]  # (N, 2)
+    peaks = probabilities.float().flatten(1).amax(dim=1).clamp(min=1)[:, None].to(boxes)  # (N, 1)
+    reach = 1 + cells * (0.5 - 0.5 / peaks)
+    low = torch.minimum((boxes[:, :2] - reach).floor().clamp(min=0), far)
+    high = torch.maximum(torch.minimum((boxes[:, 2:] + reach).ceil(), far), low)  # nothing of a box outside
     return [(x0, y0, x1, y1) for x0, y0, x1, y1 in torch.cat([low, high], dim=1).long().tolist()]
 
 

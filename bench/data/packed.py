@@ -64,7 +64,9 @@ class Packed:
         return len(self.images)
 
 
-def packed(dataset: Dataset, folder: Path, *, side: int, words: Words | None, progress: Progress) -> Packed:
+def packed(
+    dataset: Dataset, folder: Path, *, side: int, words: Words | None, pieces: str, progress: Progress
+) -> Packed:
     """The packed arrays of a data set below ``folder``, made if they are not there.
 
     Args:
@@ -72,9 +74,10 @@ def packed(dataset: Dataset, folder: Path, *, side: int, words: Words | None, pr
         folder: where packed data sets are kept; about 50 kB an image at 128 pixels.
         side: S, a multiple of four.
         words: which of W pieces the captions of an image use; None packs none (W = 0).
+        pieces: name of those W pieces, under which the arrays are kept beside those of other ones.
         progress: called with images done and images in all.
     """
-    root = folder / f"packed-v{VERSION}-{side}-{dataset.content_hash}"
+    root = folder / f"packed-v{VERSION}-{side}-{dataset.content_hash}-{pieces}"
     if not (root / MARKER).exists():
         folder.mkdir(parents=True, exist_ok=True)
         part = Path(tempfile.mkdtemp(prefix=f".{root.name}.", suffix=".part", dir=folder))

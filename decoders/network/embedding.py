@@ -36,7 +36,8 @@ class Embedding(nn.Module):
     def logits(self, hidden: Tensor, ids: Tensor | slice) -> Tensor:
         """(..., D) to float32 (..., V), V the given ids: an ascending int64 tensor, or a slice of the vocabulary."""
         predicted = functional.normalize(self.predictor(hidden).float(), dim=-1) * self.scale.float().exp()
-        return (predicted @ self.rows(ids).T).float()
+        with torch.autocast(hidden.device.type, enabled=False):  # in bfloat16 the likeliest bins would tie
+            return predicted @ self.rows(ids).T
 
     def rows(self, ids: Tensor | slice) -> Tensor:
         """(V, D) float32 normalised rows of the given ids; at inference they are kept until the table changes.

@@ -28,6 +28,7 @@ from bench.suite import build_suite
 from bench.trainer import fastest_precision
 from bench.training import pack, train
 from bench.training_options import Schedule
+from decoders.autoregressive import AutoregressiveOptions
 from decoders.network.network import build_network
 from decoders.network.options import NetworkOptions
 from tasks.vocabulary import Sizes, Vocabulary
@@ -153,7 +154,7 @@ def test_who_packs_second_keeps_what_the_first_one_left(root: Path, tmp_path: Pa
     folder, faster = tmp_path / "packed", []
 
     def pack_now(progress: Callable[[int, int], None]) -> Packed:
-        return packed(dataset, folder, side=64, words=None, progress=progress)
+        return packed(dataset, folder, side=64, words=None, pieces="wordless", progress=progress)
 
     def interrupted(done: int, total: int) -> None:
         if done == total:
@@ -166,6 +167,17 @@ def test_who_packs_second_keeps_what_the_first_one_left(root: Path, tmp_path: Pa
     (only / "packed.json").unlink()
     (only / "images.npy").write_bytes(b"half")
     assert np.array_equal(pack_now(lambda done, total: None).boxes, again.boxes)
+
+
+def test_who_packs_without_captions_leaves_none_to_others(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DECODER_BENCH_CACHE", str(tmp_path / "cache"))
+    words = []
+    for tasks in (["--tasks", "detection"], []):
+        chosen = tiny.options(tmp_path / "run", root, "encoder", *tasks)
+        words.append(int(pack(build_suite(chosen.run_options("val2017")), 64).words.sum()))
+    assert words[0] == 0 < words[1]
 
 
 def test_stage_0_learns_places_where_asked(root: Path, tmp_path: Path) -> None:
@@ -295,6 +307,36 @@ def test_another_setting_is_not_continued(root: Path, encoder: Path, tmp_path: P
     train(chosen)
     with pytest.raises(UserError, match="other settings \\(seed\\)"):
         train(dataclasses.replace(chosen, seed=1))
+    parts = dataclasses.replace(chosen, train=dataclasses.replace(chosen.train, accumulate=2))
+    with pytest.raises(UserError, match="other settings \\(parts\\)"):
+        train(parts)
+    with pytest.raises(UserError, match="other settings \\(temperatures\\)"):
+        train(dataclasses.replace(chosen, temperatures={"depth": 0.3}))
+
+
+def test_a_card_tells_all_options_of_the_strategy(root: Path, encoder: Path, tmp_path: Path) -> None:
+    more = ["--encoder", str(encoder), "--train.decoder.steps", "1"]
+    path = train(tiny.options(tmp_path / "run", root, "autoregressive", *more))[0]
+    told = json.loads(path.with_suffix(".json").read_text())
+    assert told["strategy"] == dataclasses.asdict(AutoregressiveOptions()) and told["parts"] == 1
+    other = ["--strategy", json.dumps({"autoregressive": {"order": "random"}})]
+    with pytest.raises(UserError, match="other settings \\(strategy\\)"):
+        train(tiny.options(tmp_path / "run", root, "autoregressive", *more, *other))
+
+
+def test_memory_is_that_of_the_images_as_they_are_trained_on(root: Path, encoder: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"encoder\.safetensors: was trained with image\.side 64"):
+        train(tiny.options(tmp_path / "run", root, "parallel", "--encoder", str(encoder), "--image.side", "32"))
+
+
+def test_a_learning_curve_that_was_lost_stops_nothing(root: Path, encoder: Path, tmp_path: Path) -> None:
+    chosen = tiny.options(tmp_path / "run", root, "parallel", "--encoder", str(encoder))
+    train(chosen)
+    (tmp_path / "run" / "curve.jsonl").write_text('{"step": 1, "loss": 2.0}\n{"step": 2, "lo')
+    train(chosen)
+    assert [point["step"] for point in tiny.curve(tmp_path / "run") if "loss" in point] == [1]
+    (tmp_path / "run" / "curve.jsonl").unlink()
+    train(chosen)
 
 
 def test_what_cannot_be_trained_is_said(root: Path, tmp_path: Path) -> None:

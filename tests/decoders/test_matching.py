@@ -33,6 +33,11 @@ def test_assign_finds_the_cheapest_pairs_among_the_objects_that_there_are() -> N
         assert sum(float(costs[row, q, o]) for o, q in pairs) == pytest.approx(best)
 
 
+def test_costs_that_are_no_numbers_are_paired_last() -> None:
+    costs = torch.tensor([[[float("nan"), 0.2], [0.1, float("inf")], [float("nan")] * 2]])
+    assert assign(costs, torch.tensor([2])).tolist() == [[1, 0, -1]]
+
+
 def test_known_tokens_are_certain() -> None:
     log_probabilities = torch.randn(2, 3, 4).log_softmax(-1)
     columns = torch.tensor([[0, 1, 2], [3, 2, 1]])

@@ -177,6 +177,17 @@ def test_logits_of_some_ids_are_those_columns_of_all(
     assert every.abs().max() <= network.embedding.scale.exp() + 1e-4  # cosines
 
 
+def test_logits_keep_their_precision_in_a_half_precision_run(network: Network) -> None:
+    hidden = torch.randn(3, network.options.width, generator=torch.Generator().manual_seed(0)).bfloat16()
+    with torch.no_grad():
+        exact = network.logits(hidden.float(), slice(0, 50))
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            found = network.embedding.logits(hidden.float(), slice(0, 50))
+    assert found.dtype == torch.float32
+    assert len(found.unique()) > 0.9 * found.numel(), "bfloat16 would tie many"
+    assert torch.allclose(found, exact, atol=0.2)
+
+
 @torch.no_grad()
 def test_kept_rows_follow_the_weights(network: Network, memory: Memory, tokens: Tensor) -> None:
     hidden, ids = network.decode(memory, tokens), torch.tensor([20, 21, 25])

@@ -31,7 +31,9 @@ class TiedEmbedding(nn.Module):
 
     def logits(self, hidden: Tensor, ids: Tensor | slice) -> Tensor:
         """(..., D) to float32 (..., V), V the given ids: an ascending int64 tensor, or a slice of the vocabulary."""
-        return functional.linear(hidden, *self._rows(ids)).float()
+        weight, bias = self._rows(ids)
+        with torch.autocast(hidden.device.type, enabled=False):  # in bfloat16 the likeliest bins would tie
+            return functional.linear(hidden.float(), weight.float(), bias.float())
 
     def _rows(self, ids: Tensor | slice) -> tuple[Tensor, Tensor]:
         """Weights (V, D) and bias (V,) of some ids.
