@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -36,7 +38,7 @@ class Embedding(nn.Module):
     def logits(self, hidden: Tensor, ids: Tensor | slice) -> Tensor:
         """(..., D) to float32 (..., V), V the given ids: an ascending int64 tensor, or a slice of the vocabulary."""
         predicted = functional.normalize(self.predictor(hidden).float(), dim=-1) * self.scale.float().exp()
-        with torch.autocast(hidden.device.type, enabled=False):  # in bfloat16 the likeliest bins would tie
+        with uncast(hidden.device.type):
             return predicted @ self.rows(ids).T
 
     def rows(self, ids: Tensor | slice) -> Tensor:
@@ -68,6 +70,11 @@ class Embedding(nn.Module):
         self._kept = {}
         super().train(mode)
         return self
+
+
+def uncast(device: str) -> AbstractContextManager[Any]:
+    """Inside, products stay float32 in a half-precision run: rounded, the likeliest bins would tie."""
+    return torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext()
 
 
 def as_slice(ids: Tensor | slice) -> Tensor | slice:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from decoders.network.embedding import KEPT, as_slice
+from decoders.network.embedding import KEPT, as_slice, uncast
 
 
 class TiedEmbedding(nn.Module):
@@ -32,7 +32,7 @@ class TiedEmbedding(nn.Module):
     def logits(self, hidden: Tensor, ids: Tensor | slice) -> Tensor:
         """(..., D) to float32 (..., V), V the given ids: an ascending int64 tensor, or a slice of the vocabulary."""
         weight, bias = self._rows(ids)
-        with torch.autocast(hidden.device.type, enabled=False):  # in bfloat16 the likeliest bins would tie
+        with uncast(hidden.device.type):
             return functional.linear(hidden.float(), weight.float(), bias.float())
 
     def _rows(self, ids: Tensor | slice) -> tuple[Tensor, Tensor]:
