@@ -23,6 +23,7 @@ from results.outcomes import FOLDER, Outcome, Point
 from results.store import RECORD, write_atomically
 
 DEFINITIONS = Path(__file__).parent / "ablations"
+SETTINGS = "settings.json"
 Options = dict[str, Any]
 
 
@@ -92,8 +93,10 @@ def read_definition(given: str) -> tuple[str, Definition]:
         found = msgspec.convert(yaml.safe_load(path.read_text()), Definition)
     except (yaml.YAMLError, UnicodeDecodeError, msgspec.ValidationError) as error:
         raise UserError(f"{path.name}: not an ablation ({' '.join(str(error).split())})") from None
-    if not found.points or bool(found.decoder) == bool(found.codec):
-        raise UserError(f"{path.name}: an ablation names points, and a decoder or a codec")
+    if not found.points or not found.seeds or bool(found.decoder) == bool(found.codec):
+        raise UserError(f"{path.name}: an ablation names points, seeds, and a decoder or a codec")
+    if len({_safe(point) for point in found.points}) < len(found.points):
+        raise UserError(f"{path.name}: two points would share a folder; let their names differ in letters or digits")
     return path.stem, found
 
 
@@ -127,6 +130,7 @@ def run_ablation(given: str, *, work: Path, out: Path | None = None, resamples: 
     for point in definition.points:
         for seed in definition.seeds:
             place = _place(work, name, point, seed)
+            keep_settings(definition, point, seed, place)
             if definition.trained or definition.codec:
                 _train(definition, point, seed, place)
             if not definition.codec and not (place / definition.decoder / RECORD).exists():
@@ -140,9 +144,44 @@ def run_ablation(given: str, *, work: Path, out: Path | None = None, resamples: 
     return path
 
 
+def keep_settings(definition: Definition, point: str, seed: int, place: Path) -> None:
+    """Keep the options of a setting, or hold them against those that its folder was filled with.
+
+    Args:
+        definition: of the ablation.
+        point: name of the setting.
+        seed: of the training or run.
+        place: folder of what is made.
+
+    Raises:
+        UserError: if they differ, or an older version filled the folder and kept none.
+    """
+    from bench.ablation_settings import settings
+
+    wanted = settings(
+        train=_train_words(definition, point, seed, place) if definition.trained or definition.codec else None,
+        run=None if definition.codec else _run_words(definition, point, seed, place),
+        codecs=[words for _, _, words in _own_codecs(definition, point, seed, place)],
+    )
+    path = place / SETTINGS
+    filled = (place / "training").exists() or (place / definition.decoder / RECORD).exists()
+    if not path.exists() and not filled:
+        write_atomically(path, (json.dumps(wanted, indent=1, sort_keys=True) + "\n").encode())
+        return
+    known = json.loads(path.read_text()) if path.exists() else {}
+    if known != wanted:
+        other = sorted(name for name in known.keys() | wanted.keys() if known.get(name) != wanted.get(name))
+        raise UserError(
+            f"{place}: was filled with other settings ({', '.join(other)}); remove it, or give another --work"
+        )
+
+
 def _place(work: Path, name: str, point: str, seed: int) -> Path:
-    safe = "".join(letter if letter.isalnum() or letter in "-._" else "_" for letter in point)
-    return work / name / f"{safe}-{seed}"
+    return work / name / f"{_safe(point)}-{seed}"
+
+
+def _safe(point: str) -> str:
+    return "".join(letter if letter.isalnum() or letter in "-._" else "_" for letter in point)
 
 
 def _train_words(definition: Definition, point: str, seed: int, place: Path) -> list[str]:
@@ -243,7 +282,8 @@ def _outcome(name: str, definition: Definition, work: Path, resamples: int) -> O
     for label, one in list(made.items()):
         words = _run_words(definition, label, definition.seeds[0], Path("results/runs/ablations") / name / label)
         told = " ".join(shlex.quote(word) for word in words if not word.startswith(("--out", "--checkpoints")))
-        made[label] = msgspec.structs.replace(one, command=f"python -m bench run {told}")
+        own = f"python -m bench ablate {name}" if definition.trained else f"python -m bench run {told}"
+        made[label] = msgspec.structs.replace(one, command=own)
     pairs = [
         difference
         for a, b in combinations(runs, 2)

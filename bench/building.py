@@ -46,7 +46,9 @@ def build_decoder(cls: Any, strategy: Mapping[str, Mapping[str, Any]]) -> Any:
     try:
         return cls(msgspec.convert(given, cls.Options, strict=False))
     except (msgspec.ValidationError, ValueError) as error:
-        raise UserError(f"--strategy: {cls.name}: {error}") from None
+        told = [f"{field.name}: {field.type}" for field in dataclasses.fields(cls.Options) if field.name in str(error)]
+        hint = f" (takes {told[0]})" if told and isinstance(error, msgspec.ValidationError) else ""
+        raise UserError(f"--strategy: {cls.name}: {error}{hint}") from None
 
 
 def build_network(decoder: Any, suite: Suite, options: RunOptions, device: torch.device) -> Network | None:

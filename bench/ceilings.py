@@ -14,7 +14,7 @@ from bench.config import RunOptions
 from bench.errors import UserError
 from bench.run import run
 from results.record import Record
-from results.store import write_atomically
+from results.store import reserve, write_atomically
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def measure_ceilings(*, coco: Path | None, nyu: Path | None, split: str, out: Pa
         raise UserError("ceilings: give --coco DIR, --nyu DIR or both")
     variants = [v for v in VARIANTS if (nyu if v.task == "depth" else coco) is not None]
     base = RunOptions(decoder="oracle", preset="paper", coco=coco, nyu=nyu, split=split)  # type: ignore[arg-type]
-    write_atomically(out / "ceilings.md", b"")  # a folder that cannot be written is found before minutes of work
+    reserve(out / "ceilings.md")
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for number, variant in enumerate(variants):

@@ -108,10 +108,15 @@ def read_checkpoint(path: Path, *, train: str) -> tuple[dict[str, Tensor], dict[
     try:
         content, card = path.read_bytes(), json.loads(path.with_suffix(".json").read_text())
         tensors = load_file(path)
-    except OSError:
-        raise UserError(f"{path.parent.name}/{path.name}: no such weights; make them with `{train}`") from None
-    except (SafetensorError, json.JSONDecodeError) as error:
+    except OSError as error:
+        missing = Path(error.filename or path)
+        kind = "weights" if missing.suffix == path.suffix else "card of weights"
+        copied = "" if path.is_relative_to(CHECKPOINTS) else f", and copy them with their card into {path.parent}"
+        raise UserError(f"{missing}: no such {kind}; make them with `{train}`{copied}") from None
+    except (SafetensorError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise UserError(f"{path.name}: broken ({' '.join(str(error).split())}); make it again with `{train}`") from None
+    if not isinstance(card, dict):
+        raise UserError(f"{path.with_suffix('.json')}: is no card of weights; copy its own, or run `{train}`")
     if card.get("hash") != content_hash(content):
         raise UserError(f"{path.name}: its card is another file's; copy both together or make them with `{train}`")
     return {n: v.float() if v.is_floating_point() else v for n, v in tensors.items()}, card
@@ -131,6 +136,8 @@ def load_network(name: str, options: RunOptions, vocabulary: Vocabulary, *, toke
     """
     path = checkpoint_path(str(options.preset), name, options.checkpoints or CHECKPOINTS)
     tensors, card = read_checkpoint(path, train=train_command(name, str(options.preset)))
+    if card.get("decoder", name) != name:
+        raise UserError(f"{path}: its card says that it is of {card['decoder']}; give weights of {name}")
     check_fit(path, card, fit_card(options.sizes, options.network, vocabulary, tokenizer))
     if not any(map(is_encoder, tensors)):
         shared = path.with_name(f"{ENCODER}.safetensors")

@@ -21,7 +21,7 @@ from bench.codec_training import train_codec
 from bench.data.dataset import Dataset, Sample
 from bench.environment import describe_environment
 from bench.suite import open_dataset
-from results.store import write_atomically
+from results.store import reserve, write_atomically
 from tasks.base import MetricParts
 from tasks.metrics.depth import FARTHEST, DepthMetric
 from tasks.vqvae import Codec
@@ -45,7 +45,7 @@ def measure_pairs(options: CodecStudyOptions, base: CodecTrainOptions) -> str:
         The Markdown table.
     """
     path = options.out / "codecs_nyu.md"
-    write_atomically(path, path.read_bytes() if path.exists() else b"")
+    reserve(path)
     folder = options.runs / f"nyu-{options.seed}"
     chosen = replace(base, codec="depth", out=folder, seed=options.seed, publish=False)
     written = train_codec(chosen)

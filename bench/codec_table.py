@@ -18,7 +18,7 @@ from bench.codec_options import CodecStudyOptions, CodecTraining, CodecTrainOpti
 from bench.codec_training import train_codec
 from bench.environment import describe_environment
 from bench.suite import open_dataset
-from results.store import write_atomically
+from results.store import reserve, write_atomically
 from tasks.base import MetricParts
 from tasks.metrics.depth import DepthMetric
 
@@ -90,7 +90,7 @@ def measure_codecs(options: CodecStudyOptions, base: CodecTrainOptions) -> str:
         The Markdown table.
     """
     path = options.out / "codecs.md"
-    write_atomically(path, path.read_bytes() if path.exists() else b"")  # one that cannot be written is found at once
+    reserve(path)
     rows = [_measure(variant, options, base) for variant in VARIANTS]
     data = {
         "rows": rows,

@@ -97,7 +97,7 @@ def formats_to_run(options: RunOptions, decoder: Any, tasks: Collection[str]) ->
     name = getattr(decoder, "weights", decoder.name)
     path = checkpoint_path(preset, name, options.checkpoints or CHECKPOINTS)
     _, card = read_checkpoint(path, train=train_command(name, preset))
-    names = {**plain, **card.get("formats", {})}
+    names = {**plain, **_formats_of(card, path)}
     for task, wanted in given.items():
         if names.get(task) != wanted:
             raise UserError(
@@ -114,6 +114,16 @@ def formats_to_run(options: RunOptions, decoder: Any, tasks: Collection[str]) ->
                 f"train it again with `{train_command(name, preset)}`"
             )
     return Formats(names, codecs)
+
+
+def _formats_of(card: Mapping[str, Any], path: Path) -> dict[str, str]:
+    """Task to format, as a card tells. Raises UserError for formats that there are none of."""
+    told = card.get("formats", {})
+    found = told.items() if isinstance(told, Mapping) else [("formats", told)]
+    for task, name in found:
+        if name not in (PLAIN.get(task), CODES):
+            raise UserError(f"{path.with_suffix('.json')}: {task} is {name!r}, which is no format; copy its own card")
+    return dict(found)
 
 
 def default_formats(layout: str, tasks: Collection[str], given: Mapping[str, str]) -> dict[str, str]:

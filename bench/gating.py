@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 import torch
 
+from bench import registry
 from bench.baselines import REFERENCE, Measured, baseline_of, measured, was_busy
 from bench.building import choose_device
 from bench.calibration import measure, read_calibration, write_calibration
@@ -59,6 +60,7 @@ def gate(options: GateOptions) -> Gated:
     """
     if options.update_baseline and options.kind != "all":
         raise UserError(f"--update-baseline --kind {options.kind}: a baseline is replaced whole; leave --kind out")
+    _check(options)
     folder = options.baselines or BASELINES
     own = folder / FILE
     thresholds = read_thresholds(options.thresholds or (own if own.exists() else BASELINES / FILE))
@@ -83,6 +85,20 @@ def gate(options: GateOptions) -> Gated:
     if options.history is not None:
         append(options.history, [entry(run) for run in runs.values()])
     return Gated(report, runs, [name for name in wanted if name in runs], folder, out)
+
+
+def _check(options: GateOptions) -> None:
+    """Refuse what would end in "cannot tell", which a CI takes for success. Raises UserError."""
+    known = registry.names(registry.DECODERS)
+    for name in options.names():
+        if name not in known:
+            raise UserError(f"--decoder: {registry.unknown('decoder', name, known)}")
+    if options.baselines is not None and not options.update_baseline and not options.baselines.is_dir():
+        raise UserError(f"--baselines {options.baselines}: no such folder; --update-baseline makes it")
+    given = {"limit": options.limit, "tasks": options.tasks, "settings": options.settings}
+    for name, value in given.items():
+        if options.runs and value is not None:
+            raise UserError(f"--{name}: is for decoders that the gate runs itself; leave it out beside finished runs")
 
 
 def _wanted(decoders: Sequence[str], runs: Mapping[str, Measured]) -> list[str]:

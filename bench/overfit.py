@@ -13,13 +13,15 @@ from typing import Any
 
 from bench.config import RunOptions
 from bench.environment import describe_environment
+from bench.errors import UserError
 from bench.parsers import parse_run, parse_train
+from bench.registry import unknown
 from bench.run import run
 from bench.study_options import OverfitOptions
 from bench.trainer import CURVE
 from bench.training import train
 from bench.training_options import TrainOptions
-from results.store import write_atomically
+from results.store import reserve, write_atomically
 
 DECODERS = ("autoregressive", "parallel", "mad")
 # Metric to the share of the ceiling that counts as learned.
@@ -33,7 +35,10 @@ def measure_overfit(options: OverfitOptions) -> str:
     Returns:
         The Markdown table.
     """
-    write_atomically(options.out / "overfit.md", b"")  # a folder that cannot be written is found before the work
+    for name in options.steps:
+        if name not in DECODERS:
+            raise UserError(f"--steps: {unknown('decoder of this study', name, [*DECODERS])}")
+    reserve(options.out / "overfit.md")
     data = ["--preset", options.preset, "--coco", str(options.coco), "--limit", str(options.images), "--tasks", TASKS]
     data += ["--threads", str(options.threads), "--seed", str(options.seed)]
     own = options.runs / f"seed-{options.seed}"

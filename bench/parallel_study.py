@@ -8,9 +8,10 @@ from statistics import mean
 from typing import Any
 
 from bench.soft_tokens import TRAININGS
-from bench.study import HEADINGS, TASKS, Measured, Study, accuracy, cells, published, reserve, trained_as, write
+from bench.study import HEADINGS, TASKS, Measured, Study, accuracy, cells, published, trained_as, write
 from bench.training_options import TrainOptions
 from results.record import Record
+from results.store import reserve
 
 SEEDS = 3
 REFERENCE = "ait"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, nullcontext
@@ -45,7 +46,7 @@ from bench.timing import Limits, seconds
 from bench.together import Seen, seen, together
 from bench.turns import planned
 from results.record import Key, Rates, Record
-from results.store import RunFolder, open_run
+from results.store import RunFolder, StoreError, open_run, read_record
 
 __all__ = ["build_decoder", "checksum", "image_transform", "plain_options", "run", "timing"]
 
@@ -172,6 +173,8 @@ class _Run:
         if entry.options.batch is None:
             entry = replace(entry, options=replace(entry.options, batch=self._largest(eager, reading)))
         signature = _signature(entry)
+        if self.team.first and (others := _replaced(self.root / entry.name, entry.options)):
+            self.tell(f"note: {self.root / entry.name}: the finished run there, of other {others}, will be replaced")
         folder = self._folder(self.root / entry.name, signature, started, stack)
         samples, size = entry.suite.dataset.samples, entry.options.batch or 1
         batches = planned(samples, size, kinds(entry.suite.dataset, entry.suite))
@@ -288,6 +291,16 @@ def _signature(entry: Entry) -> dict[str, Any]:
 def _repeated(key: Key, place: dict[int, int]) -> tuple[int, int]:
     image, repeat = key if isinstance(key, tuple) else (key, 0)
     return repeat, place[image]
+
+
+def _replaced(path: Path, options: RunOptions) -> str:
+    """In which options a finished run in a folder differs; nothing where there is none, or it is alike."""
+    try:
+        before = read_record(path).options
+    except StoreError:
+        return ""
+    wanted = json.loads(json.dumps(plain_options(options), default=str))
+    return ", ".join(sorted(name for name in wanted.keys() - set(UNSIGNED) if before.get(name) != wanted[name]))
 
 
 def _run_name(options: RunOptions) -> str:

@@ -18,9 +18,10 @@ from bench import checkpoint
 from bench.errors import UserError
 from bench.parsers import parse_run, parse_train
 from bench.run import run
-from bench.study import card, reserve, write
+from bench.study import card, write
 from bench.study_options import SeedsOptions
 from bench.training import train
+from results.store import reserve
 
 METRICS = {
     "box AP": ("detection", "AP"),

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bench.study import HEADINGS, TASKS, Measured, Study, accuracy, cells, published, reserve, trained_as, write
+from bench.study import HEADINGS, TASKS, Measured, Study, accuracy, cells, published, trained_as, write
 from bench.training_options import TrainOptions
+from results.store import reserve
 
 SEEDS = 3
 REFERENCE = "none"

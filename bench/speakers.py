@@ -17,6 +17,7 @@ import numpy as np
 
 from bench.data.scene_captions import CAPTIONS_PER_IMAGE, describe
 from bench.data.scenes import SEED, Scene, render
+from bench.errors import UserError
 from bench.progress import progress
 from bench.study_options import SpeakersOptions
 from results.store import write_atomically
@@ -37,6 +38,9 @@ def measure_speakers(options: SpeakersOptions) -> str:
         The Markdown table.
     """
     references: dict[int, list[str]] = {}
+    for name, value in {"images": options.images, "draws": options.draws}.items():
+        if value < 1:
+            raise UserError(f"--{name} {value}: give 1 or more")
     told: dict[str, dict[int, str]] = {"any true sentence": {}, "the sentence most like the others": {}}
     with progress("describing scenes") as report:
         for index in range(options.images):

@@ -182,11 +182,6 @@ def cells(found: Mapping[str, Any], task: str) -> list[str]:
     return [f"{found['mean'] * times:.{digits}f}", difference, printed, found["verdict"]]
 
 
-def reserve(path: Path) -> None:
-    """Find out that a file cannot be written before hours of work, and keep what is in it."""
-    write_atomically(path, path.read_bytes() if path.exists() else b"")
-
-
 def write(out: Path, name: str, text: str, told: Mapping[str, Any]) -> None:
     """A table as Markdown, and what it shows with where it was measured as JSON."""
     full = {**told, "environment": describe_environment()}

@@ -120,9 +120,9 @@ def read_sweep(file: Path, *, out: Path | None = None, only: str | None = None) 
     points = [Point(name, {**fixed, **own}) for name, own in zip(_told_apart(names, left), left, strict=True)]
     kept = [point for point in points if only is None or only in point.name]
     if not kept:
-        raise UserError(
-            f"{path.name}: no run is called {only!r}; there are {', '.join(p.name for p in points) or 'none'}"
-        )
+        if not points:
+            raise UserError(f"{path.name}: exclude leaves no run; remove a rule")
+        raise UserError(f"{path.name}: no run is called {only!r}; there are {', '.join(p.name for p in points)}")
     folder = out or Path(content.get("out") or Path("results") / "runs" / path.stem)
     return Sweep(folder, kept)
 
@@ -246,6 +246,14 @@ def _content(path: Path) -> Mapping[str, Any]:
             raise UserError(f"{path.name}: {name} must name options; write `{name}: {{batch: ...}}`")
     if not isinstance(content.get("exclude", []), list):
         raise UserError(f"{path.name}: exclude must be a list of combinations; write `- {{batch: 8}}`")
+    if not isinstance(content.get("out", ""), str):
+        raise UserError(f"{path.name}: out must be a folder's name, got {content['out']!r}")
+    for rule in content.get("exclude", []):
+        known = {**content.get("options", {}), **content.get("matrix", {})}
+        if not isinstance(rule, dict) or not rule:
+            raise UserError(f"{path.name}: exclude has {rule!r}; write options with values, `- {{batch: 8}}`")
+        for name in rule.keys() - known.keys():
+            raise UserError(f"{path.name}: exclude: {unknown('option of this sweep', str(name), sorted(known))}")
     return content
 
 

@@ -15,7 +15,7 @@ from bench.config import RunOptions
 from bench.run import run
 from reports.tables import COLUMNS, cell
 from results.record import Record
-from results.store import write_atomically
+from results.store import reserve, write_atomically
 
 ROWS = {
     "autoregressive": "autoregressive",
@@ -38,7 +38,7 @@ def measure_table2(options: RunOptions, *, out: Path) -> str:
     Returns:
         The Markdown table.
     """
-    write_atomically(out / "table2.md", b"")  # a folder that cannot be written is found before minutes of work
+    reserve(out / "table2.md")
     names = [name for name in ROWS if _weights(name, options).exists()]
     records = {record.decoder: record for record in run(dataclasses.replace(options, decoder=",".join(names))).values()}
     ordered = [records[name] for name in names]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -92,7 +93,7 @@ def run_tables(run: RunFiles, metrics: Callable[[], Mapping[str, Any]]) -> dict[
     if not run.samples:
         return {}
     path = cache_folder() / "tables" / f"{_key(run.record)}.json"
-    if path.exists():
+    with suppress(OSError, ValueError, KeyError):  # absent, or cut by a full disk: made again
         return {task: unpack(packed) for task, packed in json.loads(path.read_bytes()).items()}
     tables = make_tables(run.record, run.samples, metrics())
     write_atomically(path, json.dumps({task: table.pack() for task, table in tables.items()}).encode())
@@ -157,6 +158,9 @@ def _options(record: Record, place: DataPlace) -> RunOptions:
             raise UserError(f"{record.decoder}: ran on the folder {record.options[name]!r}; give it with --{name} DIR")
     tokenizer = record.notes.get("captioning", {}).get("tokenizer", "").partition(" ")[0]
     embedded = record.options.get("coco") is None and record.options.get("nyu") is None
+    for name in ("split", "tasks", "limit", "sizes"):
+        if name not in record.options:
+            raise UserError(f"{record.decoder}: its record.json tells no option {name!r}; run it again")
     plain = {name: record.options[name] for name in ("split", "tasks", "limit")}
     return RunOptions(
         decoder=record.decoder,

@@ -158,7 +158,10 @@ def _decoder(options: TrainOptions) -> Any:
     for name in options.strategy:
         if name != options.decoder:
             raise UserError(f"--strategy: {registry.unknown('decoder of this training', name, [options.decoder])}")
-    return build_decoder(registry.load(registry.DECODERS, options.decoder), options.strategy)
+    cls = registry.load(registry.DECODERS, options.decoder)
+    if (own := getattr(cls, "weights", options.decoder)) != options.decoder:
+        raise UserError(f"decoder {options.decoder!r} runs on the weights of {own}; train --decoder {own}")
+    return build_decoder(cls, options.strategy)
 
 
 def _strategy(options: TrainOptions) -> dict[str, Any]:

@@ -5,6 +5,7 @@ Shapes: B images, N sequences, L targets.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
@@ -43,7 +44,7 @@ class AutoregressiveOptions:
     order: Order = "ascending"
 
     def __post_init__(self) -> None:
-        if self.temperature < 0:
+        if not 0 <= self.temperature < math.inf:
             raise ValueError(f"autoregressive: temperature is {self.temperature}; give 0 (greedy) or more")
         if not 0 < self.top_p <= 1:
             raise ValueError(f"autoregressive: top_p is {self.top_p}; give more than 0 and at most 1")

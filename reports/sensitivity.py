@@ -23,29 +23,23 @@ FEWEST = 4  # images in a bin
 
 
 def objects_figure(material: Material) -> Drawn | None:
-    """Time against the objects in an image; None without samples or where all images have as many."""
-    runs = [run for run in material.runs if run.timed and _objects(run) is not None]
+    """Time against the objects in an image; None without samples, or with too few images to tell."""
+    runs = [run for run in material.runs if run.timed and len(np.unique(_by_objects(run)["objects"])) > 1]
     if not runs:
         return None
     slopes = {run.label: _slope(run) for run in runs}
     title = _objects_title(slopes)
     with drawing():
         import matplotlib.pyplot as plt
-        import pandas
         import seaborn
         from matplotlib.ticker import MaxNLocator
 
         figure, axes = plt.subplots(figsize=(COLUMN, 2.4), layout="constrained")
         look = looks([run.decoder for run in material.runs])
         for run in runs:
-            objects, times = _objects(run), run.phases["total"]
-            assert objects is not None  # noqa: S101 - chosen so
-            frame = pandas.DataFrame({"objects": _binned(objects), "milliseconds": times})
-            counts = frame["objects"].value_counts()
-            frame = frame[frame["objects"].isin(counts[counts >= FEWEST].index)]
             mark = look[run.decoder]
             seaborn.lineplot(
-                frame,
+                _by_objects(run),
                 x="objects",
                 y="milliseconds",
                 errorbar=("ci", 95),
@@ -73,6 +67,17 @@ def _objects(run: Run) -> Array | None:
     if found is None or "total" not in run.phases or len(found) != len(run.phases["total"]):
         return None
     return found if len(np.unique(found)) > 2 else None
+
+
+def _by_objects(run: Run) -> dict[str, Array]:
+    """``objects`` and ``milliseconds`` of the images with as many objects as at least ``FEWEST`` images have."""
+    objects = _objects(run)
+    if objects is None:
+        return {"objects": np.zeros(0), "milliseconds": np.zeros(0)}
+    binned = _binned(objects)
+    values, counts = np.unique(binned, return_counts=True)
+    kept = np.isin(binned, values[counts >= FEWEST])
+    return {"objects": binned[kept], "milliseconds": np.asarray(run.phases["total"])[kept]}
 
 
 def _binned(values: Array) -> Array:
@@ -249,7 +254,7 @@ def figures(material: Material) -> Sequence[Drawn]:
 
 
 NEEDS = {
-    "objects": "runs with samples on data whose images differ in their objects",
+    "objects": "runs with samples, of enough images that differ in their objects",
     "positions": "what tasks cost",
     "batch": "runs of one strategy that differ in --batch alone",
     "side": "runs of one strategy that differ in the image's size alone",

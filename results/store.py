@@ -210,7 +210,7 @@ def read_record(path: Path) -> Record:
         record = msgspec.json.decode(file.read_bytes(), type=Record)
     except OSError as error:
         raise StoreError(f"{file}: no record ({error.strerror}); `python -m bench run` writes one") from None
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise StoreError(f"{file}: not a {SCHEMA} record ({error})") from None
     if record.schema not in READABLE:
         raise StoreError(f"{file}: is a {record.schema} record, this version reads {' and '.join(READABLE)}")
@@ -236,3 +236,15 @@ def write_atomically(path: Path, content: bytes) -> None:
         with suppress(OSError):
             part.unlink(missing_ok=True)
         raise StoreError(f"{path}: cannot write ({error.strerror}); choose another folder with --out") from None
+
+
+def reserve(path: Path) -> None:
+    """Find out that a file cannot be written before hours of work; what is there stays, and nothing new is left.
+
+    Raises:
+        StoreError: if it cannot be written.
+    """
+    known = path.read_bytes() if path.is_file() else None
+    write_atomically(path, known or b"")
+    if known is None:
+        path.unlink()

@@ -11,6 +11,7 @@ import pytest
 from bench import ablation, registry
 from bench.ablation_statistics import seed_differences
 from bench.cli import main
+from bench.errors import UserError
 from bench.parsers import parse
 from results.outcomes import Point, read_outcomes
 from results.published import ablations, claims
@@ -58,6 +59,8 @@ def test_options_merge_member_by_member(tmp_path: Path) -> None:
         ("title: t\npoints: {a: {}}\n", "a decoder or a codec"),
         ("title: t\ndecoder: mad\npoint: {a: {}}\n", "not an ablation"),
         ("[", "not an ablation"),
+        ("title: t\ndecoder: mad\nseeds: []\npoints: {a: {}}\n", "names points, seeds"),
+        ("title: t\ndecoder: mad\npoints: {a b: {}, a_b: {}}\n", "two points would share a folder"),
     ],
 )
 def test_bad_definitions_are_refused_in_one_line(
@@ -81,6 +84,10 @@ def test_an_ablation_of_finished_runs(scenes_folder: Path, tmp_path: Path) -> No
     )
     even = made.oracle(scenes_folder, tmp_path / "source")
     work = tmp_path / "work"
+    _, definition = ablation.read_definition(str(path))
+    for label in ("good", "bad"):
+        for seed in (0, 1):
+            ablation.keep_settings(definition, label, seed, work / f"mine/{label}-{seed}")
     made.altered(even, work / "mine/good-0/oracle", scenes_folder, decoder="oracle")
     for place in ("good-1", "bad-0", "bad-1"):
         made.altered(even, work / f"mine/{place}/oracle", scenes_folder, decoder="oracle", change=made.worse)
@@ -98,6 +105,12 @@ def test_an_ablation_of_finished_runs(scenes_folder: Path, tmp_path: Path) -> No
     difference = next(one for one in found.differences if one.key == "detection.AP")
     assert difference.high < 0 and difference.low <= difference.value <= difference.high
     assert str(tmp_path) not in json.dumps(json.loads(written.read_text())["points"]["good"]["command"])
+    path.write_text(path.read_text().replace("good: {}", "good: {run: {limit: 3}}"))
+    with pytest.raises(UserError, match=r"good-0: was filled with other settings \(run\)"):
+        ablation.run_ablation(str(path), work=work, out=tmp_path / "out")
+    (work / "mine/good-0/settings.json").unlink()
+    with pytest.raises(UserError, match="was filled with other settings"):
+        ablation.run_ablation(str(path), work=work, out=tmp_path / "out")
 
 
 def test_seeds_give_students_interval() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import shutil
 from pathlib import Path
 
@@ -108,6 +109,18 @@ def test_broken_and_mixed_up_files_are_refused(
     checkpoint.write_checkpoint(path, {"embedding.scale": torch.ones(())}, card)
     with pytest.raises(UserError, match="another encoder"):
         checkpoint.load_network("mad", at(root, options), vocabulary)
+    own = {**card, "decoder": "parallel", "encoder": json.loads(encoder.with_suffix(".json").read_text())["hash"]}
+    checkpoint.write_checkpoint(path, checkpoint.decoder_tensors(network), own)
+    with pytest.raises(UserError, match="its card says that it is of parallel; give weights of mad"):
+        checkpoint.load_network("mad", at(root, options), vocabulary)
+    for content, said in ((b"[]", "is no card of weights"), (b"\xff", "broken")):
+        path.with_suffix(".json").write_bytes(content)
+        with pytest.raises(UserError, match=said):
+            checkpoint.load_network("mad", at(root, options), vocabulary)
+    path.with_suffix(".json").unlink()
+    with pytest.raises(UserError, match=r"mad\.json: no such card of weights.*copy them with their card into"):
+        checkpoint.load_network("mad", at(root, options), vocabulary)
+    checkpoint.write_checkpoint(path, checkpoint.decoder_tensors(network), card)
     path.write_bytes(b"nothing")
     with pytest.raises(UserError, match="broken"):
         checkpoint.load_network("mad", at(root, options), vocabulary)

@@ -31,6 +31,7 @@ class Bench:
         self.oracle, self.scenes, self.root = oracle, scenes, root
         self.machine: Machine | None = None
         self.minute = 0
+        (root / "baselines").mkdir()
         self.environment = read_record(oracle).environment | {"load_average": 0.5, "threads": 1}
 
     def run(self, name: str, *, slower: float = 1.0, calibrated: bool = True, worse: bool = False) -> Path:
@@ -168,6 +169,12 @@ def test_nothing_to_run_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert gate(str(tmp_path / "absent")) == 2
     assert gate("--thresholds", str(tmp_path / "absent.yaml")) == 2
     assert "absent.yaml: no thresholds" in capsys.readouterr().err
+    assert gate("--decoder", "mda") == 2
+    assert "unknown decoder 'mda' (did you mean 'mad'?)" in capsys.readouterr().err
+    assert gate("--baselines", str(tmp_path / "nowhere")) == 2
+    assert "nowhere: no such folder; --update-baseline makes it" in capsys.readouterr().err
+    assert gate(str(tmp_path / "none"), "--limit", "3") == 2
+    assert "leave it out beside finished runs" in capsys.readouterr().err
 
 
 def test_the_calibration_workload_repeats_and_its_file_is_read_back(tmp_path: Path) -> None:

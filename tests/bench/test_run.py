@@ -109,6 +109,15 @@ def test_keypoints_run_without_the_instances_file(tmp_path: Path) -> None:
     assert record.off == {"detection": "annotations/instances_val2017.json is absent"}
 
 
+def test_a_finished_run_of_other_options_is_not_replaced_in_silence(
+    scenes_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for limit, said in ((1, False), (1, False), (2, True)):
+        assert main(words(scenes_folder, tmp_path, "--tasks", "depth", "--limit", str(limit))) == 0
+        told = capsys.readouterr().err
+        assert ("the finished run there, of other limit, will be replaced" in told) == said
+
+
 def test_what_does_not_fit_the_sequences_is_said(scenes_folder: Path, tmp_path: Path) -> None:
     options = parse_run(words(scenes_folder, tmp_path, "--tasks", "detection", "--sizes.slots", "1"))
     (record,) = run(options).values()

@@ -204,7 +204,10 @@ def test_fresh_runs_everything_again(tmp_path: Path, tell: Callable[[str], None]
         ({"options": ["mad"]}, "options must name options"),
         ({"options": {"seed": 1}, "exclude": {"batch": 8}}, "exclude must be a list"),
         ({}, "no run in it"),
-        ({"matrix": {"batch": [1]}, "exclude": [{"batch": 1}]}, "no run is called"),
+        ({"matrix": {"batch": [1]}, "exclude": [{"batch": 1}]}, "exclude leaves no run"),
+        ({"matrix": {"batch": [1, 2]}, "exclude": [{"bach": 1}]}, r"unknown option of this sweep 'bach'"),
+        ({"matrix": {"batch": [1, 2]}, "exclude": ["batch 1"]}, "exclude has 'batch 1'"),
+        ({"matrix": {"batch": [1]}, "out": 5}, "out must be a folder's name"),
     ],
 )
 def test_mistakes_in_a_file_are_named(tmp_path: Path, content: dict[str, Any], complaint: str) -> None:

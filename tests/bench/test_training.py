@@ -342,6 +342,8 @@ def test_a_learning_curve_that_was_lost_stops_nothing(root: Path, encoder: Path,
 def test_what_cannot_be_trained_is_said(root: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="learns nothing"):
         train(tiny.options(tmp_path / "run", root, "oracle"))
+    with pytest.raises(UserError, match="runs on the weights of mad; train --decoder mad"):
+        train(tiny.options(tmp_path / "run", root, "mad-one-pass"))
     chosen = tiny.options(tmp_path / "run", root, "mad")
     with pytest.raises(UserError, match="unknown decoder of this training 'ait'"):
         train(dataclasses.replace(chosen, strategy={"ait": {}}))

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from reports.ablations import ablation_table
 from reports.material import Material, Run
-from reports.sensitivity import setting_figures
+from reports.sensitivity import objects_figure, setting_figures
 from results.published import ablations
 from tests.reports.material import material, run
 
@@ -38,3 +40,11 @@ def test_ordinary_runs_fill_only_tables_that_compare_strategies() -> None:
     assert ablation_table(known["parallel-study"], material(runs=runs)) is None, "it compares trainings that are alike"
     assert ablation_table(known["ait-parallel"], material(runs=runs)) is not None
     assert ablation_table(known["ait-parallel"], material(runs=runs[:1])) is None, "one row compares nothing"
+
+
+def test_a_handful_of_images_draws_no_curve_over_their_objects() -> None:
+    whole = run("mad", 60, 0.4)
+    assert objects_figure(Material(runs=[whole])) is not None
+    few = replace(whole, phases={"total": whole.phases["total"][:5]}, objects=np.arange(5, dtype=float))
+    assert objects_figure(Material(runs=[few])) is None
+    assert objects_figure(Material(runs=[whole, few])) is not None

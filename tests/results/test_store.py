@@ -9,7 +9,7 @@ import pytest
 
 from results import store
 from results.record import Latency, Record, Sample, Timing
-from results.store import StoreError, open_run, read_record, read_samples, write_atomically
+from results.store import StoreError, open_run, read_record, read_samples, reserve, write_atomically
 
 SIGNATURE = {"decoder": "oracle", "options": {"seed": 0}, "data": "abc"}
 
@@ -148,3 +148,12 @@ def test_records_of_the_first_version_are_read_and_those_of_later_ones_refused(t
     path.write_bytes(msgspec.json.encode(first | {"schema": "decoder-bench/record/9"}))
     with pytest.raises(StoreError, match=r"record/9 record, this version reads decoder-bench/record/2 and"):
         read_record(path)
+
+
+def test_reserving_a_file_keeps_what_is_there_and_leaves_nothing_new(tmp_path: Path) -> None:
+    (tmp_path / "page.md").write_text("measured")
+    reserve(tmp_path / "page.md")
+    reserve(tmp_path / "new" / "page.md")
+    assert (tmp_path / "page.md").read_text() == "measured" and not (tmp_path / "new" / "page.md").exists()
+    with pytest.raises(StoreError, match="cannot write"):
+        reserve(tmp_path / "page.md" / "below.md")
