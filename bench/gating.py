@@ -93,8 +93,6 @@ def _check(options: GateOptions) -> None:
     for name in options.names():
         if name not in known:
             raise UserError(f"--decoder: {registry.unknown('decoder', name, known)}")
-    if options.baselines is not None and not options.update_baseline and not options.baselines.is_dir():
-        raise UserError(f"--baselines {options.baselines}: no such folder; --update-baseline makes it")
     given = {"limit": options.limit, "tasks": options.tasks, "settings": options.settings}
     for name, value in given.items():
         if options.runs and value is not None:

@@ -50,6 +50,10 @@ def measure_seeds(options: SeedsOptions) -> str:
     for name, path in weights.items():
         if not path.exists():
             raise UserError(f"--decoder {name}: preset {options.preset} has no published weights of it")
+        if "strategy" not in card(path):
+            raise UserError(
+                f"{path.with_suffix('.json')}: tells no options of the strategy; train and publish it again"
+            )
     scores = [_scores(options, "published", None)]
     for seed in range(1, options.seeds):
         trained = {name: _trained(name, card(path), options, seed) for name, path in weights.items()}
@@ -71,7 +75,7 @@ def _trained(name: str, told: Mapping[str, Any], options: SeedsOptions, seed: in
     """Weights of the recipe under another seed."""
     folder = options.runs / f"{name}-{seed}"
     base = ["--decoder", name, "--preset", options.preset, "--threads", str(options.threads)]
-    base += ["--train.evaluate_images", "0", "--strategy", json.dumps({name: told.get("strategy", {})})]
+    base += ["--train.evaluate_images", "0", "--strategy", json.dumps(told["strategy"])]
     path = train(replace(parse_train([*base, "--seed", str(seed)]), out=folder / "first"))[0]
     if told.get("before"):
         schedule = told["schedule"]

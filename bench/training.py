@@ -165,9 +165,10 @@ def _decoder(options: TrainOptions) -> Any:
 
 
 def _strategy(options: TrainOptions) -> dict[str, Any]:
-    """All options of the strategy, so that a card tells those that were not given too."""
+    """All options of the strategy as ``--strategy`` takes them, so that a card tells those that were not given too."""
     own = getattr(_decoder(options), "options", None)
-    return dataclasses.asdict(own) if dataclasses.is_dataclass(own) and not isinstance(own, type) else {}
+    known = dataclasses.asdict(own) if dataclasses.is_dataclass(own) and not isinstance(own, type) else {}
+    return {options.decoder: known}
 
 
 def _learned(suite: Suite, options: TrainOptions) -> list[Task]:

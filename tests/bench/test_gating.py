@@ -31,7 +31,6 @@ class Bench:
         self.oracle, self.scenes, self.root = oracle, scenes, root
         self.machine: Machine | None = None
         self.minute = 0
-        (root / "baselines").mkdir()
         self.environment = read_record(oracle).environment | {"load_average": 0.5, "threads": 1}
 
     def run(self, name: str, *, slower: float = 1.0, calibrated: bool = True, worse: bool = False) -> Path:
@@ -171,8 +170,6 @@ def test_nothing_to_run_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert "absent.yaml: no thresholds" in capsys.readouterr().err
     assert gate("--decoder", "mda") == 2
     assert "unknown decoder 'mda' (did you mean 'mad'?)" in capsys.readouterr().err
-    assert gate("--baselines", str(tmp_path / "nowhere")) == 2
-    assert "nowhere: no such folder; --update-baseline makes it" in capsys.readouterr().err
     assert gate(str(tmp_path / "none"), "--limit", "3") == 2
     assert "leave it out beside finished runs" in capsys.readouterr().err
 

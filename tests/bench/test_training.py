@@ -318,7 +318,7 @@ def test_a_card_tells_all_options_of_the_strategy(root: Path, encoder: Path, tmp
     more = ["--encoder", str(encoder), "--train.decoder.steps", "1"]
     path = train(tiny.options(tmp_path / "run", root, "autoregressive", *more))[0]
     told = json.loads(path.with_suffix(".json").read_text())
-    assert told["strategy"] == dataclasses.asdict(AutoregressiveOptions()) and told["parts"] == 1
+    assert told["strategy"] == {"autoregressive": dataclasses.asdict(AutoregressiveOptions())} and told["parts"] == 1
     other = ["--strategy", json.dumps({"autoregressive": {"order": "random"}})]
     with pytest.raises(UserError, match="other settings \\(strategy\\)"):
         train(tiny.options(tmp_path / "run", root, "autoregressive", *more, *other))
