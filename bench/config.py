@@ -156,6 +156,8 @@ class RunOptions:
         for name, value in self.temperatures.items():
             if name not in ("masks", "depth") or value <= 0:
                 raise UserError(f"--temperatures.{name} {value}: give masks or depth a number above 0")
+        if self.min_images < 0:
+            raise UserError(f"--min-images {self.min_images}: give 0 or more")
         if self.seed < 0:
             raise UserError(f"--seed {self.seed}: give 0 or more")
         if self.nyu_list is not None and self.nyu is None:

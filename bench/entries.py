@@ -52,6 +52,8 @@ def chosen(options: RunOptions, tell: Tell) -> dict[str, Any]:
     """
     found = {name: registry.load(registry.DECODERS, name) for name in options.decoders()}
     if options.decoder == "all":
+        if options.checkpoints is not None and not options.checkpoints.is_dir():
+            raise UserError(f"--checkpoints {options.checkpoints}: no such folder; leave it out for shipped weights")
         found = {name: cls for name, cls in found.items() if _usable(name, cls, options, tell)}
         if not found:
             raise UserError(

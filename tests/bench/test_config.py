@@ -77,6 +77,7 @@ def test_flags_and_dashes() -> None:
         (["--limit", "0"], "--limit 0: nothing to evaluate"),
         (["--limit", "x"], "--limit x: expected int"),
         (["--batch", "0"], "--batch 0"),
+        (["--min-images", "-1"], "--min-images -1: give 0 or more"),
         (["--sizes.bins", "0"], "sizes.bins is 0"),
         (["--sizes.min_depth", "12"], "0 < min < max"),
         (["--split", "test"], "--split: Expected one of"),
