@@ -11,7 +11,7 @@ from bench.errors import UserError
 from bench.registry import unknown
 from decoders.network.network import Network
 
-DECODING = ("decoder_layers", "positions")  # options of the network that its encoder knows nothing of
+DECODING = ("decoder_layers", "positions", "placed_values")  # options of the network that its encoder knows nothing of
 
 
 def begin(path: Path, network: Network, card: Mapping[str, Any], *, parts: Sequence[str] = ()) -> dict[str, Any]:

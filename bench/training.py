@@ -125,7 +125,7 @@ def _decoder_work(options: TrainOptions, suite: Suite, folder: Path, team: Proce
     targets = TokenTargets(tasks, options.train.sequences)
     card = _card(options, suite, "decoder")
     if options.train.frozen:
-        card["encoder"] = _frozen_encoder(options, network)
+        card["encoder"] = frozen_encoder(options, network)
     if options.start is not None:
         card |= starting.begin(options.start, network, card, parts=_words(options.start_parts))
     elif options.start_parts:
@@ -183,8 +183,16 @@ def _words(given: str | None) -> list[str]:
     return [word.strip() for word in (given or "").split(",") if word.strip()]
 
 
-def _frozen_encoder(options: TrainOptions, network: Network) -> str:
-    """Load and freeze the encoder, and give its hash."""
+def frozen_encoder(options: TrainOptions, network: Network) -> str:
+    """Load and freeze the encoder, and give its hash.
+
+    Args:
+        options: of a training with a frozen encoder.
+        network: to load it into.
+
+    Raises:
+        UserError: if there is none, or it was made for another network or other images.
+    """
     root = options.checkpoints or checkpoint.CHECKPOINTS
     path = options.encoder or checkpoint.checkpoint_path(options.preset, ENCODER, root)
     tensors, card = checkpoint.read_checkpoint(path, train=checkpoint.train_command(ENCODER, options.preset))

@@ -6,14 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from bench.checkpoint import checkpoint_path
+from bench.checkpoint import ENCODER, checkpoint_path, is_encoder
 from bench.cli import main
 from bench.codec_files import codec_name, load_codec
 from bench.codec_scores import depth_scores, mask_scores
 from bench.codec_table import mean_depth_errors
-from bench.parsers import parse, parse_run
+from bench.parsers import parse, parse_run, parse_train
 from bench.run import run
+from bench.study import card
 from bench.suite import open_dataset
+from bench.training import frozen_encoder
+from decoders.network.network import build_network
+from tasks.vocabulary import Vocabulary
 from tests.bench.test_run import words
 
 MAD = ("--decoder", "mad", "--tasks", "detection")
@@ -94,3 +98,10 @@ def test_shipped_codecs_keep_masks_and_depths(kind: str, metric: str, scenes_fol
 def test_shipped_codecs_are_small() -> None:
     files = [checkpoint_path("embedded", codec_name(kind)) for kind in ("masks", "depth")]
     assert sum(path.stat().st_size for path in files) <= 3_000_000
+
+
+def test_the_shipped_encoder_serves_trainings_of_its_preset(tmp_path: Path) -> None:
+    options = parse_train(["--decoder", "mad", "--preset", "embedded", "--out", str(tmp_path)])
+    network = build_network(options.network, Vocabulary(options.sizes))
+    assert frozen_encoder(options, network) == card(checkpoint_path("embedded", ENCODER))["hash"]
+    assert not any(p.requires_grad for name, p in network.named_parameters() if is_encoder(name))
