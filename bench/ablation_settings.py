@@ -5,10 +5,11 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from bench import registry
-from bench.building import build_decoder
+from bench.building import build_decoder, options_of
 from bench.checkpoint import weights_hashes
 from bench.config import RunOptions
 from bench.parsers import parse_codec, parse_run, parse_train
@@ -44,21 +45,22 @@ def settings(
 
 
 def _of_training(options: TrainOptions) -> dict[str, Any]:
-    return {**_plain(options), "strategy": _strategy(options.decoder, options.strategy)}
+    return {**_plain(options), "strategy": _options(options.decoder, options.strategy)}
 
 
 def _of_run(options: RunOptions, *, shipped: bool) -> dict[str, Any]:
     """Options of a run and, where it decodes shipped weights, their hashes."""
     name = options.decoder
     cls = registry.load(registry.DECODERS, name)
-    known = weights_hashes(getattr(cls, "weights", name), options) if shipped and cls.needs_network else {}
-    return {**_plain(options), "strategy": _strategy(name, options.strategy), "weights": known}
+    known: dict[str, str] = {}
+    if shipped and cls.needs_network:
+        with suppress(OSError):  # the run says which weights are missing
+            known = weights_hashes(getattr(cls, "weights", name), options)
+    return {**_plain(options), "strategy": _options(name, options.strategy), "weights": known}
 
 
-def _strategy(name: str, given: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """All options of a strategy."""
-    own = getattr(build_decoder(registry.load(registry.DECODERS, name), given), "options", None)
-    return dataclasses.asdict(own) if dataclasses.is_dataclass(own) and not isinstance(own, type) else {}
+def _options(name: str, given: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    return options_of(build_decoder(registry.load(registry.DECODERS, name), given))
 
 
 def _plain(options: Any) -> dict[str, Any]:

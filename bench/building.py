@@ -51,6 +51,12 @@ def build_decoder(cls: Any, strategy: Mapping[str, Mapping[str, Any]]) -> Any:
         raise UserError(f"--strategy: {cls.name}: {error}{hint}") from None
 
 
+def options_of(decoder: Any) -> dict[str, Any]:
+    """All options of a strategy, those that were not given too; none of one that has none."""
+    own = getattr(decoder, "options", None)
+    return dataclasses.asdict(own) if dataclasses.is_dataclass(own) and not isinstance(own, type) else {}
+
+
 def build_network(decoder: Any, suite: Suite, options: RunOptions, device: torch.device) -> Network | None:
     """The network that a decoder runs on, with its weights or random ones; None if it needs none."""
     if not decoder.needs_network:

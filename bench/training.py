@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from bench import checkpoint, registry, starting
+from bench.building import build_decoder, image_transform, options_of
 from bench.checkpoint import ENCODER
 from bench.config import cache_folder
 from bench.data.augment import Augment
@@ -21,7 +22,6 @@ from bench.formats import Formats, formats_to_train, with_formats
 from bench.mixed_objective import MixedObjective
 from bench.progress import progress
 from bench.publishing import finish
-from bench.run import build_decoder, image_transform
 from bench.sampling import Batches
 from bench.stage0 import DenseHeads, DenseObjective, dense_scores
 from bench.suite import Suite, build_suite
@@ -164,13 +164,6 @@ def _decoder(options: TrainOptions) -> Any:
     return build_decoder(cls, options.strategy)
 
 
-def _strategy(options: TrainOptions) -> dict[str, Any]:
-    """All options of the strategy as ``--strategy`` takes them, so that a card tells those that were not given too."""
-    own = getattr(_decoder(options), "options", None)
-    known = dataclasses.asdict(own) if dataclasses.is_dataclass(own) and not isinstance(own, type) else {}
-    return {options.decoder: known}
-
-
 def _learned(suite: Suite, options: TrainOptions) -> list[Task]:
     """The tasks that have weight."""
     found = [task for task in suite.tasks if options.train.weights.get(task.name, 1.0) > 0]
@@ -277,7 +270,7 @@ def _signature(options: TrainOptions, suite: Suite, stage: str) -> dict[str, Any
         "tokenizer": _tokenizer(suite),
         "tasks": [task.name for task in suite.tasks],
         "schedule": dataclasses.asdict(getattr(options.train, stage)),
-        **({"strategy": _strategy(options)} if stage == "decoder" else {}),
+        **({"strategy": {options.decoder: options_of(_decoder(options))}} if stage == "decoder" else {}),
         "temperatures": options.temperatures,
         **({"start_parts": options.start_parts} if options.start_parts else {}),
         "training": {n: v for n, v in dataclasses.asdict(options.train).items() if n not in pace},

@@ -113,6 +113,14 @@ def test_an_ablation_of_finished_runs(scenes_folder: Path, tmp_path: Path) -> No
         ablation.run_ablation(str(path), work=work, out=tmp_path / "out")
 
 
+def test_weights_that_are_missing_are_said_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("title: t\ndecoder: mad\nrun: {checkpoints: /nowhere}\npoints: {a: {}}\n")
+    assert main(["ablate", str(path), "--work", str(tmp_path / "work")]) == 2
+    error = capsys.readouterr().err
+    assert "mad.safetensors: no such weights" in error and error.count("\n") == 1
+
+
 def test_seeds_give_students_interval() -> None:
     points = {
         "a": Point(values={}, seeds=3, seed_values={"depth.rmse": [0.5, 0.6, 0.7]}),
