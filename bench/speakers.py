@@ -1,8 +1,9 @@
 """How well captions of the embedded scenes can be told: what a speaker who sees everything scores.
 
 References are drawn from a grammar that leaves a speaker much choice: which object, what first, which word. So even
-true sentences differ from them. Two speakers bound what a decoder can reach: one says any true sentence, the other
-the sentence that agrees best with what others would say of the same scene (minimum Bayes risk).
+true sentences differ from them. Three speakers bound what a decoder can reach: one says any true sentence, one the
+likeliest word after the words before it, as a perfect autoregressive decoder would greedily, and one the sentence that
+agrees best with what others would say of the same scene (minimum Bayes risk).
 """
 
 from __future__ import annotations
@@ -24,6 +25,9 @@ from results.store import write_atomically
 from tasks.metrics import ptb
 from tasks.metrics.captions import score
 
+ANY = "any true sentence"
+GREEDY = "the likeliest word, one after another"
+CHOSEN = "the sentence most like the others"
 ORDERS = range(1, 5)
 SHOWN = ("BLEU-1", "BLEU-4", "ROUGE-L", "CIDEr")
 FLOOR = 1e-3  # of a precision, so that its logarithm exists
@@ -32,25 +36,26 @@ Grams = list[Counter[tuple[str, ...]]]
 
 
 def measure_speakers(options: SpeakersOptions) -> str:
-    """Let both speakers describe the validation scenes and write ``speakers.md`` and ``.json`` into ``options.out``.
+    """Let the speakers describe the validation scenes and write ``speakers.md`` and ``.json`` into ``options.out``.
 
     Returns:
         The Markdown table.
     """
     references: dict[int, list[str]] = {}
-    for name, value in {"images": options.images, "draws": options.draws}.items():
+    for name, value in {"images": options.images, "draws": options.draws, "imagined": options.imagined}.items():
         if value < 1:
             raise UserError(f"--{name} {value}: give 1 or more")
-    told: dict[str, dict[int, str]] = {"any true sentence": {}, "the sentence most like the others": {}}
+    told: dict[str, dict[int, str]] = {ANY: {}, GREEDY: {}, CHOSEN: {}}
     with progress("describing scenes") as report:
         for index in range(options.images):
             scene = render("val2017", index)
             references[index] = ptb.tokenize([caption.text for caption in scene.captions])
-            any_one, chosen = _sentences(scene, options, index)
-            told["any true sentence"][index], told["the sentence most like the others"][index] = any_one, chosen
+            told[ANY][index], told[CHOSEN][index] = _sentences(scene, options, index)
+            told[GREEDY][index] = _word_by_word(scene, options, index)
             report(index + 1, options.images)
     found = {who: score(references, hypotheses).values for who, hypotheses in told.items()}
-    data = {"images": options.images, "draws": options.draws, "seed": options.seed, "scenes": SEED, "speakers": found}
+    own = {"images": options.images, "draws": options.draws, "imagined": options.imagined, "seed": options.seed}
+    data = {**own, "scenes": SEED, "speakers": found}
     text = _markdown(found, options)
     write_atomically(options.out / "speakers.json", (json.dumps(data, indent=2) + "\n").encode())
     write_atomically(options.out / "speakers.md", text.encode())
@@ -65,6 +70,22 @@ def _sentences(scene: Scene, options: SpeakersOptions, index: int) -> tuple[str,
     first, rest = texts[0], texts[CAPTIONS_PER_IMAGE:]
     sets = [_most(rest[at : at + CAPTIONS_PER_IMAGE]) for at in range(0, len(rest), CAPTIONS_PER_IMAGE)]
     return first, max(dict.fromkeys(rest), key=lambda text: _agreement(text, sets))
+
+
+def _word_by_word(scene: Scene, options: SpeakersOptions, index: int) -> str:
+    """The sentence that always goes on with the word that most sentences with this beginning have next."""
+    generator = np.random.default_rng([options.seed, index, 1])
+    drawn = (caption.text for _ in range(options.imagined) for caption in describe(scene.layout, generator))
+    left = [(text.replace(",", " ,").replace(".", " .").split(), count) for text, count in Counter(drawn).items()]
+    said: list[str] = []
+    while said[-1:] != ["."]:
+        following: Counter[str] = Counter()
+        for words, count in left:
+            following[words[len(said)]] += count
+        likeliest = following.most_common(1)[0][0]
+        left = [(words, count) for words, count in left if words[len(said)] == likeliest]
+        said.append(likeliest)
+    return ptb.tokenize([" ".join(said)])[0]
 
 
 def _grams(text: str) -> Grams:
@@ -94,10 +115,11 @@ def _markdown(found: dict[str, dict[str, Any]], options: SpeakersOptions) -> str
     lines = [
         "# What captions of the embedded scenes can score",
         "",
-        f"{options.images} validation scenes, five references each. Both speakers know the scene and the grammar of",
-        "its captions; what is missing to 100 is the choice that the grammar leaves. The second one takes, of",
-        f"{options.draws * CAPTIONS_PER_IMAGE} true sentences, the one that BLEU likes best against others: a near",
-        "bound for every decoder. Metrics × 100. Written by `python -m bench speakers`.",
+        f"{options.images} validation scenes, five references each. All speakers know the scene and the grammar of its",
+        "captions; what is missing to 100 is the choice that the grammar leaves. The second one goes on with the word",
+        f"that most of {options.imagined * CAPTIONS_PER_IMAGE:,} true sentences have next, as a perfect",
+        f"autoregressive decoder would greedily. The third one takes, of {options.draws * CAPTIONS_PER_IMAGE} true",
+        "sentences, the one that BLEU likes best against others: a near bound for every decoder. Metrics × 100. Written by `python -m bench speakers`.",
         "",
         "| speaker | " + " | ".join(SHOWN) + " |",
         "| --- |" + " ---: |" * len(SHOWN),

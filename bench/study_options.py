@@ -32,12 +32,14 @@ class SpeakersOptions:
         out: folder for ``speakers.md`` and ``speakers.json``.
         images: first validation scenes.
         draws: sets of five sentences that the choosing speaker imagines of a scene.
+        imagined: sets of five sentences that the one who speaks word by word knows of a scene.
         seed: of the sentences; the references' own is the scenes'.
     """
 
     out: Path = Path("results")
     images: int = 300
     draws: int = 40
+    imagined: int = 3000
     seed: int = 0
 
 
