@@ -138,7 +138,7 @@ def load_network(name: str, options: RunOptions, vocabulary: Vocabulary, *, toke
     tensors, card = read_checkpoint(path, train=train_command(name, str(options.preset)))
     if card.get("decoder", name) != name:
         raise UserError(f"{path}: its card says that it is of {card['decoder']}; give weights of {name}")
-    check_fit(path, card, fit_card(options.sizes, options.network, vocabulary, tokenizer))
+    check_fit(path, card, fit_card(options.sizes, options.network, vocabulary, tokenizer) | _square(card, options))
     if not any(map(is_encoder, tensors)):
         shared = path.with_name(f"{ENCODER}.safetensors")
         encoder, own = read_checkpoint(shared, train=train_command(ENCODER, str(options.preset)))
@@ -225,6 +225,12 @@ def check_fit(path: Path, card: Mapping[str, Any], wanted: Mapping[str, Any]) ->
             f"{path.parent.name}/{path.name}: was trained with {told}, this run has {asked}; "
             "use the preset's own or train again"
         )
+
+
+def _square(card: Mapping[str, Any], options: RunOptions) -> dict[str, Any]:
+    """Weights that learned square images of one size have no use for others; elsewhere sizes vary by themselves."""
+    square = options.image.transform == "square" and card.get("image", {}).get("transform") == "square"
+    return {"image": {"side": options.image.side}} if square else {}
 
 
 def _compact(name: str, value: Tensor) -> Tensor:

@@ -215,6 +215,8 @@ def list(options: parsers.ListOptions) -> int:  # noqa: A001
 def describe(options: parsers.DescribeOptions) -> int:
     """Print one decoder, task or preset."""
     decoders, tasks, presets = registry.names(registry.DECODERS), registry.names(registry.TASKS), preset_names()
+    if options.preset is not None:
+        preset_file(options.preset)  # an unknown one is refused, also where nothing depends on it
     if options.name in decoders:
         cls = registry.load(registry.DECODERS, options.name)
         print(f"decoder {options.name}: {cls.summary}\n")

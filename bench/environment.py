@@ -13,6 +13,7 @@ from typing import Any
 
 SOURCE = Path(__file__).resolve().parent.parent
 COMPUTING = ("bench/**/*.py", "decoders/**/*.py", "tasks/**/*.py", "results/*.py")
+SOURCES = ("bench", "decoders", "tasks", "reports", ":(glob)results/*.py", "constraints.txt", "pyproject.toml")
 PACKAGES = (
     "decoder-bench", "torch", "torchvision", "timm", "numpy", "pillow", "pycocotools", "pycocoevalcap", "sentencepiece",
     "triton", "nvidia-ml-py",
@@ -78,9 +79,12 @@ def source_hash(root: Path = SOURCE) -> str:
 
 
 def git_state(root: Path) -> dict[str, Any]:
-    """``git_commit`` and ``git_dirty`` of a source tree; both None outside a repository."""
+    """``git_commit`` and ``git_dirty`` of a source tree; both None outside a repository.
+
+    Pages and records that the program itself writes do not make a tree dirty: they change no number.
+    """
     commit = _git(root, "rev-parse", "HEAD")
-    changed = _git(root, "status", "--porcelain") if commit else None
+    changed = _git(root, "status", "--porcelain", "--", *SOURCES) if commit else None
     return {"git_commit": commit, "git_dirty": None if changed is None else bool(changed)}
 
 

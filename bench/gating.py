@@ -97,6 +97,9 @@ def _check(options: GateOptions) -> None:
     for name, value in given.items():
         if options.runs and value is not None:
             raise UserError(f"--{name}: is for decoders that the gate runs itself; leave it out beside finished runs")
+    folder = options.baselines
+    if folder is not None and not options.update_baseline and not any(folder.glob("*.json")):
+        raise UserError(f"--baselines {folder}: holds no baseline; name another folder, or give --update-baseline")
 
 
 def _wanted(decoders: Sequence[str], runs: Mapping[str, Measured]) -> list[str]:

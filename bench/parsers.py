@@ -317,13 +317,8 @@ def _typed(parser: ArgumentParser, words: list[str], options: type) -> Any:
 
 
 def _normalised(words: list[str], parser: ArgumentParser) -> list[str]:
-    """Accept ``--headers-only`` for ``--headers_only``, and a bare ``--fresh`` for ``--fresh true``."""
-    flags = {
-        option
-        for action in parser._actions
-        for option in action.option_strings
-        if getattr(action, "_typehint", None) is bool
-    }
+    """Accept ``--headers-only`` for ``--headers_only``, a bare ``--fresh`` for ``--fresh true``, a path for a list."""
+    flags, paths = _options_of_type(parser, bool), _options_of_type(parser, list[Path])
     out = []
     for position, word in enumerate(words):
         name, equals, value = word.partition("=")
@@ -333,17 +328,30 @@ def _normalised(words: list[str], parser: ArgumentParser) -> list[str]:
             if name in flags and not equals and following.startswith("--"):
                 equals, value = "=", "true"
             out.append(name + equals + value)
+        elif position and out[-1] in paths and not word.startswith("["):
+            out[-1] += f"={json.dumps([word])}"
         else:
             out.append(word)
     return out
+
+
+def _options_of_type(parser: ArgumentParser, hint: Any) -> set[str]:
+    return {
+        option
+        for action in parser._actions
+        for option in action.option_strings
+        if getattr(action, "_typehint", None) == hint
+    }
 
 
 def _one_line(message: str) -> str:
     """The parser's answer in one line: option, value given, types expected."""
     text = " ".join(message.split())
     key = re.search(r'[Pp]arser key "([^"]+)"', text)
-    given = re.findall(r"Given value: (\S+)", text)
+    given = re.findall(r"(?:Given|Got) value: (\S+)", text)
     expected = [name for name in re.findall(r"Expected an? <class '(\w+)'>", text) if name != "NoneType"]
+    if choices := re.search(r"Expected a typing.Literal\[([^\]]+)\]", text):
+        expected = [f"one of {choices[1]}".replace("'", "")]
     if key and given and expected:
         return f"--{key[1]} {given[-1]}: expected {' or '.join(dict.fromkeys(expected))}"
     return re.sub(r'^[Pp]arser key "([^"]+)":', r"--\1:", text).replace("a typing.Literal", "one of ")

@@ -215,6 +215,7 @@ def test_a_file_that_breaks_inside_stops_the_run_but_keeps_what_is_done(
         "ceilings",
         "describe nothing",
         "describe detection --preset nothing",
+        "describe mad --preset nothing",
         "scenes --out /dev/null/x",
         "schema --out /dev/null/x",
         "vocabulary --captions /dev/null --out x.model",

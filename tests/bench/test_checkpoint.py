@@ -43,7 +43,8 @@ def root(options: RunOptions, vocabulary: Vocabulary, network: Network, tmp_path
     checkpoint.write_checkpoint(encoder, checkpoint.encoder_tensors(network), card)
     _, told = checkpoint.read_checkpoint(encoder, train="")
     decoder = checkpoint.checkpoint_path("embedded", "mad", tmp_path)
-    checkpoint.write_checkpoint(decoder, checkpoint.decoder_tensors(network), {**card, "encoder": told["hash"]})
+    own = {"encoder": told["hash"], "image": dataclasses.asdict(options.image)}
+    checkpoint.write_checkpoint(decoder, checkpoint.decoder_tensors(network), {**card, **own})
     return tmp_path
 
 
@@ -90,6 +91,8 @@ def test_what_does_not_fit_is_said(options: RunOptions, vocabulary: Vocabulary, 
     refused("trained with tokenizer abc, this run has xyz", tokenizer="xyz")
     sizes = dataclasses.replace(options.sizes, bins=64)
     refused("trained with sizes.bins 128, this run has 64", dataclasses.replace(options, sizes=sizes))
+    smaller = dataclasses.replace(options.image, side=64)
+    refused("trained with image.side 128, this run has 64", dataclasses.replace(options, image=smaller))
     wider = dataclasses.replace(options.network, width=64)
     refused("trained with network.width 32, this run has 64", dataclasses.replace(options, network=wider))
 

@@ -80,7 +80,7 @@ def test_flags_and_dashes() -> None:
         (["--min-images", "-1"], "--min-images -1: give 0 or more"),
         (["--sizes.bins", "0"], "sizes.bins is 0"),
         (["--sizes.min_depth", "12"], "0 < min < max"),
-        (["--split", "test"], "--split: Expected one of"),
+        (["--split", "test"], "--split test: expected one of val2017, train2017"),
         (["--preset", "pape"], "did you mean 'paper'"),
         (["--config", "absent.yaml"], "File does not exist"),
         (["--wings", "2"], "unrecognized arguments: --wings"),
