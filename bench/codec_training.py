@@ -20,8 +20,9 @@ from bench.progress import progress
 from bench.publishing import finish
 from bench.sampling import Batches
 from bench.suite import open_dataset
-from bench.trainer import CURVE, STATE, Pace, Trainer
+from bench.trainer import Pace, Trainer
 from bench.workers import processes
+from results.store import reserve
 from tasks.vqvae import COMMITMENT, Codec
 
 UNSEEN = ("log_every", "evaluate_every", "evaluate_images", "save_every", "readers")  # what decides no weight
@@ -73,9 +74,7 @@ def train_codec(options: CodecTrainOptions) -> list[Path]:
         torch.set_num_threads(options.threads)
     name = codec_name(options.codec)
     folder = options.out or Path("results/runs") / f"train-{options.preset}" / f"{name}-{options.seed}"
-    if options.fresh:
-        for old in (STATE, CURVE):
-            (folder / old).unlink(missing_ok=True)
+    reserve(folder / ".writable")
     with processes() as team:
         with team.one_at_first():
             dataset = open_dataset(options.run_options(options.split))
@@ -94,6 +93,7 @@ def train_codec(options: CodecTrainOptions) -> list[Path]:
             folder=folder,
             signature=card,
             seed=options.seed,
+            fresh=options.fresh,
             evaluate=None if held_out is None else _evaluation(options, codec, held_out),
             team=team,
         )

@@ -21,7 +21,7 @@ from bench.errors import UserError
 from decoders.network.errors import NetworkError
 from decoders.network.network import build_network
 from decoders.network.options import NetworkOptions
-from decoders.network.released import Conversion, convert
+from decoders.network.released import Conversion, convert, to_released
 from decoders.network.weights import read_tensors
 from results.store import write_atomically
 from tasks.errors import TaskError
@@ -30,8 +30,9 @@ from tasks.vocabulary import Sizes, Vocabulary
 
 KINDS = ("mad", "ait")
 HEAD_WIDTH = 32  # MAD's; a checkpoint does not tell how many heads its matrices hold
+EMBEDDING = "vocab_embed.embeddings.weight"
 RESNETS = {6: "resnet50", 23: "resnet101"}  # blocks of the third stage
-SHOWN = 5
+SHOWN = 40
 
 
 @dataclass(frozen=True)
@@ -163,7 +164,7 @@ def import_mad(path: Path) -> Imported:
     try:
         released = read_tensors(path)
         released = {name.removeprefix("module."): value for name, value in released.items()}
-        options, sizes = _options(released, path), _sizes(released)
+        options, sizes = _options(released, path), _sizes(released, path)
         torch.manual_seed(0)  # what the checkpoint does not fill is the same every time
         network = build_network(options, Vocabulary(sizes))
         conversion = convert(released, network.state_dict())
@@ -171,41 +172,52 @@ def import_mad(path: Path) -> Imported:
         raise UserError(str(error)) from None
     except ValueError as error:
         raise UserError(f"{path}: its sizes fit no MAD network ({error})") from None
-    tensors = {name: value.contiguous().clone() for name, value in conversion.tensors.items()}
+    tensors = {name: value.float().contiguous().clone() for name, value in conversion.tensors.items()}
     return Imported(tensors, options, sizes, conversion)
 
 
 def _options(released: Mapping[str, Tensor], path: Path) -> NetworkOptions:
     """The network's sizes, read off the shapes."""
-    try:
-        positions, width = released["seq_pos_embed"].shape
-        ffn = len(released["transformer.encoder.layers.0.ffns.0.layers.0.0.weight"])
-    except KeyError as error:
-        raise NetworkError(f"{path} has no {error}; is it a MAD checkpoint?") from None
+    positions, width = _matrix(released, "seq_pos_embed", path).shape
+    ffn = len(_matrix(released, "transformer.encoder.layers.0.ffns.0.layers.0.0.weight", path))
     blocks = _count(released, "backbone.res4.")
     if blocks not in RESNETS:
         raise NetworkError(
             f"{path}: only MAD's ResNet backbones can be imported, this one begins with "
             f"{next((name for name in released if name.startswith('backbone.')), 'nothing')}"
         )
+    layers = {part: _count(released, f"transformer.{part}.layers.") for part in ("encoder", "decoder")}
+    if not layers["decoder"]:
+        raise NetworkError(f"{path} has no transformer.decoder.layers; is it a MAD checkpoint?")
     return NetworkOptions(
         backbone=RESNETS[blocks],
         width=width,
         heads=max(1, width // HEAD_WIDTH),
         ffn=ffn,
-        encoder_layers=_count(released, "transformer.encoder.layers."),
-        decoder_layers=_count(released, "transformer.decoder.layers."),
+        encoder_layers=layers["encoder"],
+        decoder_layers=layers["decoder"],
         positions=positions,
     )
 
 
-def _sizes(released: Mapping[str, Tensor]) -> Sizes:
-    """The paper's sizes, with the words that the rows of the embedding leave."""
-    rows = len(released["vocab_embed.embeddings.weight"])
+def _sizes(released: Mapping[str, Tensor], path: Path) -> Sizes:
+    """The paper's sizes, with the words that the rows of the embedding leave; the paper's words if it is missing."""
+    if EMBEDDING not in released:
+        return Sizes()
+    rows = len(_matrix(released, EMBEDDING, path))
     before = Vocabulary(Sizes())["word"].start
     if rows <= before:
         raise NetworkError(f"the embedding has {rows} rows, the paper's vocabulary has {before} before the words")
     return Sizes(words=rows - before)
+
+
+def _matrix(released: Mapping[str, Tensor], name: str, path: Path) -> Tensor:
+    """A tensor that tells sizes. Raises NetworkError if it is missing or no matrix."""
+    if name not in released:
+        raise NetworkError(f"{path} has no {name!r}; is it a MAD checkpoint?")
+    if released[name].dim() != 2:
+        raise NetworkError(f"{path}: {name} has shape {list(released[name].shape)}, expected a matrix")
+    return released[name]
 
 
 def _count(released: Mapping[str, Tensor], prefix: str) -> int:
@@ -219,7 +231,7 @@ def _report(found: Imported, out: Path) -> str:
         f"network: {found.options.backbone}, width {found.options.width}, {found.options.heads} heads, "
         f"{found.options.encoder_layers} + {found.options.decoder_layers} layers",
         _names("unused", conversion.unused),
-        _names("missing (left random)", conversion.missing),
+        _names("missing (left random)", [f"{to_released(name)} (ours {name})" for name in conversion.missing]),
     ]
     if conversion.kept_rows:
         lines.append(f"embedding: {conversion.kept_rows} rows of tokens that MAD does not have (depth) left random")
@@ -232,5 +244,5 @@ def _told(out: Path, tensors: Mapping[str, Tensor], missing: Sequence[str]) -> s
 
 
 def _names(title: str, names: list[str]) -> str:
-    more = f", … {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    more = f", … {len(names) - SHOWN} more, all in the card" if len(names) > SHOWN else ""
     return f"{title}: {', '.join(names[:SHOWN]) + more if names else 'none'}"

@@ -37,7 +37,7 @@ TRACED = {"det", "seg", "keypoint", "keypoint_2stage", "caption"}  # the file ha
 
 @dataclass(frozen=True)
 class Ran:
-    """One tag, decoded.
+    """One tag, decoded; all object slots prompt it, as in the release, those with an empty box too.
 
     Args:
         tag: its name in the file.
@@ -45,7 +45,6 @@ class Ran:
         passes: what the strategy did.
         decoded: what came out.
         contexts: what each image's sequences were prompted with.
-        rows: of each image, the file's sequences that ours are.
     """
 
     tag: str
@@ -53,22 +52,12 @@ class Ran:
     passes: list[Pass]
     decoded: Decoded
     contexts: list[Context]
-    rows: list[Tensor]
-
-    def ours(self, values: Tensor) -> Tensor:
-        """(rows of all images, ...) of our (B, N, ...)."""
-        return torch.cat([own[: len(rows)] for own, rows in zip(values, self.rows, strict=True)])
-
-    @property
-    def theirs(self) -> tuple[Tensor, Tensor]:
-        """The index of the same rows in the file's (B, S, ...)."""
-        images = torch.cat([torch.full_like(rows, image) for image, rows in enumerate(self.rows)])
-        return images, torch.cat(self.rows)
 
 
 @torch.no_grad()
 def check_inference(subject: Subject, golden: GoldenFile, comparison: Comparison) -> None:
-    """All tags of the file, then the forward pass that they make up."""
+    """What prompts the file's own boxes make, all tags, then the forward pass that they make up."""
+    _check_given(subject, golden, comparison)
     memory = subject.network.memorise(subject.network.encode(subject.features))
     ran: dict[str, Ran] = {}
     for tag in TAGS:
@@ -76,12 +65,18 @@ def check_inference(subject: Subject, golden: GoldenFile, comparison: Comparison
             ran[tag] = _run(subject, golden, memory, tag, _detections(subject, golden, ran.get("det"), tag))
             _check_passes(subject, comparison, memory, ran[tag])
             CHECKS[ran[tag].kind](subject, comparison, ran[tag])
-            if not tag.endswith("_chain"):  # a chain's smallest gap may be that of a slot that we drop
-                _check_gap(subject, comparison, ran[tag])
-        except (KeyError, ValueError, RuntimeError, IndexError) as error:
+            _check_gap(subject, comparison, ran[tag])
+        except (LookupError, ValueError, RuntimeError, TypeError, ArithmeticError) as error:
             comparison.failed(f"predictions {tag}", f"{type(error).__name__}: {' '.join(str(error).split())[:150]}")
     if {"det", "seg_chain", "keypoint_chain", "caption"} <= set(ran):
         _check_forward(subject, comparison, ran)
+
+
+def _check_given(subject: Subject, golden: GoldenFile, comparison: Comparison) -> None:
+    """The file's boxes in pixels are those of its tokens."""
+    if "given/unscaled_boxes" in golden:
+        sizes = torch.tensor([[width, height, width, height] for height, width in subject.originals])  # (B, 4)
+        comparison.compare("given boxes", "given/boxes", golden.tensor("given/unscaled_boxes") * sizes[:, None])
 
 
 def _detections(subject: Subject, golden: GoldenFile, det: Ran | None, tag: str) -> list[Detections | None]:
@@ -91,7 +86,7 @@ def _detections(subject: Subject, golden: GoldenFile, det: Ran | None, tag: str)
     if tag.endswith("_chain"):
         if det is None:
             raise ValueError("detection did not run, so nothing prompts it")
-        return list(_interpret(subject, det))
+        return list(_every_slot(subject, det))
     boxes, classes = golden.tensor("given/boxes"), golden.tensor("given/classes")
     slots = torch.arange(boxes.shape[1])
     return [Detections(own, torch.ones(len(own)), names, slots) for own, names in zip(boxes, classes, strict=True)]
@@ -113,78 +108,88 @@ def _run(subject: Subject, golden: GoldenFile, memory: Memory, tag: str, found: 
     strategy = MadReleased(MadReleasedOptions(ratios={task.format.task: ratios}))
     passes = strategy.passes(subject.network, memory, request, draws=given)
     decoded = strategy.decode(subject.network, memory, request, (), draws=given)
-    rows = [torch.arange(prompts.shape[1]) if own is None else own.slots for own in found]
-    return Ran(tag, kind, passes, decoded, contexts, rows)
+    return Ran(tag, kind, passes, decoded, contexts)
 
 
 def _check_passes(subject: Subject, comparison: Comparison, memory: Memory, ran: Ran) -> None:
-    network, task = subject.network, subject.tasks[ran.kind]
-    where = f"infer/{ran.tag}"
+    network, where = subject.network, f"infer/{ran.tag}"
+    running: Tensor | None = None  # (B, N, L, V) logits of all passes so far
     for stage, done in enumerate(ran.passes):
         name = f"{where}/stage{stage}"
-        comparison.compare("passes and re-masking", f"{name}/input_seq", ran.ours(done.inputs), pick=ran.theirs)
-        comparison.compare("passes and re-masking", f"{name}/seq_mask", ran.ours(done.masked), pick=ran.theirs)
+        comparison.compare("passes and re-masking", f"{name}/input_seq", done.inputs)
+        comparison.compare("passes and re-masking", f"{name}/seq_mask", done.masked)
+        hidden = network.decode(memory, done.inputs, every_layer=True)  # (Y, B, N, P + L, D)
+        logits = network.logits(hidden[-1], subject.visible[ran.kind])
         if ran.tag in TRACED:
-            hidden = network.decode(memory, done.inputs, every_layer=True)  # (Y, B, N, P + L, D)
             comparison.compare("decoder outputs", f"{name}/decoder_out", hidden)
-            logits = network.logits(hidden[-1], subject.visible[ran.kind])
             comparison.compare("logits", f"{name}/logits", logits)
-    columns = torch.arange(subject.visible[ran.kind].stop) if ran.kind == "det" else task.format.ids
-    pick = (*(index[:, None, None] for index in ran.theirs), torch.arange(task.format.length)[:, None], columns)
-    for stage, done in enumerate(ran.passes):
+        running = _running(subject, ran.kind, running, logits, done)
         last = stage + 1 == len(ran.passes)
-        if not last and ran.tag not in TRACED:
-            continue
-        name = f"{where}/ensembled_logits" if last else f"{where}/stage{stage + 1}/ensembled_logits_before"
-        comparison.compare("ensembled logits", name, ran.ours(done.logits), pick=pick)
+        if last or ran.tag in TRACED:
+            told = f"{where}/ensembled_logits" if last else f"{where}/stage{stage + 1}/ensembled_logits_before"
+            comparison.compare("ensembled logits", told, running)
+
+
+def _running(subject: Subject, kind: str, before: Tensor | None, logits: Tensor, done: Pass) -> Tensor:
+    """(B, N, L, V) running logits: the strategy's own of the columns that it keeps, and the same of all others."""
+    form = subject.tasks[kind].format
+    new = logits[:, :, form.prompt_length :]
+    whole = new if before is None else torch.where(done.masked[..., None], (before + new) / 2, before)
+    columns = torch.arange(done.logits.shape[-1]) if form.matching == "groups" else form.ids
+    return whole.index_copy(-1, columns, done.logits)
 
 
 def _check_gap(subject: Subject, comparison: Comparison, ran: Ran) -> None:
     """The smallest distance between the two likeliest legal tokens."""
     legal = subject.tasks[ran.kind].format.legal
-    admissible = ran.ours(ran.decoded.probabilities).masked_fill(~legal, -torch.inf)
+    admissible = ran.decoded.probabilities.masked_fill(~legal, -torch.inf)
     best = admissible.topk(2, dim=-1).values
     gap = (best[..., 0] - best[..., 1]).min().double()
     comparison.compare(f"predictions {ran.tag}", f"infer/{ran.tag}/min_top2_gap", gap)
 
 
 def _interpret(subject: Subject, ran: Ran) -> list[Any]:
-    task = subject.tasks[ran.kind]
-    return [
-        task.interpret(ran.decoded.image(image, len(rows)), context)
-        for image, (rows, context) in enumerate(zip(ran.rows, ran.contexts, strict=True))
-    ]
+    task, (_, sequences, _) = subject.tasks[ran.kind], ran.decoded.tokens.shape
+    return [task.interpret(ran.decoded.image(image, sequences), context) for image, context in enumerate(ran.contexts)]
+
+
+def _every_slot(subject: Subject, ran: Ran) -> list[Detections]:
+    task = subject.tasks["det"]
+    if not isinstance(task, Detection):
+        raise TypeError(f"boxes come out of {type(task).__name__}")
+    return [task.every_slot(ran.decoded.image(image, 1), context) for image, context in enumerate(ran.contexts)]
 
 
 def _check_detection(subject: Subject, comparison: Comparison, ran: Ran) -> None:
     family, where = f"predictions {ran.tag}", f"infer/{ran.tag}"
-    found: list[Detections] = _interpret(subject, ran)
-    kept = torch.zeros(len(found), subject.sizes.slots, dtype=torch.bool)
-    for image, own in enumerate(found):
+    every = _every_slot(subject, ran)
+    kept = torch.zeros(len(every), subject.sizes.slots, dtype=torch.bool)
+    for image, own in enumerate(_interpret(subject, ran)):
         kept[image, own.slots] = True
     comparison.compare(family, f"{where}/nonempty", kept)
     coordinates = subject.network.vocabulary["coordinate"]
-    boxes = ran.decoded.tokens.reshape(len(found), subject.sizes.slots, BOX + 1)[..., :BOX]  # (B, Q, 4)
+    boxes = ran.decoded.tokens.reshape(len(every), subject.sizes.slots, BOX + 1)[..., :BOX]  # (B, Q, 4)
     comparison.compare(family, f"{where}/unscaled_boxes", (boxes - coordinates.start) / subject.sizes.bins)
     for name in ("boxes", "scores", "classes"):
-        comparison.compare(family, f"{where}/{name}", torch.cat([getattr(own, name) for own in found]), pick=kept)
+        comparison.compare(family, f"{where}/{name}", torch.stack([getattr(own, name) for own in every]))
 
 
 def _check_segmentation(subject: Subject, comparison: Comparison, ran: Ran) -> None:
     family, where = f"predictions {ran.tag}", f"infer/{ran.tag}"
     bits = MaskBits(subject.network.vocabulary, subject.sizes.mask_size)
-    tokens, probabilities = ran.ours(ran.decoded.tokens), ran.ours(ran.decoded.probabilities)
-    decoded = replace(ran.decoded, tokens=tokens, probabilities=probabilities)
-    shares = bits.decode(decoded, subject.tasks[ran.kind].format)
-    comparison.compare(family, f"{where}/mask_prob", shares, pick=ran.theirs)
-    for image, found in enumerate(_interpret(subject, ran)):
-        bitmaps = _bitmaps(found.rles, subject.originals[image])
-        comparison.compare(family, f"{where}/pasted_img{image}", bitmaps, pick=ran.rows[image])
+    flat = {name: getattr(ran.decoded, name).flatten(0, 1) for name in ("tokens", "probabilities")}
+    shares = bits.decode(replace(ran.decoded, **flat), subject.tasks[ran.kind].format)  # (B * N, M, M)
+    comparison.compare(family, f"{where}/mask_prob", shares.view(*ran.decoded.tokens.shape[:2], *shares.shape[1:]))
+    for image, (found, context) in enumerate(zip(_interpret(subject, ran), ran.contexts, strict=True)):
+        pasted = _bitmaps(found.rles, subject.originals[image])
+        boxes = context.earlier[Detection.name].boxes
+        pasted[(boxes[:, 2:] <= boxes[:, :2]).any(dim=-1)] = False  # no detection, so that no mask is made of it
+        comparison.compare(family, f"{where}/pasted_img{image}", pasted)
 
 
 def _check_keypoints(subject: Subject, comparison: Comparison, ran: Ran) -> None:
-    found = torch.cat([_points(own.keypoints) for own in _interpret(subject, ran)])
-    comparison.compare(f"predictions {ran.tag}", f"infer/{ran.tag}/keypoints", found, pick=ran.theirs)
+    found = torch.stack([_points(own.keypoints) for own in _interpret(subject, ran)])
+    comparison.compare(f"predictions {ran.tag}", f"infer/{ran.tag}/keypoints", found)
 
 
 def _check_caption(subject: Subject, comparison: Comparison, ran: Ran) -> None:
@@ -208,11 +213,11 @@ def _check_forward(subject: Subject, comparison: Comparison, ran: dict[str, Ran]
     results = zip(*(_interpret(subject, ran[tag]) for tag in ("det", "seg_chain", "keypoint_chain")), strict=True)
     captions = _cut(subject, _interpret(subject, ran["caption"]))
     for image, (detections, masks, poses) in enumerate(results):
-        where = f"forward/img{image}"
+        where, kept = f"forward/img{image}", detections.slots
         for name in ("boxes", "scores", "classes"):
             comparison.compare(family, f"{where}/{name}", getattr(detections, name))
-        comparison.compare(family, f"{where}/masks", _bitmaps(masks.rles, subject.originals[image]))
-        comparison.compare(family, f"{where}/keypoints", _points(poses.keypoints))
+        comparison.compare(family, f"{where}/masks", _bitmaps(masks.rles, subject.originals[image])[kept])
+        comparison.compare(family, f"{where}/keypoints", _points(poses.keypoints)[kept])
         comparison.compare(family, f"{where}/caption_ids", captions[image])
 
 

@@ -109,9 +109,9 @@ def build(golden: GoldenFile) -> Subject:
     """
     try:
         return _build(golden)
-    except (KeyError, TypeError) as error:
+    except KeyError as error:
         raise UserError(f"the golden file lacks {error}; its arrays do not describe a MAD model") from None
-    except (NetworkError, ValueError) as error:
+    except (NetworkError, ValueError, TypeError, ArithmeticError, LookupError, RuntimeError) as error:
         raise UserError(f"the golden file's weights and configuration disagree: {error}") from None
 
 

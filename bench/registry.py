@@ -59,7 +59,7 @@ def check_tasks(option: str, given: Collection[str]) -> None:
 
 def unknown(kind: str, name: str, known: list[str]) -> str:
     """Message for a name that is not known: the nearest one first, then all."""
-    near = get_close_matches(name, known, n=1, cutoff=0.5)
+    near = get_close_matches(str(name), known, n=1, cutoff=0.5)  # YAML makes numbers of some names
     hint = f" (did you mean {near[0]!r}?)" if near else ""
     return f"unknown {kind} {name!r}{hint}; known: {', '.join(known) or 'none'}"
 

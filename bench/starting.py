@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from bench import checkpoint
 from bench.errors import UserError
 from bench.registry import unknown
@@ -26,13 +28,7 @@ def begin(path: Path, network: Network, card: Mapping[str, Any], *, parts: Seque
     Raises:
         UserError: if the file cannot be read, was made for something else, or lacks a part.
     """
-    if path.suffix != ".safetensors":
-        raise UserError(f"start: {path.name} given, expected a .safetensors file with its card beside it")
-    tensors, own = checkpoint.read_checkpoint(path, train="nox -s train")
-    has = sorted({name.split(".", 1)[0] for name in tensors})
-    for part in parts:
-        if part not in has:
-            raise UserError(f"--start_parts: {unknown(f'part of {path.name}', part, has)}")
+    tensors, own, has = read(path, parts=parts)
     chosen = set(parts or has)
     _check(path, own, card, encoder_only=chosen <= set(checkpoint.ENCODER_PARTS))
     frozen = card.get("encoder") is not None
@@ -41,6 +37,22 @@ def begin(path: Path, network: Network, card: Mapping[str, Any], *, parts: Seque
     checkpoint.load_into(network, kept, path.name)
     cost = {name: own[name] for name in ("steps", "cpu_seconds", "seed") if name in own}
     return {"start": str(own["hash"]), "before": cost | ({"before": own["before"]} if own.get("before") else {})}
+
+
+def read(path: Path, *, parts: Sequence[str] = ()) -> tuple[dict[str, Tensor], dict[str, Any], list[str]]:
+    """Weights to start from, their card, and the parts of a network that they have.
+
+    Raises:
+        UserError: if the file cannot be read, or lacks one of ``parts``.
+    """
+    if path.suffix != ".safetensors":
+        raise UserError(f"start: {path.name} given, expected a .safetensors file with its card beside it")
+    tensors, own = checkpoint.read_checkpoint(path, train="nox -s train")
+    has = sorted({name.split(".", 1)[0] for name in tensors})
+    for part in parts:
+        if part not in has:
+            raise UserError(f"--start_parts: {unknown(f'part of {path.name}', part, has)}")
+    return tensors, own, has
 
 
 def _check(path: Path, own: Mapping[str, Any], card: Mapping[str, Any], *, encoder_only: bool) -> None:

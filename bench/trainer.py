@@ -29,6 +29,7 @@ from results.store import write_atomically
 
 CURVE = "curve.jsonl"
 STATE = "state.pt"
+KEPT = {"signature", "step", "objective", "optimiser"}  # among what a state holds
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -71,6 +72,7 @@ class Trainer:
         folder: of the training; a state with the same ``signature`` in it is continued.
         signature: everything that decides the numbers, as plain JSON data.
         seed: of every random choice.
+        fresh: discard a training in the folder instead of continuing it.
         evaluate: measures the objective with averaged weights, or None.
         team: the processes that share the work.
 
@@ -95,6 +97,7 @@ class Trainer:
         folder: Path,
         signature: Mapping[str, Any],
         seed: int,
+        fresh: bool = False,
         evaluate: Callable[[], dict[str, float]] | None = None,
         team: Processes | None = None,
     ) -> None:
@@ -115,7 +118,7 @@ class Trainer:
         self.precision: str = schedule.precision
         self.seconds = self.cpu_seconds = 0.0
         self._sums: dict[str, Tensor] = {}  # of losses since the last point of the curve
-        scaler = self._resume()
+        scaler = self._begin() if fresh else self._resume()
         if self.precision == "auto":
             self.precision = self.team.everyone(fastest_precision(self.device))[0]
         first = self.team.rank * pace.accumulate
@@ -262,13 +265,19 @@ class Trainer:
         torch.save(state, part)
         part.replace(self.folder / STATE)
 
+    def _begin(self) -> dict[str, Any]:
+        """Clear the folder."""
+        if self.team.first:
+            for name in (STATE, CURVE):
+                (self.folder / name).unlink(missing_ok=True)
+        return {}
+
     def _resume(self) -> dict[str, Any]:
         """Take over the state in the folder, if there is one, and give the state of its gradient scaler."""
         path = self.folder / STATE
         if not path.exists():
-            (self.folder / CURVE).unlink(missing_ok=True)  # of a training that was killed before its first checkpoint
-            return {}
-        state = torch.load(path, map_location=self.device, weights_only=True)
+            return self._begin()  # a curve is of a training that was killed before its first checkpoint
+        state = _read_state(path, self.device)
         if state["signature"] != self.signature:
             raise UserError(
                 f"{self.folder}: holds a training with other settings "
@@ -320,11 +329,23 @@ def fastest_precision(device: torch.device, side: int = 768) -> str:
     return "bfloat16" if seconds["bfloat16"] * 1.5 < seconds["float32"] else "float32"
 
 
+def _read_state(path: Path, device: torch.device) -> dict[str, Any]:
+    """What ``Trainer._save`` wrote. Raises UserError if the file is damaged."""
+    try:
+        state = torch.load(path, map_location=device, weights_only=True)
+        told = "" if isinstance(state, dict) and state.keys() >= KEPT else "not a training's state"
+    except Exception as error:  # torch raises whatever its reader comes upon
+        told = " ".join(str(error).split())[:100] or type(error).__name__
+    if told:
+        raise UserError(f"{path}: broken ({told}); discard it with --fresh, or choose another --out")
+    return dict(state)
+
+
 def _cut_curve(path: Path, step: int) -> None:
     """Leave the points up to a step; a line that a kill left half is none."""
     kept = []
     for line in path.read_text().splitlines() if path.exists() else []:
-        with suppress(json.JSONDecodeError):
+        with suppress(json.JSONDecodeError, TypeError, KeyError):
             if json.loads(line)["step"] <= step:
                 kept.append(line + "\n")
     write_atomically(path, "".join(kept).encode())

@@ -25,11 +25,12 @@ from bench.publishing import finish
 from bench.sampling import Batches
 from bench.stage0 import DenseHeads, DenseObjective, dense_scores
 from bench.suite import Suite, build_suite
-from bench.trainer import CURVE, STATE, Pace, Trainer
+from bench.trainer import Pace, Trainer
 from bench.training_data import DenseBatches, ImageBatches, MemoryBatches, TokenTargets, cached_memory
 from bench.training_options import TrainOptions
 from bench.workers import Processes, processes
 from decoders.network.network import Network, build_network
+from results.store import reserve
 from tasks.base import Task
 from tasks.targets import Targets
 
@@ -50,9 +51,7 @@ def train(options: TrainOptions) -> list[Path]:
     if options.threads:
         torch.set_num_threads(options.threads)
     folder = options.out or Path("results/runs") / f"train-{options.preset}" / f"{options.decoder}-{options.seed}"
-    if options.fresh:
-        for name in (STATE, CURVE):
-            (folder / name).unlink(missing_ok=True)
+    _check(options, folder)
     with processes() as team:
         with team.one_at_first():
             suite = build_suite(options.run_options(options.split))
@@ -66,13 +65,25 @@ def train(options: TrainOptions) -> list[Path]:
             return finish(trainer, options.decoder, tensors(), card, publish=preset, start=options.start)
 
 
+def _check(options: TrainOptions, folder: Path) -> None:
+    """Refuse what can be refused before data are read. Raises UserError, and StoreError for an unwritable folder."""
+    reserve(folder / ".writable")
+    if options.start is not None:
+        starting.read(options.start, parts=_words(options.start_parts))
+    elif options.start_parts:
+        raise UserError(f"--start_parts {options.start_parts}: there is no --start that they are of; give one")
+    if options.decoder != ENCODER:
+        if not hasattr(_decoder(options), "training_views"):
+            raise UserError(f"decoder {options.decoder!r} learns nothing; choose one that does")
+    elif options.image.transform != "square":
+        raise UserError(f"stage 0 needs images of one size; image.transform is {options.image.transform}, give square")
+
+
 Work = tuple[Trainer, Callable[[], dict[str, torch.Tensor]], dict[str, Any]]
 
 
 def _encoder_work(options: TrainOptions, suite: Suite, folder: Path, team: Processes) -> Work:
     """Stage 0: encoder and heads on packed images with dense labels."""
-    if options.image.transform != "square":
-        raise UserError(f"stage 0 needs images of one size; image.transform is {options.image.transform}, give square")
     with team.one_at_first():
         arrays, held_out = pack(suite, options.image.side), _held_out(options)
     torch.manual_seed(options.seed)
@@ -98,6 +109,7 @@ def _encoder_work(options: TrainOptions, suite: Suite, folder: Path, team: Proce
         folder=folder,
         signature=_signature(options, suite, "encoder"),
         seed=options.seed,
+        fresh=options.fresh,
         evaluate=None if held_out is None else lambda: dense_scores(objective, _dense(held_out, options)),
         team=team,
     )
@@ -107,8 +119,6 @@ def _encoder_work(options: TrainOptions, suite: Suite, folder: Path, team: Proce
 def _decoder_work(options: TrainOptions, suite: Suite, folder: Path, team: Processes) -> Work:
     """A decoder on the memory of a frozen encoder, or the whole network on images."""
     decoder = _decoder(options)
-    if not hasattr(decoder, "training_views"):
-        raise UserError(f"decoder {options.decoder!r} learns nothing; choose one that does")
     names = suite.names
     formats = formats_to_train(
         options.formats,
@@ -128,8 +138,6 @@ def _decoder_work(options: TrainOptions, suite: Suite, folder: Path, team: Proce
         card["encoder"] = frozen_encoder(options, network)
     if options.start is not None:
         card |= starting.begin(options.start, network, card, parts=_words(options.start_parts))
-    elif options.start_parts:
-        raise UserError(f"--start_parts {options.start_parts}: there is no --start that they are of; give one")
     with team.one_at_first():
         batches: Batches
         if options.train.frozen:
@@ -146,6 +154,7 @@ def _decoder_work(options: TrainOptions, suite: Suite, folder: Path, team: Proce
         folder=folder,
         signature=_signature(options, suite, "decoder") | {name: card.get(name) for name in ("encoder", "start")},
         seed=options.seed,
+        fresh=options.fresh,
         evaluate=None if held_out is None else lambda: pipeline_scores(decoder, network, held_out, options=options),
         team=team,
     )

@@ -11,6 +11,7 @@ prediction as a whole add their loss to it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
@@ -67,9 +68,9 @@ class AitOptions:
 
 
 def check_by_task(name: str, *, dense_weight: Mapping[str, float], top_p: Mapping[str, float]) -> None:
-    """Raises ValueError for a weight below 0 or a nucleus that is no probability."""
+    """Raises ValueError for a weight below 0 or infinite, or a nucleus that is no probability."""
     for task, weight in dense_weight.items():
-        if weight < 0:
+        if not 0 <= weight < math.inf:
             raise ValueError(f"{name}: dense_weight of {task} is {weight}; give 0 (none) or more")
     for task, share in top_p.items():
         if not 0 <= share <= 1:

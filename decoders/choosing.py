@@ -63,7 +63,9 @@ class Chooser:
         """(B, N) int64 columns from logits (B, N, K) of the ids that are legal at position ``step``."""
         if self._draws is None:
             return logits.argmax(dim=-1)
-        sorted_, columns = (logits / self._temperature).softmax(dim=-1).sort(dim=-1, descending=True)
+        below = logits - logits.amax(dim=-1, keepdim=True)  # so that no temperature, however low, overflows
+        scaled = below / max(self._temperature, torch.finfo(below.dtype).tiny)
+        sorted_, columns = scaled.softmax(dim=-1).sort(dim=-1, descending=True)
         kept = within_nucleus(sorted_, self._top_p, self._crossing)
         mass = (sorted_ * kept).cumsum(dim=-1)  # (B, N, K)
         threshold = self._draws[..., step, None] * mass[..., -1:]

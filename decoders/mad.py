@@ -218,7 +218,8 @@ class Mad:
         for number, ratio in enumerate(self.options.ratios.get(form.task, ())):
             scores = self._scores(reader, form, logits, number) if draws is None else draws[number]
             count = masked_count(form.length, ratio)
-            chosen = scores.argsort(dim=-1, stable=True)[..., :count]  # (B, N, k)
+            stable = self.options.remask != "released"  # the release leaves ties to the sort, and has many
+            chosen = scores.argsort(dim=-1, stable=stable)[..., :count]  # (B, N, k)
             masked = torch.zeros_like(masked).scatter(-1, chosen, True)
             inputs = masked_inputs(network, prompts, reader.best(logits), masked)
             hidden = network.decode(memory, inputs)  # (B, N, P + L, D)

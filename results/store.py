@@ -247,4 +247,4 @@ def reserve(path: Path) -> None:
     known = path.read_bytes() if path.is_file() else None
     write_atomically(path, known or b"")
     if known is None:
-        path.unlink()
+        path.unlink(missing_ok=True)  # several processes may ask at once

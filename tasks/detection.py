@@ -101,14 +101,21 @@ class Detection:
         The class is the most probable one and its probability the score; the box is what its tokens say. Only slots
         whose box is empty are dropped: no threshold, no suppression (MAD section 3.2).
         """
+        found = self.every_slot(decoded, context)
+        slots = ((found.boxes[:, 2] > found.boxes[:, 0]) & (found.boxes[:, 3] > found.boxes[:, 1])).nonzero()[:, 0]
+        return Detections(
+            boxes=found.boxes[slots], scores=found.scores[slots], classes=found.classes[slots], slots=slots
+        )
+
+    def every_slot(self, decoded: Decoded, context: Context) -> Detections:
+        """As ``interpret``, with the slots whose box is empty."""
         height, width = context.size
         tokens = decoded.tokens.reshape(-1, BOX + 1)  # (Q, 5)
         boxes = self._coordinates.pixels(tokens[:, :BOX], context.size)  # (Q, 4)
         boxes = torch.minimum(boxes.clamp(min=0), boxes.new_tensor([width, height, width, height]))
         by_slot = decoded.probabilities.reshape(len(tokens), BOX + 1, -1)  # (Q, 5, V)
         scores, classes = by_slot[:, BOX, self.format.column(self._classes)].float().max(dim=-1)  # (Q,) each
-        slots = ((boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])).nonzero()[:, 0]
-        return Detections(boxes=boxes[slots], scores=scores[slots], classes=classes[slots], slots=slots)
+        return Detections(boxes=boxes, scores=scores, classes=classes, slots=torch.arange(len(tokens)))
 
     def origin(self, context: Context) -> Tensor:
         """(1,) int64: the only sequence."""

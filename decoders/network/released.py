@@ -97,6 +97,8 @@ def convert(released: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> Conver
             unused.append(name)
             continue
         wanted = own[ours]
+        if not value.is_floating_point():
+            raise NetworkError(f"{name} holds {value.dtype}, expected floating-point numbers; is it a MAD checkpoint?")
         if ours == TABLE and value.shape[1:] == wanted.shape[1:] and len(value) <= len(wanted):
             kept_rows = len(wanted) - len(value)
             merged = wanted.clone()

@@ -66,7 +66,7 @@ def test_a_checkpoint_is_converted_and_its_card_written(tmp_path: Path, released
     torch.save({"model": state | {"module.extra.weight": torch.zeros(3)}, "iteration": 7}, path)
     text = import_checkpoint("mad", path, out)
     assert "unused: extra.weight" in text
-    assert "missing (left random): decoder.norm.bias" in text
+    assert f"missing (left random): {missing} (ours decoder.norm.bias)" in text
     card = json.loads(out.with_suffix(".json").read_text())
     assert card["unused"] == ["extra.weight"] and card["missing"] == ["decoder.norm.bias"]
     assert card["network"]["width"] == 32 and card["sizes"]["words"] == 40
@@ -76,6 +76,13 @@ def test_a_checkpoint_is_converted_and_its_card_written(tmp_path: Path, released
     assert torch.equal(network.state_dict()["decoder.layers.1.cross.projection.weight"], wanted)
     before = out.read_bytes()
     assert import_checkpoint("mad", path, out) == text and out.read_bytes() == before
+
+
+def test_an_absent_embedding_is_missing(tmp_path: Path, released: dict[str, Tensor]) -> None:
+    name = "vocab_embed.embeddings.weight"
+    torch.save({own: value for own, value in released.items() if own != name}, tmp_path / "mad.pth")
+    text = import_checkpoint("mad", tmp_path / "mad.pth", tmp_path / "out.safetensors")
+    assert f"missing (left random): {name} (ours embedding.table.weight)" in text
 
 
 CONFIG = """
@@ -150,6 +157,9 @@ def test_what_is_no_checkpoint_is_refused_in_one_line(
         "is it a MAD checkpoint": {"a": torch.zeros(2)},
         "only MAD's ResNet": {name: value for name, value in released.items() if not name.startswith("backbone.")},
         "has shape": released | {"input_proj.bias": torch.zeros(31)},
+        "expected a matrix": released | {"seq_pos_embed": torch.zeros(())},
+        "no transformer.decoder.layers": {name: value for name, value in released.items() if "decoder.l" not in name},
+        "expected floating-point": released | {"input_proj.bias": torch.zeros(32, dtype=torch.int64)},
     }
     for message, content in contents.items():
         path = tmp_path / "bad.pth"

@@ -78,9 +78,35 @@ def test_what_is_off_is_found(tmp_path: Path) -> None:
         assert found[family].endswith("FAILED"), table
     assert found["stand-alone paste"].endswith("not in file")
     assert found["logits"].endswith("ok")
-    for problem in ("infer/det/classes: 1 of 11 differ", "off by 0.0002", "4 arrays that nothing here knows", "shape"):
+    for problem in ("infer/det/classes: 1 of 12 differ", "off by 0.0002", "4 arrays that nothing here knows", "shape"):
         assert problem in table
     assert table.endswith("PARITY FAILED (floats to 0.0001 absolute, integers exactly)")
+
+
+def test_every_number_is_looked_at_also_where_no_task_reads_it(tmp_path: Path) -> None:
+    def disturb(found: Arrays) -> None:
+        empty = tuple(np.argwhere(~found["infer/det/nonempty"])[0])
+        for name, place in {
+            "infer/caption/ensembled_logits": (0, 0, 0, 0),  # a prompt's column
+            "infer/det/scores": empty,
+            "infer/seg_chain/min_top2_gap": (),
+            "infer/keypoint_chain/keypoints": (*empty, 0, 0),
+            "given/boxes": (0, 0, 0),
+        }.items():
+            found[name] = found[name].copy()
+            found[name][place] += 0.5
+
+    table, good = run_parity(changed(tmp_path, disturb))
+    assert not good
+    wanted = {
+        "ensembled logits",
+        "predictions det",
+        "predictions seg_chain",
+        "predictions keypoint_chain",
+        "given boxes",
+    }
+    failed = {family for family, line in rows(table).items() if line.endswith("FAILED")}
+    assert wanted <= failed, table
 
 
 def test_changed_weights_are_found(tmp_path: Path) -> None:
@@ -144,6 +170,12 @@ def test_files_that_are_not_golden_are_refused(tmp_path: Path) -> None:
     text, other = tmp_path / "text.npz", tmp_path / "other.npz"
     text.write_text("hello")
     np.savez(other, a=np.zeros(3))
+    with (alone := tmp_path / "alone.npz").open("wb") as stream:
+        np.save(stream, np.zeros(3))
+    np.savez_compressed(damaged := tmp_path / "damaged.npz", meta_json=np.arange(5000))
+    content = bytearray(damaged.read_bytes())
+    content[200:260] = bytes(60)
+    damaged.write_bytes(content)
 
     def shorten(found: Arrays) -> None:
         meta = json.loads(str(found["meta_json"]))
@@ -156,6 +188,8 @@ def test_files_that_are_not_golden_are_refused(tmp_path: Path) -> None:
         changed_ait(tmp_path, "tr/cfg", "num_classes", 6): "disagree",
         tmp_path / "none.npz": "no such file",
         text: "not an .npz",
+        alone: "not an .npz",
+        damaged: "not an .npz",
         other: "no meta_json",
         changed(tmp_path, shorten): "disagree",
     }.items():

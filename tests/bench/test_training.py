@@ -339,22 +339,5 @@ def test_a_learning_curve_that_was_lost_stops_nothing(root: Path, encoder: Path,
     train(chosen)
 
 
-def test_what_cannot_be_trained_is_said(root: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="learns nothing"):
-        train(tiny.options(tmp_path / "run", root, "oracle"))
-    with pytest.raises(UserError, match="runs on the weights of mad; train --decoder mad"):
-        train(tiny.options(tmp_path / "run", root, "mad-one-pass"))
-    chosen = tiny.options(tmp_path / "run", root, "mad")
-    with pytest.raises(UserError, match="unknown decoder of this training 'ait'"):
-        train(dataclasses.replace(chosen, strategy={"ait": {}}))
-    with pytest.raises(UserError, match="unknown option of mad 'ratio'"):
-        train(dataclasses.replace(chosen, strategy={"mad": {"ratio": 1}}))
-    nothing = dataclasses.replace(chosen.train, weights={"depth": 0.0, "detection": 0.0})
-    with pytest.raises(UserError, match="no task has a weight above 0"):
-        train(dataclasses.replace(chosen, tasks="depth,detection", train=nothing))
-    with pytest.raises(UserError, match="nox -s train -- --decoder encoder"):
-        train(tiny.options(tmp_path / "run", root, "mad", "--encoder", str(tmp_path / "absent.safetensors")))
-
-
 def test_precision_is_measured() -> None:
     assert fastest_precision(torch.device("cpu"), side=64) in {"float32", "bfloat16"}

@@ -128,7 +128,9 @@ def test_no_sequences() -> None:
     assert found.evaluations == 0
 
 
-@pytest.mark.parametrize("options", [{"top_p": {"depth": 1.5}}, {"dense_weight": {"depth": -1.0}}])
+@pytest.mark.parametrize(
+    "options", [{"top_p": {"depth": 1.5}}, {"dense_weight": {"depth": -1.0}}, {"dense_weight": {"depth": float("nan")}}]
+)
 def test_options_out_of_range_are_refused(options: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=r"^ait: .* of depth is"):
         decoder(**options)

@@ -127,6 +127,14 @@ def test_a_small_nucleus_is_greedy() -> None:
         assert torch.equal(found.tokens, greedy.tokens)
 
 
+@pytest.mark.parametrize("temperature", [1e-10, 1e-45])
+def test_a_temperature_next_to_nothing_is_greedy(temperature: float) -> None:
+    wanted, seen = request(Captioning(PARTS).format, [1, 1]), memory(NETWORK, [0, 1])
+    greedy = decoder().decode(NETWORK, seen, wanted, [])
+    found = decoder(temperature=temperature).decode(NETWORK, seen, wanted, generators([0, 1]))
+    assert torch.equal(found.tokens, greedy.tokens)
+
+
 @pytest.mark.parametrize("options", [{"temperature": -1.0}, {"top_p": 0.0}, {"top_p": 1.5}, {"order": "by size"}])
 def test_options_out_of_range_are_refused(options: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=r"^autoregressive: "):
