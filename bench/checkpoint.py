@@ -105,16 +105,17 @@ def read_checkpoint(path: Path, *, train: str) -> tuple[dict[str, Tensor], dict[
     Raises:
         UserError: if file or card is missing, broken, or they do not belong together.
     """
+    copied = "" if path.is_relative_to(CHECKPOINTS) else f", and copy them with their card into {path.parent}"
     try:
         content, card = path.read_bytes(), json.loads(path.with_suffix(".json").read_text())
         tensors = load_file(path)
     except OSError as error:
         missing = Path(error.filename or path)
         kind = "weights" if missing.suffix == path.suffix else "card of weights"
-        copied = "" if path.is_relative_to(CHECKPOINTS) else f", and copy them with their card into {path.parent}"
         raise UserError(f"{missing}: no such {kind}; make them with `{train}`{copied}") from None
     except (SafetensorError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise UserError(f"{path.name}: broken ({' '.join(str(error).split())}); make it again with `{train}`") from None
+        told = " ".join(str(error).split())
+        raise UserError(f"{path}: broken ({told}); make them again with `{train}`{copied}") from None
     if not isinstance(card, dict):
         raise UserError(f"{path.with_suffix('.json')}: is no card of weights; copy its own, or run `{train}`")
     if card.get("hash") != content_hash(content):

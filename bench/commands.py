@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import dataclasses
 import json
 import shlex
 import sys
@@ -226,7 +227,7 @@ def describe(options: parsers.DescribeOptions) -> int:
 
             print(f"options (--strategy '{{{options.name}: {{name: value}}}}'):\n")
             print(describe_options(cls.Options))
-            print(f"\ndefaults: {cls.Options()}")
+            print(f"\ndefaults: {json.dumps({options.name: dataclasses.asdict(cls.Options())})}")
         if cls.needs_network:
             from bench.describe import describe_weights
 

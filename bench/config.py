@@ -154,8 +154,10 @@ class RunOptions:
         if self.persons < 0 or (self.instances is not None and self.instances < 1):
             raise UserError(f"--instances {self.instances}, --persons {self.persons}: give at least 1 and at least 0")
         for name, value in self.temperatures.items():
-            if name not in ("masks", "depth") or value <= 0:
-                raise UserError(f"--temperatures.{name} {value}: give masks or depth a number above 0")
+            if name not in ("masks", "depth"):
+                raise UserError(f"--temperatures: {unknown('codec', name, ['masks', 'depth'])}")
+            if value <= 0:
+                raise UserError(f"--temperatures.{name} {value}: give a number above 0")
         if self.min_images < 0:
             raise UserError(f"--min-images {self.min_images}: give 0 or more")
         if self.seed < 0:

@@ -166,7 +166,7 @@ class TrainOptions:
         split: COCO split that is learned; NYUv2's train list goes with ``train2017``.
         evaluate_on: COCO split that evaluations use.
         tasks: tasks to learn, separated by commas; default: all that the data allows.
-        limit: first N images of each data set.
+        limit: first N images of each data set; the embedded scenes are rendered all, once.
         out: folder of the training run; default: ``results/runs/train-<preset>/<decoder>-<seed>``.
         seed: seed of every random choice.
         tokenizer: SentencePiece ``.model`` for captions; default: the preset's, else trained on the folder's captions.
