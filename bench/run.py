@@ -90,7 +90,8 @@ class _Run:
     """One run in one process: what all its decoders share."""
 
     def __init__(self, options: RunOptions, team: Team, tell: Tell) -> None:
-        chosen(options, lambda text: None)  # unknown names are found before seconds of work
+        for cls in chosen(options, lambda text: None).values():  # mistakes are found before seconds of work
+            build_decoder(cls, options.strategy)
         self.options = options
         self.team = team
         self.tell = tell
