@@ -109,9 +109,10 @@ def _notes(ablation: Ablation, material: Material, outcome: Outcome | None) -> l
         )
         told = f"Ours: ablation {outcome.name}, {outcome.decoder}, {of}{roots} ({outcome.data.get('hash')})"
         notes.append(f"{told}; {outcome.method}." if outcome.method else f"{told}.")
-        seeds = {point.seeds for point in outcome.points.values()}
+        seeds = sorted({point.seeds for point in outcome.points.values()})
         if outcome.trained:
-            notes.append(f"Every setting was trained {joined([str(n) for n in sorted(seeds)])} time(s).")
+            told = joined([str(number) for number in seeds])
+            notes.append(f"Every setting was trained with {told} seed{'' if seeds == [1] else 's'}.")
     elif material.statistics.method:
         notes.append(f"Ours: the runs of this report; {material.statistics.method}.")
     return notes

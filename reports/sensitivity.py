@@ -96,10 +96,9 @@ def _slope(run: Run) -> float:
 
 
 def _objects_title(slopes: dict[str, float]) -> str:
-    steepest, flattest = max(slopes, key=lambda n: slopes[n]), min(slopes, key=lambda n: slopes[n])
-    if steepest == flattest:
-        return f"A further object costs {steepest} {slopes[steepest]:.1f} ms"
-    return f"A further object costs {steepest} {slopes[steepest]:.1f} ms and {flattest} {slopes[flattest]:.1f} ms"
+    ends = dict.fromkeys((max(slopes, key=lambda n: slopes[n]), min(slopes, key=lambda n: slopes[n])))
+    told = [f"{'costs' if slopes[n] >= 0 else 'saves'} {n} {abs(slopes[n]):.1f} ms" for n in ends]
+    return f"A further object {findings.joined(told)}"
 
 
 def positions_figure(material: Material) -> Drawn | None:
