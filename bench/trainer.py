@@ -334,6 +334,8 @@ def _read_state(path: Path, device: torch.device) -> dict[str, Any]:
     try:
         state = torch.load(path, map_location=device, weights_only=True)
         told = "" if isinstance(state, dict) and state.keys() >= KEPT else "not a training's state"
+    except (torch.OutOfMemoryError, MemoryError, OSError):
+        raise  # says nothing against the file
     except Exception as error:  # torch raises whatever its reader comes upon
         told = " ".join(str(error).split())[:100] or type(error).__name__
     if told:
