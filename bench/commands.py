@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import builtins
-import dataclasses
 import json
 import shlex
 import sys
@@ -223,11 +222,12 @@ def describe(options: parsers.DescribeOptions) -> int:
         print(f"decoder {options.name}: {cls.summary}\n")
         print(sys.modules[cls.__module__].__doc__)
         if hasattr(cls, "Options"):
+            from bench.building import options_of
             from bench.describe import describe_options
 
             print(f"options (--strategy '{{{options.name}: {{name: value}}}}'):\n")
             print(describe_options(cls.Options))
-            print(f"\ndefaults: {json.dumps({options.name: dataclasses.asdict(cls.Options())})}")
+            print(f"\ndefaults: {json.dumps({options.name: options_of(cls())})}")
         if cls.needs_network:
             from bench.describe import describe_weights
 

@@ -153,9 +153,10 @@ class RunOptions:
             raise UserError("--random-weights: what they predict is worth no score; give --speed-only too")
         if self.persons < 0 or (self.instances is not None and self.instances < 1):
             raise UserError(f"--instances {self.instances}, --persons {self.persons}: give at least 1 and at least 0")
+        codecs = ["masks", "depth"]
         for name, value in self.temperatures.items():
-            if name not in ("masks", "depth"):
-                raise UserError(f"--temperatures: {unknown('codec', name, ['masks', 'depth'])}")
+            if name not in codecs:
+                raise UserError(f"--temperatures: {unknown('codec', name, codecs)}")
             if value <= 0:
                 raise UserError(f"--temperatures.{name} {value}: give a number above 0")
         if self.min_images < 0:

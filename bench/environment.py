@@ -13,7 +13,10 @@ from typing import Any
 
 SOURCE = Path(__file__).resolve().parent.parent
 COMPUTING = ("bench/**/*.py", "decoders/**/*.py", "tasks/**/*.py", "results/*.py")
-SOURCES = ("bench", "decoders", "tasks", "reports", ":(glob)results/*.py", "constraints.txt", "pyproject.toml")
+WRITTEN_BY_HAND = (  # as git names paths; the rest of results/ and the pages are written by the program
+    "bench", "decoders", "tasks", "reports", ":(glob)results/*.py", "results/published", "results/claims.json",
+    "results/baselines/thresholds.yaml", "constraints.txt", "pyproject.toml",
+)  # fmt: skip
 PACKAGES = (
     "decoder-bench", "torch", "torchvision", "timm", "numpy", "pillow", "pycocotools", "pycocoevalcap", "sentencepiece",
     "triton", "nvidia-ml-py",
@@ -81,10 +84,10 @@ def source_hash(root: Path = SOURCE) -> str:
 def git_state(root: Path) -> dict[str, Any]:
     """``git_commit`` and ``git_dirty`` of a source tree; both None outside a repository.
 
-    Pages and records that the program itself writes do not make a tree dirty: they change no number.
+    What the program itself writes does not make a tree dirty; the weights of a run are told by their hashes.
     """
     commit = _git(root, "rev-parse", "HEAD")
-    changed = _git(root, "status", "--porcelain", "--", *SOURCES) if commit else None
+    changed = _git(root, "status", "--porcelain", "--", *WRITTEN_BY_HAND) if commit else None
     return {"git_commit": commit, "git_dirty": None if changed is None else bool(changed)}
 
 

@@ -56,7 +56,7 @@ class Ran:
 
 @torch.no_grad()
 def check_inference(subject: Subject, golden: GoldenFile, comparison: Comparison) -> None:
-    """What prompts the file's own boxes make, all tags, then the forward pass that they make up."""
+    """The file's own boxes, all tags, then the forward pass that they make up."""
     _check_given(subject, golden, comparison)
     memory = subject.network.memorise(subject.network.encode(subject.features))
     ran: dict[str, Ran] = {}

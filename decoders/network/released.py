@@ -87,7 +87,7 @@ def convert(released: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> Conver
         own: our network's state dict, for names, shapes and values that are not released.
 
     Raises:
-        NetworkError: if a tensor has another shape than in our network.
+        NetworkError: if a tensor has another shape than in our network, or holds integers.
     """
     tensors, unused, kept_rows = dict(own), [], 0
     filled: set[str] = set()

@@ -81,6 +81,9 @@ def test_flags_and_dashes() -> None:
         (["--sizes.bins", "0"], "sizes.bins is 0"),
         (["--sizes.min_depth", "12"], "0 < min < max"),
         (["--split", "test"], "--split test: expected one of val2017, train2017"),
+        (["--scenario", "nosuch"], "--scenario nosuch: expected one of latency, throughput, stream"),
+        (["--temperatures", "{dpth: 1.0}"], "unknown codec 'dpth' .did you mean 'depth'"),
+        (["--temperatures", "{depth: 0.0}"], "temperatures.depth 0.0: give a number above 0"),
         (["--preset", "pape"], "did you mean 'paper'"),
         (["--config", "absent.yaml"], "File does not exist"),
         (["--wings", "2"], "unrecognized arguments: --wings"),
@@ -118,6 +121,7 @@ def test_impossible_trainings_are_explained_in_one_line(words: list[str], messag
         ("mad", {"ratios": {"captoining": [0.5]}}),
         ("ait", {"top_p": {"detektion": 0.5}}),
         ("mad-released", {"ratios": {"x": []}}),
+        ("mad", {"ratios": {1: [0.5]}}),
     ],
 )
 def test_strategy_options_of_unknown_tasks_are_refused(decoder: str, given: dict[str, Any]) -> None:

@@ -109,6 +109,15 @@ def test_every_number_is_looked_at_also_where_no_task_reads_it(tmp_path: Path) -
     assert wanted <= failed, table
 
 
+def test_families_that_a_file_lacks_are_counted(tmp_path: Path) -> None:
+    def leave_out(found: Arrays) -> None:
+        for name in [name for name in found if name.startswith("paste/")]:
+            del found[name]
+
+    table, good = run_parity(changed(tmp_path, leave_out))
+    assert good and "the families agree, but for 1 that the file lacks" in table
+
+
 def test_changed_weights_are_found(tmp_path: Path) -> None:
     def disturb(found: Arrays) -> None:
         name = "param/transformer.decoder.post_norm_layer.weight"

@@ -43,14 +43,17 @@ def test_fresh_discards_nothing_before_all_is_checked(root: Path, encoder: Path,
     words = ["--encoder", str(encoder), "--train.decoder.steps", "2"]
     train(tiny.options(tmp_path / "run", root, "parallel", *words))
     before = (tmp_path / "run" / "state.pt").read_bytes()
-    nothing = ["--train.weights", "{detection: 0}", "--tasks", "detection"]
-    for wrong in (nothing, ["--train.accumulate", "3"], ["--encoder", str(tmp_path / "none.safetensors")]):
-        with pytest.raises(UserError):
+    for message, wrong in {
+        "nothing would be learned": ["--train.weights", "{detection: 0}", "--tasks", "detection"],
+        "cannot be cut into 3 equal parts": ["--train.accumulate", "3"],
+        "no such weights": ["--encoder", str(tmp_path / "none.safetensors")],
+    }.items():
+        with pytest.raises(UserError, match=message):
             train(tiny.options(tmp_path / "run", root, "parallel", *words, *wrong, "--fresh"))
     assert (tmp_path / "run" / "state.pt").read_bytes() == before
 
 
-def test_mistakes_are_said_before_data_are_read(root: Path, tmp_path: Path) -> None:
+def test_mistakes_are_said_before_data_are_read(tmp_path: Path) -> None:
     def refused(message: str, *more: str, decoder: str = "parallel") -> None:
         with pytest.raises(UserError, match=message):
             train(tiny.options(tmp_path / "run", tmp_path / "no data", decoder, *more))
