@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Protocol
 import torch
 from torch import Tensor
 
-from tasks.sequence import Decoded, SequenceFormat, TrainingBatch
+from tasks.formats.sequence import Decoded, SequenceFormat, TrainingBatch
 
 
 @dataclass(frozen=True)
@@ -93,3 +93,15 @@ class Decoder(Protocol):
             generators: one random stream per image, so that a batch gives what its images give one by one.
         """
         ...
+
+
+def nothing(request: Request) -> Decoded:
+    """The answer to a request without sequences."""
+    shape = (*request.prompts.shape[:2], request.format.length)
+    device = request.prompts.device
+    return Decoded(
+        tokens=torch.zeros(shape, dtype=torch.int64, device=device),
+        probabilities=torch.zeros(*shape, len(request.format.ids), device=device),
+        evaluations=0,
+        positions=0,
+    )

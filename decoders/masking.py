@@ -6,11 +6,13 @@ Shapes: B images, N sequences, L target positions.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from tasks.sequence import SequenceFormat
+from decoders.base import View
+from tasks.formats.sequence import SequenceFormat, TrainingBatch
 
 
 def masked_count(length: int, ratio: float) -> int:
@@ -96,3 +98,25 @@ def with_random_word(format: SequenceFormat, inputs: Tensor, candidates: Tensor,
     words = torch.randint(len(format.ids), place.shape, generator=generator, device=generator.device)
     chosen = format.ids[words.cpu()].to(inputs.device)
     return inputs.scatter(-1, place, torch.where(candidates.any(-1, keepdim=True), chosen, inputs.gather(-1, place)))
+
+
+def masked_inputs(network: Any, prompts: Tensor, tokens: Tensor, masked: Tensor) -> Tensor:
+    """(B, N, P + L) prompts (B, N, P), then tokens (B, N, L) with the mask token where ``masked`` (B, N, L)."""
+    return torch.cat([prompts, tokens.masked_fill(masked, network.vocabulary.id("mask"))], dim=-1)
+
+
+def fully_masked_view(network: Any, format: SequenceFormat, batch: TrainingBatch) -> View:
+    """All targets predicted at once from mask tokens; of alternatives there is one sequence for all of them."""
+    single = format.matching == "alternatives"
+    shown = slice(0, 1) if single else slice(None)
+    prompts, tokens = batch.prompts[:, shown], batch.tokens[:, shown]
+    everything = torch.ones_like(tokens, dtype=torch.bool)
+    return View(
+        inputs=masked_inputs(network, prompts, tokens, everything),
+        attention="full",
+        tokens=batch.tokens,
+        weights=batch.weights,
+        counted=everything,
+        matching=format.matching,
+        real=batch.real,
+    )

@@ -17,7 +17,7 @@ from torch.nn.functional import cross_entropy
 
 from decoders.base import View
 from decoders.matching import know, match_groups, nearest_alternative
-from tasks.sequence import SequenceFormat
+from tasks.formats.sequence import SequenceFormat
 
 Head = Callable[[Tensor], Tensor]  # hidden states (..., D) to logits (..., V) over SequenceFormat.ids
 

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import torch
 
 from decoders.base import Request
-from tasks.sequence import Decoded, one_hot
+from tasks.formats.sequence import Decoded, one_hot
 
 
 class Oracle:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from reports.findings import joined
-from reports.material import ReportError, Run
+from reports.report_data import ReportError, Run
 
 
 def refuse_unlike(runs: Sequence[Run]) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from reports.material import AVERAGE, TIME, Comparison, Interval, Run, Statistics, one_machine
 from reports.metrics import Metric, average
+from reports.report_data import AVERAGE, TIME, Comparison, Interval, Run, Statistics, one_machine
 
 
 def frontier(runs: Sequence[Run], metrics: Sequence[Metric]) -> list[Run]:

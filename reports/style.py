@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from reports.material import Run
+    from reports.report_data import Run
 
 
 @dataclass(frozen=True)

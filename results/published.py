@@ -60,7 +60,7 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
         where: table or section.
         statement: the claim in a sentence.
         printed: the paper's numbers in words; says so where they are not known here.
-        parts: what must hold; see ``reports.claims``.
+        parts: what must hold; see ``reports.tables.claims``.
         note: what the test leaves out.
     """
 

@@ -6,19 +6,7 @@ from typing import Any
 
 import msgspec
 
-from results.measured import (
-    SAMPLES_FOR,
-    Cost,
-    Gpu,
-    Latency,
-    Machine,
-    Mode,
-    Passes,
-    Rates,
-    Timing,
-    WarmUp,
-    Work,
-)
+from results.measurements import SAMPLES_FOR, Cost, Gpu, Latency, Machine, Mode, Passes, Rates, Timing, WarmUp, Work
 
 __all__ = [
     "READABLE", "SAMPLES_FOR", "SCHEMA", "Cost", "Gpu", "Key", "Latency", "Machine", "Mode", "Passes", "Rates",

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from tasks.errors import TaskError
-from tasks.sequence import Decoded, Encoded, SequenceFormat, TrainingExample
+from tasks.formats.sequence import Decoded, Encoded, SequenceFormat, TrainingExample
+from tasks.formats.tokenizer import Tokenizer
+from tasks.formats.vocabulary import Sizes, Vocabulary
 from tasks.targets import Context, Targets
-from tasks.text import Tokenizer
-from tasks.vocabulary import Sizes, Vocabulary
 
 __all__ = ["Json", "Metric", "MetricParts", "Task", "TaskError", "TaskParts"]
 

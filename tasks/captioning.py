@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from tasks.base import Metric, MetricParts, TaskError, TaskParts
-from tasks.sequence import Decoded, Encoded, SequenceFormat, Slot, TrainingExample
+from tasks.formats.sequence import Decoded, Encoded, SequenceFormat, Slot, TrainingExample
+from tasks.formats.vocabulary import CAPTION_PROMPT
 from tasks.targets import Context, Targets
-from tasks.vocabulary import CAPTION_PROMPT
 
 REFERENCES = 5
 

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from tasks.base import Metric, MetricParts, TaskError, TaskParts
-from tasks.quantise import LogBins, overlaps
-from tasks.sequence import Decoded, Encoded, SequenceFormat, Slot, TrainingExample, with_dense_loss
+from tasks.formats.binning import LogBins, overlaps
+from tasks.formats.sequence import Decoded, Encoded, SequenceFormat, Slot, TrainingExample, with_dense_loss
+from tasks.formats.vocabulary import Sizes, Vocabulary
 from tasks.targets import Context, Targets
-from tasks.vocabulary import Sizes, Vocabulary
 
 
 class DepthFormat(Protocol):

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from tasks.base import Metric, MetricParts, TaskError, TaskParts
-from tasks.quantise import Coordinates
-from tasks.sequence import Decoded, Encoded, SequenceFormat, Slot, TrainingExample
+from tasks.formats.binning import Coordinates
+from tasks.formats.sequence import Decoded, Encoded, SequenceFormat, Slot, TrainingExample
+from tasks.formats.vocabulary import DETECTION_PROMPT
 from tasks.targets import Context, Detections, Instances, Targets
-from tasks.vocabulary import DETECTION_PROMPT
 
 BOX = 4
 OBJECT_PROMPT = 1 + BOX + 1  # task, box, class

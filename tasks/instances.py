@@ -6,30 +6,16 @@ boxes and, beside them, the twelve of masks. ``boxes`` is AiT's detection, the s
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from tasks.base import Metric, MetricParts, TaskError, TaskParts
-from tasks.object_sequence import ObjectMasks, ObjectSequence
+from tasks.formats.object_sequence import ObjectMasks, ObjectSequence
+from tasks.formats.sequence import Decoded, Encoded, TrainingExample
 from tasks.pasting import paste_codes
-from tasks.sequence import Decoded, Encoded, TrainingExample
-from tasks.targets import Context, Detections, Masks, Targets
-
-
-@dataclass(frozen=True)
-class InstancePrediction:
-    """Predicted objects.
-
-    Args:
-        detections: their boxes.
-        masks: their masks, in the same order and with the same scores: AiT does not rate masks of their own.
-    """
-
-    detections: Detections
-    masks: Masks
+from tasks.targets import Context, Detections, InstancePrediction, Masks, Targets
 
 
 class Boxes:

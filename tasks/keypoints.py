@@ -26,7 +26,7 @@ from tasks.detection import (
     object_prompts,
     slotted,
 )
-from tasks.sequence import Decoded, Encoded, SequenceFormat, Slot, TrainingExample
+from tasks.formats.sequence import Decoded, Encoded, SequenceFormat, Slot, TrainingExample
 from tasks.targets import Context, Poses, Targets
 
 PERSON = "person"

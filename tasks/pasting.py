@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 from torch import Tensor
 
-from tasks.quantise import overlaps
+from tasks.formats.binning import overlaps
 from tasks.targets import Segmentation
 
 THRESHOLD = 0.5

@@ -20,10 +20,10 @@ from tasks.detection import (
     object_prompts,
     slotted,
 )
+from tasks.formats.sequence import Decoded, Encoded, SequenceFormat, Slot, TrainingExample, with_dense_loss
+from tasks.formats.vocabulary import Vocabulary
 from tasks.pasting import crop, paste_codes
-from tasks.sequence import Decoded, Encoded, SequenceFormat, Slot, TrainingExample, with_dense_loss
 from tasks.targets import Context, Instances, Masks, Targets
-from tasks.vocabulary import Vocabulary
 
 TINY = torch.finfo(torch.float32).tiny
 

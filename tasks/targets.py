@@ -115,3 +115,16 @@ class Poses:
     keypoints: Tensor
     scores: Tensor
     classes: Tensor
+
+
+@dataclass(frozen=True)
+class InstancePrediction:
+    """Predicted objects.
+
+    Args:
+        detections: their boxes.
+        masks: their masks, in the same order and with the same scores: AiT does not rate masks of their own.
+    """
+
+    detections: Detections
+    masks: Masks

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+from tests.paths import REPOSITORY
+
+ROOT = REPOSITORY
 MAY_IMPORT = {
     "tasks": {"tasks"},
     "decoders": {"decoders", "tasks"},
@@ -17,7 +19,7 @@ MAY_IMPORT = {
     "reports": {"reports", "results"},
     "bench": {"bench", "decoders", "tasks", "results", "reports"},
 }
-FORMATS_ONLY = {"tasks.sequence", "tasks.vocabulary"}  # all that a strategy may know of tasks
+FORMATS_ONLY = {"tasks.formats.sequence", "tasks.formats.vocabulary"}  # all that a strategy may know of tasks
 FILES = sorted(path for room in MAY_IMPORT for path in (ROOT / room).rglob("*.py"))
 
 

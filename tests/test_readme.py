@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
 
 from bench import registry
-from bench.cli import COMMANDS
+from bench.cli.main import COMMANDS
+from tests.paths import REPOSITORY
 
-ROOT = Path(__file__).parent.parent
+ROOT = REPOSITORY
 README = (ROOT / "README.md").read_text()
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 from torchvision.transforms.v2 import functional as v2
 
-from bench.data.colour import recoloured
+from bench.data.color_jitter import recoloured
 from bench.data.geometry import Size, crop_targets, resize_targets
 from bench.data.transforms import (
     AnyImage,

@@ -12,10 +12,10 @@ from typing import Any
 
 from PIL import Image
 
-from bench.data.annotations import KINDS
-from bench.data.coco import Coco
+from bench.data.coco.annotations import KINDS
+from bench.data.coco.reader import Coco
 from bench.data.images import header_size, looks_cut, read_rgb
-from bench.data.nyuv2 import Nyu
+from bench.data.nyu.reader import Nyu
 from bench.errors import DataError, UserError
 from tasks.targets import Targets
 

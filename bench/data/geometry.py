@@ -20,7 +20,7 @@ from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as v2
 from torchvision.tv_tensors import BoundingBoxes, BoundingBoxFormat, KeyPoints, Mask
 
-from bench.data.coco_classes import COCO_FLIP_PAIRS, COCO_KEYPOINTS
+from bench.data.coco.classes import COCO_FLIP_PAIRS, COCO_KEYPOINTS
 from tasks.targets import Instances, Segmentation, Targets
 
 HALF_PIXEL = 0.5

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from pycocotools import mask as coco_mask
+from torch import Tensor
 
+from bench.data.coco.classes import COCO_FLIP_PAIRS, COCO_KEYPOINTS
 from bench.data.dataset import Dataset, Sample
 from bench.data.geometry import resize_targets
 from bench.data.transforms import IMAGENET
@@ -203,3 +205,31 @@ def normalised(images: torch.Tensor) -> torch.Tensor:
     """(B, S, S, 3) uint8 RGB to (B, 3, S, S) float32 as the network expects it, channels last in memory."""
     scale, shift = torch.tensor(IMAGENET.std) * 255, torch.tensor(IMAGENET.mean) / torch.tensor(IMAGENET.std)
     return (images.float() / scale.to(images.device) - shift.to(images.device)).permute(0, 3, 1, 2)
+
+
+def mirrored(arrays: Mapping[str, Tensor], chosen: Tensor) -> dict[str, Tensor]:
+    """The arrays of ``Packed`` with the images where ``chosen`` (B,) is true mirrored left to right.
+
+    Left and right joints change places. ``words`` stay, since only a bag of them is learned: left and right are both
+    said of most scenes, and a cell cannot tell.
+    """
+    side = arrays["images"].shape[2]
+    out = dict(arrays)
+    for name in ("images", "owner", "depth"):
+        turned = chosen.reshape(-1, *[1] * (arrays[name].dim() - 1))
+        out[name] = torch.where(turned, arrays[name].flip(2), arrays[name])
+    left, top, right, bottom = arrays["boxes"].unbind(-1)
+    boxes = torch.stack([side - right, top, side - left, bottom], dim=-1)
+    out["boxes"] = torch.where(chosen[:, None, None], boxes, arrays["boxes"])
+    out["keypoints"] = torch.where(
+        chosen[:, None, None, None], _mirrored_joints(arrays["keypoints"], side), arrays["keypoints"]
+    )
+    return out
+
+
+def _mirrored_joints(keypoints: Tensor, side: int) -> Tensor:
+    order = list(range(keypoints.shape[2]))
+    for left, right in COCO_FLIP_PAIRS if len(order) == COCO_KEYPOINTS else ():
+        order[left], order[right] = right, left
+    x, y, seen = keypoints[:, :, order].unbind(-1)
+    return torch.stack([torch.where(seen > 0, side - x, x), y, seen], dim=-1)

@@ -265,3 +265,17 @@ def _mirrored(window: Prepared) -> Prepared:
 def _pad(pixels: Tensor, size: Size) -> Tensor:
     height, width = size
     return torch.nn.functional.pad(pixels, (0, width - pixels.shape[2], 0, height - pixels.shape[1]))
+
+
+def stack_images(images: Sequence[Prepared]) -> tuple[Tensor, Tensor | None]:
+    """Pad images with 0 to (B, 3, height, width); also the pad mask (B, height, width), True = padding.
+
+    The mask is None where nothing is padded (MAD pads to the batch's maximum, without rounding).
+    """
+    height, width = (max(image.pixels.shape[side] for image in images) for side in (1, 2))
+    stacked = torch.zeros(len(images), 3, height, width)
+    pad = torch.ones(len(images), height, width, dtype=torch.bool)
+    for row, image in enumerate(images):
+        stacked[row, :, : image.pixels.shape[1], : image.pixels.shape[2]] = image.pixels
+        pad[row, : image.size[0], : image.size[1]] = False
+    return stacked, pad if bool(pad.any()) else None

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from bench.data.annotations import KINDS, annotation_path
-from bench.data.coco import CocoTables, read_coco
-from bench.data.coco_classes import COCO_CLASSES, OFFICIAL_IMAGES, OFFICIAL_PAIRS
+from bench.data.coco.annotations import KINDS, annotation_path
+from bench.data.coco.classes import COCO_CLASSES, OFFICIAL_IMAGES, OFFICIAL_PAIRS
+from bench.data.coco.reader import CocoTables, read_coco
 from bench.data.images import header_size, read_depth, read_rgb
-from bench.data.nyu_labelled import NO_SPLITS, Labelled
-from bench.data.nyuv2 import Pair, find_list, labelled_file, read_list
+from bench.data.nyu.labelled import NO_SPLITS, Labelled
+from bench.data.nyu.reader import Pair, find_list, labelled_file, read_list
 from bench.data.problems import Fault, Problem, Refused, printable, quote
 from bench.errors import UserError
 

@@ -21,7 +21,7 @@ from decoders.network.embedding import Embedding, as_slice, sinusoids
 from decoders.network.encoder import Encoder, EncoderLayer
 from decoders.network.options import NetworkOptions
 from decoders.network.positions import GridPositions, SinePositions
-from tasks.vocabulary import Vocabulary
+from tasks.formats.vocabulary import Vocabulary
 
 VALUE_RANGES = ("coordinate", "depth_bin")  # ids in order of a value
 

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from tasks.base import MetricParts, TaskParts
-from tasks.sequence import Decoded, Encoded, SequenceFormat, Slot, TrainingExample
+from tasks.formats.sequence import Decoded, Encoded, SequenceFormat, Slot, TrainingExample
+from tasks.formats.vocabulary import Sizes
 from tasks.targets import Context, Targets
-from tasks.vocabulary import Sizes
 
 MOST = 20
 

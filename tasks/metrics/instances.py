@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from tasks.base import Json, MetricParts
-from tasks.instances import InstancePrediction
 from tasks.metrics.coco import CocoMetric
-from tasks.targets import Targets
+from tasks.targets import InstancePrediction, Targets
 
 
 class InstancesMetric:

@@ -104,23 +104,6 @@ def check_weights(weights: Array, images: int) -> None:
         raise TaskError(f"weights are {weights.shape}, the table has {images} images; give (resamples, {images})")
 
 
-def unpack(packed: Mapping[str, Any]) -> Table:
-    """A table from what its ``pack`` gave.
-
-    Raises:
-        TaskError: if it is of no known kind or broken.
-    """
-    from tasks.metrics.caption_table import CaptionTable
-    from tasks.metrics.matches import MatchTable
-
-    kinds: dict[str, Any] = {"means": MeanTable, "matches": MatchTable, "captions": CaptionTable}
-    try:
-        made: Table = kinds[packed["kind"]].unpack(packed)
-    except (KeyError, TypeError, ValueError, IndexError, zlib.error) as error:
-        raise TaskError(f"a per-image table is broken ({type(error).__name__}: {error}); write it again") from None
-    return made
-
-
 def pack_array(array: Any) -> Json:
     """An array as JSON data: type, shape and its bytes, compressed."""
     plain = np.ascontiguousarray(array)

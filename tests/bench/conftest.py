@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.data import scenes
+from bench.data.scenes import dataset as scenes
 
 
 @pytest.fixture(scope="session")

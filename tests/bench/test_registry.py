@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bench import registry
-from bench.cli import main
+from bench.cli.main import main
 from bench.errors import UserError
 
 

@@ -10,13 +10,13 @@ import pytest
 import torch
 
 from bench import registry
-from bench.codec_files import CODECS, random_codec
-from bench.suite import make_tasks, task_classes
+from bench.builders.suite import make_tasks, task_classes
+from bench.checkpoints.codec import CODECS, random_codec
 from decoders.network.network import Network, build_network
 from decoders.network.options import NetworkOptions
-from tasks import text
 from tasks.base import Task
-from tasks.codec_options import CodecOptions
+from tasks.codecs.options import CodecOptions
+from tasks.formats import tokenizer as text
 from tests.contract.samples import CAPTIONS, SIZES
 
 CASES = [

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 
 from tasks.base import MetricParts
+from tasks.formats.vocabulary import Sizes
 from tasks.targets import Instances, Targets
-from tasks.vocabulary import Sizes
 
 SIZES = Sizes(classes=3, bins=40, slots=5, mask_size=6, caption_length=8, words=60, depth_bins=10, depth_grid=(3, 4))
 CAPTIONS = ("A red ring in front of a person.", "A person behind one red ring.", "A ring, and somebody near it.")

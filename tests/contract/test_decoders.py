@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 import torch
 
-from bench.pipeline import image_generator
+from bench.seeding import image_generator
 from decoders.base import Request
 from decoders.network.network import Network
 from tasks.base import Task
-from tasks.sequence import Decoded, stack_prompts
+from tasks.formats.sequence import Decoded, stack_prompts
 from tests.contract.samples import targets
 
 Decode = Callable[..., Decoded]

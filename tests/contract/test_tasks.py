@@ -9,7 +9,7 @@ import torch
 from decoders.oracle import Oracle
 from tasks.base import Task
 from tasks.targets import Targets
-from tests.contract.perfect import perfect_prediction
+from tests.contract.oracle_decoder import perfect_prediction
 from tests.contract.samples import metric_parts, targets
 
 

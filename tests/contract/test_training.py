@@ -12,7 +12,7 @@ from bench import registry
 from decoders.network.network import Network
 from decoders.objective import mean, task_loss
 from tasks.base import Task
-from tasks.sequence import TrainingBatch, collate
+from tasks.formats.sequence import TrainingBatch, collate
 from tests.contract.samples import targets
 
 CLASSES = {name: registry.load(registry.DECODERS, name) for name in registry.names(registry.DECODERS)}

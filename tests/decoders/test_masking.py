@@ -9,7 +9,7 @@ from decoders.masking import image_draws, lowest, masked_count, random_mask, ran
 from tasks.captioning import Captioning
 from tasks.detection import Detection
 from tasks.keypoints import Keypoints
-from tests.decoders.tiny import small_parts
+from tests.decoders.tiny_networks import small_parts
 
 
 @pytest.mark.parametrize(

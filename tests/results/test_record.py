@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import jsonschema
 
 from results.record import json_schema
+from tests.paths import REPOSITORY
 
-DOCUMENTED = Path(__file__).parent.parent.parent / "docs" / "record.schema.json"
+DOCUMENTED = REPOSITORY / "docs" / "record.schema.json"
 
 
 def test_the_documented_schema_is_the_code_s() -> None:

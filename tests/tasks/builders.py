@@ -15,12 +15,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bench.parity_subject import golden_sizes
+from bench.parity.mad_model import golden_sizes
 from tasks.base import Task, TaskParts
-from tasks.sequence import Decoded, one_hot
+from tasks.formats.sequence import Decoded, one_hot
+from tasks.formats.tokenizer import Tokenizer
+from tasks.formats.vocabulary import Sizes, Vocabulary
 from tasks.targets import Context, Instances, Segmentation, Targets
-from tasks.text import Tokenizer
-from tasks.vocabulary import Sizes, Vocabulary
 
 CLASSES = ("dog", "person", "kite")
 

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from tasks.base import Task, TaskError, TaskParts
 from tasks.captioning import Captioning
+from tasks.formats.tokenizer import SentencePieceTokenizer, train
+from tasks.formats.vocabulary import Vocabulary
 from tasks.targets import Context, Targets
-from tasks.text import SentencePieceTokenizer, train
-from tasks.vocabulary import Vocabulary
 from tests.tasks.builders import parts, perfect
 
 NOUNS = ("dog", "kite", "boat", "teapot")

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tasks.base import Task, TaskError
 from tasks.depth import Depth
-from tasks.sequence import Decoded, SequenceFormat, Slot
+from tasks.formats.sequence import Decoded, SequenceFormat, Slot
 from tasks.targets import Context, Targets
 from tests.tasks.builders import parts, perfect
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from tasks.base import Task, TaskError
 from tasks.detection import Detection
-from tasks.sequence import Decoded
+from tasks.formats.sequence import Decoded
 from tasks.targets import Context, Targets
 from tests.tasks.builders import Golden, instances, parts, perfect
 

@@ -10,12 +10,12 @@ from pycocotools import mask as coco_mask
 from torch import Tensor
 
 from tasks.base import MetricParts, TaskError, TaskParts
+from tasks.formats.object_sequence import ABSENT
+from tasks.formats.sequence import Decoded, SequenceFormat, Slot, TrainingExample, one_hot
+from tasks.formats.vocabulary import Sizes, Vocabulary
 from tasks.instance_noise import NOTHING, noise_objects
 from tasks.instances import Boxes, Instances
-from tasks.object_sequence import ABSENT
-from tasks.sequence import Decoded, SequenceFormat, Slot, TrainingExample, one_hot
 from tasks.targets import Context, Targets
-from tasks.vocabulary import Sizes, Vocabulary
 from tests.tasks.builders import CLASSES, instances, perfect
 
 SIZE = (48, 64)

@@ -9,8 +9,8 @@ from pycocotools import mask as coco_mask
 
 from tasks.base import Task, TaskError
 from tasks.detection import Detection
+from tasks.formats.sequence import Decoded
 from tasks.segmentation import Segmentation
-from tasks.sequence import Decoded
 from tasks.targets import Context, Detections, Targets
 from tests.tasks.builders import Golden, instances, parts, perfect
 

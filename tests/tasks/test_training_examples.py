@@ -10,9 +10,9 @@ import torch
 from tasks.captioning import Captioning
 from tasks.depth import Depth
 from tasks.detection import Detection
+from tasks.formats.sequence import TrainingExample, collate
 from tasks.keypoints import Keypoints
 from tasks.segmentation import Segmentation
-from tasks.sequence import TrainingExample, collate
 from tasks.targets import Targets
 from tests.tasks.builders import instances, parts
 

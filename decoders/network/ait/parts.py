@@ -14,7 +14,7 @@ from decoders.network.ait.encoder import Encoder
 from decoders.network.attention import Attention
 from decoders.network.options import NetworkOptions
 from decoders.network.positions import GridPositions
-from tasks.vocabulary import Vocabulary
+from tasks.formats.vocabulary import Vocabulary
 
 DEVIATION = 0.02
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from decoders.network.errors import NetworkError
 from decoders.network.released import Conversion
-from tasks.vocabulary import Vocabulary
+from tasks.formats.vocabulary import Vocabulary
 
 ROWS, TASKS, PARALLEL, BIAS = "voc_embed", "det_embed", "mask_embed", "outp_bias"
 COMPUTED = ("enc_embed",)  # sine positions, which our network computes

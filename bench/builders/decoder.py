@@ -1,0 +1,146 @@
+"""The parts of a run's decoders, made from its options: strategy, network, transform, pipeline."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import torch
+
+from bench import registry
+from bench.builders.random_inputs import load, random_network
+from bench.builders.suite import Suite
+from bench.config.run import ImageOptions, RunOptions
+from bench.data.transforms import IMAGENET, Letterbox, ShortestSide, Square, Windows
+from bench.errors import UserError
+from bench.inference.pipeline import Pipeline
+from bench.inference.windowed_pipeline import WindowedPipeline, window_pixels
+from decoders.network.network import Network
+from decoders.oracle import Oracle
+
+UNSIGNED = ("out", "fresh", "decoder", "budget", "calibrate", "min_seconds", "min_images", "phases")
+"""Options that decide no prediction."""
+
+
+def build_decoder(cls: Any, strategy: Mapping[str, Mapping[str, Any]]) -> Any:
+    """A strategy with its own options from ``--strategy``.
+
+    Raises:
+        UserError: if it has no such option, a value is of the wrong type, or a task is unknown.
+    """
+    given = strategy.get(cls.name, {})
+    if not hasattr(cls, "Options"):
+        if given:
+            raise UserError(f"--strategy: {cls.name} has no options, got {', '.join(given)}")
+        return cls()
+    known = [field.name for field in dataclasses.fields(cls.Options)]
+    for name in given:
+        if name not in known:
+            raise UserError(f"--strategy: {registry.unknown(f'option of {cls.name}', name, known)}")
+    for name in getattr(cls, "by_task", ()):
+        if isinstance(given.get(name), Mapping):
+            registry.check_tasks(f"--strategy: {cls.name}: {name}", given[name])
+    try:
+        return cls(msgspec.convert(given, cls.Options, strict=False))
+    except (msgspec.ValidationError, ValueError) as error:
+        told = [f"{field.name}: {field.type}" for field in dataclasses.fields(cls.Options) if field.name in str(error)]
+        hint = f" (takes {told[0]})" if told and isinstance(error, msgspec.ValidationError) else ""
+        raise UserError(f"--strategy: {cls.name}: {error}{hint}") from None
+
+
+def options_of(decoder: Any) -> dict[str, Any]:
+    """All options of a strategy, those that were not given too; none of one that has none."""
+    own = getattr(decoder, "options", None)
+    return dataclasses.asdict(own) if dataclasses.is_dataclass(own) and not isinstance(own, type) else {}
+
+
+def build_network(decoder: Any, suite: Suite, options: RunOptions, device: torch.device) -> Network | None:
+    """The network that a decoder runs on, with its weights or random ones; None if it needs none."""
+    if not decoder.needs_network:
+        return None
+    from bench.checkpoints.checkpoint import load_network
+    from decoders.network.folding import folded
+
+    if options.random_weights:
+        return folded(random_network(options, suite.vocabulary)).to(device)
+    hashed = suite.data.get("tokenizer", {}).get("hash")
+    network = load_network(weights_name(decoder), options, suite.vocabulary, tokenizer=hashed)
+    return folded(network).to(device)
+
+
+def weights_name(decoder: Any) -> str:
+    """The checkpoint that a decoder runs with."""
+    return str(getattr(decoder, "weights", decoder.name))
+
+
+def build_pipeline(
+    decoder: Any, suite: Suite, network: Any, options: RunOptions, device: torch.device
+) -> Pipeline | WindowedPipeline:
+    """One decoder on one network, or what stands in for it; windows of an image are decoded one by one."""
+    instances = options.sizes.slots if options.instances is None else options.instances
+    return windowed(
+        image_transform(options.image),
+        decoder=decoder,
+        tasks=suite.tasks,
+        fill=suite.vocabulary.id("mask"),
+        seed=options.seed,
+        network=network,
+        prompter=Oracle() if options.prompts == "annotated" else None,
+        device=device,
+        precision=options.precision,
+        stand_ins=load(instances, min(options.persons, instances)) if options.random_weights else None,
+    )
+
+
+def windowed(transform: Any, **parts: Any) -> Pipeline | WindowedPipeline:
+    """A pipeline from the arguments of ``Pipeline``; windows are decoded one by one."""
+    if not isinstance(transform, Windows):
+        return Pipeline(transform=transform, **parts)
+    return WindowedPipeline(pipeline=Pipeline(transform=window_pixels, **parts), windows=transform)
+
+
+def image_transform(image: ImageOptions) -> Any:
+    """The transform that a preset names."""
+    normalise = IMAGENET if image.normalise else None
+    match image.transform:
+        case "shortest_side":
+            return ShortestSide(short=image.short, longest=image.longest, normalise=normalise)
+        case "letterbox":
+            return Letterbox(side=image.side, normalise=normalise)
+        case "square":
+            return Square(side=image.side, normalise=normalise)
+        case "windows":
+            return Windows(side=image.side, normalise=normalise, mirrored=image.mirrored)
+
+
+def plain_options(options: RunOptions) -> dict[str, Any]:
+    """Options as JSON data; of paths only the last part, so that a record tells nothing of a machine's folders."""
+    left_out = ("out", "fresh", "report", "decoder")
+    plain: Mapping[str, Any] = {k: v for k, v in dataclasses.asdict(options).items() if k not in left_out}
+    named: dict[str, Any] = _named(plain)
+    return named
+
+
+def _named(value: Any) -> Any:
+    """The same with paths reduced to their last part, in nested options too."""
+    if isinstance(value, Mapping):
+        return {name: _named(part) for name, part in value.items()}
+    return value.name if isinstance(value, Path) else value
+
+
+def choose_device(options: RunOptions, *, local: int = 0) -> torch.device:
+    """Where networks compute; the GPU of this number, if there are several.
+
+    Raises:
+        UserError: if a GPU is asked for and there is none.
+    """
+    if options.device == "cpu" or (options.device == "auto" and not torch.cuda.is_available()):
+        return torch.device("cpu")
+    if not torch.cuda.is_available():
+        raise UserError("--device cuda: torch finds no GPU; use --device cpu")
+    device = torch.device("cuda", local % torch.cuda.device_count())
+    torch.cuda.set_device(device)
+    return device

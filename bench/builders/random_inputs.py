@@ -1,0 +1,189 @@
+"""Images from a seed, and weights and a load to go with them: times of paper-size networks without any data.
+
+With random weights nothing that is decoded means anything, so the number of objects that later tasks are prompted with
+is given: by default those of the released code's own measurement, every object slot and ten persons.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from bench.builders.suite import Suite, make_tasks, task_choices, task_classes
+from bench.builders.task_formats import CODES, Formats, checked, default_formats
+from bench.checkpoints.codec import CODECS, StoredCodec, load_codec, random_codec
+from bench.config.codecs import Codecs
+from bench.config.run import ImageOptions, RunOptions
+from bench.errors import UserError
+from decoders.network.network import Network, build_network
+from tasks.formats.vocabulary import Sizes, Vocabulary
+from tasks.targets import Detections, Instances, Targets
+
+IMAGES = 16  # different ones; a measurement goes round
+SHRINK = 0.6  # of the original's sides to the network's: images of the paper's data sets are enlarged
+
+
+@dataclass(frozen=True)
+class RandomSample:
+    """One image; the seed of its pixels is its id."""
+
+    image_id: int
+
+    @property
+    def file_name(self) -> str:
+        """No file."""
+        return f"seed {self.image_id}"
+
+
+class RandomImages:
+    """Images of noise of a preset's size, annotated with nothing.
+
+    Args:
+        image: how an image becomes the network's input.
+        sizes: of the sequences.
+        seed: of the pixels.
+        count: images.
+    """
+
+    def __init__(self, image: ImageOptions, sizes: Sizes, *, seed: int, count: int = IMAGES) -> None:
+        self.size = original_size(image)
+        self.samples = [RandomSample(number) for number in range(1, count + 1)]
+        self.class_names = ["person", *(f"class {number}" for number in range(1, sizes.classes))]
+        self.coco = None
+        self._keypoints = sizes.keypoints
+        self._seed = seed
+
+    def image(self, sample: RandomSample) -> Image.Image:
+        """Noise that depends on seed and id alone."""
+        generator = np.random.default_rng([self._seed, sample.image_id])
+        return Image.fromarray(generator.integers(0, 256, (*self.size, 3), dtype=np.uint8))
+
+    def targets(self, sample: RandomSample) -> Targets:
+        """An image on which every task runs and which shows nothing."""
+        del sample
+        nothing = Instances(
+            boxes=torch.zeros(0, 4),
+            classes=torch.zeros(0, dtype=torch.int64),
+            segmentations=[],
+            keypoints=torch.zeros(0, self._keypoints, 3),
+            ids=[],
+        )
+        return Targets(
+            size=self.size, instances=nothing, has_keypoints=True, captions=[""], depth=torch.zeros(*self.size)
+        )
+
+    def roomiest(self) -> list[RandomSample]:
+        """All of them: they are of one size."""
+        return self.samples
+
+    def summary(self) -> dict[str, Any]:
+        """What the record of a run says of its data."""
+        told = {"images": len(self.samples), "height": self.size[0], "width": self.size[1], "seed": self._seed}
+        return {"random": told, "hash": "-".join(map(str, told.values()))}
+
+    def check_files(self) -> None:
+        """There are none."""
+
+
+class RandomWords:
+    """A tokeniser of the right size, whose pieces are numbers."""
+
+    def __init__(self, pieces: int) -> None:
+        self._pieces = pieces
+
+    def __len__(self) -> int:
+        return self._pieces
+
+    def encode(self, text: str) -> list[int]:
+        """Nothing."""
+        del text
+        return []
+
+    def decode(self, pieces: Sequence[int]) -> str:
+        """The numbers."""
+        return " ".join(map(str, pieces))
+
+
+def original_size(image: ImageOptions) -> tuple[int, int]:
+    """Height and width of an image that a preset's transform makes as large as it makes any."""
+    if image.transform == "shortest_side":
+        return round(image.short * SHRINK), round(image.longest * SHRINK)
+    if image.transform == "windows":
+        return image.side, image.side * 4 // 3  # NYUv2's shape
+    return image.side, image.side
+
+
+def random_suite(options: RunOptions, *, images: int = IMAGES) -> Suite:
+    """All tasks on random images; nothing is scored."""
+    dataset: Any = RandomImages(options.image, options.sizes, seed=options.seed, count=images)
+    tokenizer = RandomWords(options.sizes.words)
+    classes = task_classes(options.tasks, options.sizes.layout)
+    names = default_formats(options.sizes.layout, classes, checked(options.formats))
+    vocabulary, tasks = make_tasks(
+        list(classes.values()),
+        sizes=options.sizes,
+        class_names=dataset.class_names,
+        tokenizer=tokenizer,
+        codecs=Formats(names, _codecs(names, options)).modules,
+        **task_choices(options),
+    )
+    return Suite(
+        dataset=dataset,
+        tasks=tasks,
+        metrics={},
+        off={},
+        vocabulary=vocabulary,
+        data=dataset.summary(),
+        classes=list(classes.values()),
+        tokenizer=tokenizer,
+    )
+
+
+def random_formats(options: RunOptions, decoder: Any, tasks: Collection[str]) -> Formats:
+    """The formats that a decoder wishes, with the preset's codecs or, without any, untrained ones of AiT's size."""
+    given = checked(options.formats)
+    wish = {task: name for task, name in getattr(decoder, "formats", {}).items() if task in tasks}
+    names = {**default_formats(options.sizes.layout, tasks, given), **wish, **given}
+    return Formats(names, _codecs(names, options))
+
+
+def _codecs(names: Mapping[str, str], options: RunOptions) -> dict[str, StoredCodec]:
+    kinds = dict.fromkeys(kind for task, kind in CODECS.items() if names.get(task) == CODES)
+    return {kind: _codec(kind, options) for kind in kinds}
+
+
+def _codec(kind: str, options: RunOptions) -> StoredCodec:
+    try:
+        return load_codec(kind, str(options.preset), options.checkpoints)
+    except UserError:
+        shape = getattr(Codecs(), kind).shape
+        return StoredCodec(kind, random_codec(shape, options.seed), "random", {})
+
+
+def random_network(options: RunOptions, vocabulary: Vocabulary) -> Network:
+    """The preset's network with random weights, the same ones for the same seed."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(options.seed)
+        return build_network(dataclasses.replace(options.network, weights=None), vocabulary).eval()
+
+
+def load(instances: int, persons: int) -> Mapping[str, Callable[[tuple[int, int]], Any]]:
+    """Stand-ins of ``Pipeline`` that prompt later tasks with a given number of objects, persons first."""
+    return {"detection": lambda size: objects(size, instances, persons)}
+
+
+def objects(size: tuple[int, int], instances: int, persons: int) -> Detections:
+    """Boxes of random places and sizes within height and width ``size``, the same ones every time."""
+    generator = torch.Generator().manual_seed(0)
+    scale = torch.tensor([size[1], size[0]]).repeat(2)
+    corners = torch.rand(instances, 2, generator=generator) * 0.7  # (N, 2)
+    sides = 0.05 + torch.rand(instances, 2, generator=generator) * 0.25  # (N, 2)
+    boxes = torch.cat([corners, corners + sides], dim=1) * scale  # (N, 4)
+    classes = (torch.arange(instances) >= persons).long()
+    return Detections(boxes, torch.linspace(1, 0.5, instances), classes, torch.arange(instances))

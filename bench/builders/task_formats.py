@@ -1,0 +1,165 @@
+"""Which format a task's sequences have, plain tokens or learned codes, and the tasks and vocabulary that follow.
+
+Two decoders of one run may use different formats; data set and metrics stay the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from bench.builders.suite import Suite, make_tasks, task_choices
+from bench.checkpoints.checkpoint import checkpoint_path, read_checkpoint, train_command
+from bench.checkpoints.codec import CODECS, StoredCodec, codec_name, load_codec
+from bench.config.run import RunOptions
+from bench.errors import UserError
+from bench.paths import CHECKPOINTS
+from bench.registry import unknown
+from tasks.codecs.vqvae import Codec
+
+CODES = "codes"
+PLAIN = {"segmentation": "bits", "depth": "bins"}
+
+
+@dataclass(frozen=True)
+class Formats:
+    """The formats of one decoder.
+
+    Args:
+        names: task to ``bits``, ``bins`` or ``codes``, for every task that has a choice.
+        codecs: kind to codec, for every format of codes.
+    """
+
+    names: Mapping[str, str]
+    codecs: Mapping[str, StoredCodec] = field(default_factory=dict)
+
+    @property
+    def card(self) -> dict[str, Any]:
+        """What cards and signatures say of the formats; nothing where all are plain."""
+        if not self.codecs:
+            return {}
+        return {"formats": dict(self.names), "codecs": {kind: stored.told for kind, stored in self.codecs.items()}}
+
+    @property
+    def modules(self) -> dict[str, Codec]:
+        """Task to codec."""
+        return {task: self.codecs[kind].codec for task, kind in CODECS.items() if kind in self.codecs}
+
+
+def checked(given: Mapping[str, str]) -> Mapping[str, str]:
+    """Formats as they were given.
+
+    Raises:
+        UserError: if a task has no choice of formats, or not this one.
+    """
+    for task, name in given.items():
+        if task not in PLAIN:
+            raise UserError(f"--formats: {unknown('task with a choice of formats', task, list(PLAIN))}")
+        if name not in (PLAIN[task], CODES):
+            raise UserError(f"--formats.{task}: {unknown('format', name, [PLAIN[task], CODES])}")
+    return given
+
+
+def formats_to_train(
+    given: Mapping[str, str], decoder: Any, tasks: Collection[str], *, layout: str, preset: str, root: Path | None
+) -> Formats:
+    """Formats that a decoder is trained with: those given, else its own wish for tasks that it learns, else plain.
+
+    Args:
+        given: ``formats`` of the training.
+        decoder: strategy; may declare ``formats``.
+        tasks: names of the tasks that are learned.
+        layout: of the vocabulary.
+        preset: whose codecs to use.
+        root: folder of the checkpoints; None for the shipped ones.
+    """
+    names = default_formats(layout, tasks, checked(given))
+    if layout == "mad":
+        names |= {task: name for task, name in getattr(decoder, "formats", {}).items() if task in tasks}
+    names |= given
+    return Formats(names, _load(names, preset, root))
+
+
+def formats_to_run(options: RunOptions, decoder: Any, tasks: Collection[str]) -> Formats:
+    """Formats that a decoder runs with: those that its weights were trained with, and what was given must agree.
+
+    Without weights they are those given, else the decoder's own wish, else plain.
+
+    Raises:
+        UserError: if weights or a codec are missing, broken, or do not belong together.
+    """
+    given, preset = checked(options.formats), str(options.preset)
+    plain = default_formats(options.sizes.layout, tasks, given)
+    if not decoder.needs_network:
+        names = {**plain, **getattr(decoder, "formats", {}), **given}
+        return Formats(names, _load(names, preset, options.checkpoints))
+    name = getattr(decoder, "weights", decoder.name)
+    path = checkpoint_path(preset, name, options.checkpoints or CHECKPOINTS)
+    _, card = read_checkpoint(path, train=train_command(name, preset))
+    names = {**plain, **_formats_of(card, path)}
+    for task, wanted in given.items():
+        if names.get(task) != wanted:
+            raise UserError(
+                f"{path.parent.name}/{path.name}: was trained with {task} as {names.get(task)}, this run asks for "
+                f"{wanted}; leave --formats.{task} out or train again with it"
+            )
+    codecs = _load(names, preset, options.checkpoints)
+    for kind, stored in codecs.items():
+        own = card.get("codecs", {}).get(kind, {})
+        if own.get("hash") != stored.digest:
+            raise UserError(
+                f"{path.parent.name}/{path.name}: was trained with another codec of {kind} than "
+                f"{codec_name(kind)}.safetensors ({_told(own)}; this is {_told(stored.told)}); bring its own back or "
+                f"train it again with `{train_command(name, preset)}`"
+            )
+    return Formats(names, codecs)
+
+
+def _formats_of(card: Mapping[str, Any], path: Path) -> dict[str, str]:
+    """Task to format, as a card tells. Raises UserError for formats that there are none of."""
+    told = card.get("formats", {})
+    found = told.items() if isinstance(told, Mapping) else [("formats", told)]
+    for task, name in found:
+        if name not in (PLAIN.get(task), CODES):
+            raise UserError(f"{path.with_suffix('.json')}: {task} is {name!r}, which is no format; copy its own card")
+    return dict(found)
+
+
+def default_formats(layout: str, tasks: Collection[str], given: Mapping[str, str]) -> dict[str, str]:
+    """Task to format where nothing else is said: plain, or codes in layout ``ait``, which has nothing else.
+
+    Raises:
+        UserError: if a plain format was given for that layout.
+    """
+    if layout == "mad":
+        return dict(PLAIN)
+    for task, name in given.items():
+        if name != CODES:
+            raise UserError(f"--formats.{task} {name}: layout {layout!r} has no tokens for it; give {CODES}")
+    return {task: CODES for task in CODECS if task in tasks}
+
+
+def _told(codec: Mapping[str, Any]) -> str:
+    return f"{codec.get('codes')} codes, hash {codec.get('hash')}"
+
+
+def _load(names: Mapping[str, str], preset: str, root: Path | None) -> dict[str, StoredCodec]:
+    kinds = dict.fromkeys(kind for task, kind in CODECS.items() if names.get(task) == CODES)
+    return {kind: load_codec(kind, preset, root) for kind in kinds}
+
+
+def with_formats(suite: Suite, formats: Formats, options: RunOptions) -> Suite:
+    """The same data and metrics with the tasks and the vocabulary of these formats."""
+    if not formats.codecs:
+        return suite
+    vocabulary, tasks = make_tasks(
+        suite.classes,
+        sizes=options.sizes,
+        class_names=suite.dataset.class_names,
+        tokenizer=suite.tokenizer,
+        codecs=formats.modules,
+        **task_choices(options),
+    )
+    return replace(suite, vocabulary=vocabulary, tasks=tasks, formats=formats.card)

@@ -1,0 +1,259 @@
+"""Weights on disk: safetensors with a card beside them that says what they are, how they came about and what they fit.
+
+A preset's checkpoints are ``<decoder>.safetensors`` and, where the decoders share a frozen encoder,
+``encoder.safetensors``; learned codecs are ``codec-<kind>.safetensors``. Matrices are kept as float16, vectors (norms,
+biases, running statistics) and codebooks as float32.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor
+
+from bench.config.run import RunOptions
+from bench.errors import UserError
+from bench.paths import CHECKPOINTS, REPOSITORY
+from bench.system.environment import git_state
+from decoders.network.network import Network, build_network
+from decoders.network.options import NetworkOptions
+from results.store import write_atomically
+from tasks.formats.vocabulary import Sizes, Vocabulary
+
+ENCODER = "encoder"
+ENCODER_PARTS = ("backbone", "projection", "positions", "encoder")
+EXACT = "quantiser."  # a dead code's vector can be larger than float16 holds
+SHAPING = (
+    "family",
+    "width",
+    "heads",
+    "ffn",
+    "encoder_layers",
+    "decoder_layers",
+    "backbone",
+    "stride",
+    "windows",
+    "positions",
+    "placed_values",
+)
+"""Options of the network that decide which tensors there are and what they mean."""
+
+
+def checkpoint_path(preset: str, name: str, root: Path = CHECKPOINTS) -> Path:
+    """Where the weights of a decoder, or of ``encoder``, are kept."""
+    return root / preset / f"{name}.safetensors"
+
+
+def is_encoder(name: str) -> bool:
+    """Whether a tensor of ``Network.state_dict`` belongs to what makes the memory."""
+    return name.split(".", 1)[0] in ENCODER_PARTS
+
+
+def write_checkpoint(path: Path, tensors: Mapping[str, Tensor], card: Mapping[str, Any]) -> Path:
+    """Write weights and, beside them, their card with the hash of the file; each appears whole."""
+    kept = {name: _compact(name, value) for name, value in tensors.items()}
+    content = save(kept, metadata={"format": "pt"})
+    full = {
+        **card,
+        "hash": content_hash(content),
+        "parameters": sum(v.numel() for v in kept.values()),
+        **git_state(REPOSITORY),
+    }
+    write_atomically(path, content)
+    write_atomically(path.with_suffix(".json"), (json.dumps(full, indent=2, default=str) + "\n").encode())
+    return path
+
+
+def fit_card(sizes: Sizes, network: NetworkOptions, vocabulary: Vocabulary, tokenizer: str | None) -> dict[str, Any]:
+    """What weights must agree on with a run: sizes of sequences and network, vocabulary and tokeniser."""
+    return {
+        "sizes": {**dataclasses.asdict(sizes), "depth_grid": list(sizes.depth_grid)},
+        "network": shape_of(network),
+        "vocabulary": len(vocabulary),
+        "tokenizer": tokenizer,
+    }
+
+
+def shape_of(network: NetworkOptions) -> dict[str, Any]:
+    """What weights must agree on with a network, as plain JSON data."""
+    shape = dataclasses.asdict(network)
+    kept = {name: shape[name] for name in SHAPING} | {"windows": list(network.windows)}
+    return _untagged(kept)
+
+
+def _untagged(shape: Mapping[str, Any]) -> dict[str, Any]:
+    """A network's shape without the tag of timm's weights in the backbone's name, which says where training began."""
+    return {**shape, "backbone": str(shape["backbone"]).split(".")[0]}
+
+
+def read_checkpoint(path: Path, *, train: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tensors as float32 and card.
+
+    Args:
+        path: safetensors file; its card lies beside it.
+        train: the command that makes it, for the error.
+
+    Raises:
+        UserError: if file or card is missing, broken, or they do not belong together.
+    """
+    copied = "" if path.is_relative_to(CHECKPOINTS) else f", and copy them with their card into {path.parent}"
+    try:
+        content, card = path.read_bytes(), json.loads(path.with_suffix(".json").read_text())
+        tensors = load_file(path)
+    except OSError as error:
+        missing = Path(error.filename or path)
+        kind = "weights" if missing.suffix == path.suffix else "card of weights"
+        raise UserError(f"{missing}: no such {kind}; make them with `{train}`{copied}") from None
+    except (SafetensorError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        told = " ".join(str(error).split())
+        raise UserError(f"{path}: broken ({told}); make them again with `{train}`{copied}") from None
+    if not isinstance(card, dict):
+        raise UserError(f"{path.with_suffix('.json')}: is no card of weights; copy its own, or run `{train}`")
+    if card.get("hash") != content_hash(content):
+        raise UserError(f"{path.name}: its card is another file's; copy both together or make them with `{train}`")
+    return {n: v.float() if v.is_floating_point() else v for n, v in tensors.items()}, card
+
+
+def load_network(name: str, options: RunOptions, vocabulary: Vocabulary, *, tokenizer: str | None = None) -> Network:
+    """The network of a preset with a decoder's trained weights, ready to decode.
+
+    Args:
+        name: the decoder whose weights to load.
+        options: ``preset``, ``sizes`` and ``network`` of the run.
+        vocabulary: of the run.
+        tokenizer: hash of the run's caption tokeniser (``Suite.data["tokenizer"]["hash"]``); None skips the check.
+
+    Raises:
+        UserError: if weights are missing, broken, or were made for something else.
+    """
+    path = checkpoint_path(str(options.preset), name, options.checkpoints or CHECKPOINTS)
+    tensors, card = read_checkpoint(path, train=train_command(name, str(options.preset)))
+    if card.get("decoder", name) != name:
+        raise UserError(f"{path}: its card says that it is of {card['decoder']}; give weights of {name}")
+    check_fit(path, card, fit_card(options.sizes, options.network, vocabulary, tokenizer) | _square(card, options))
+    if not any(map(is_encoder, tensors)):
+        shared = path.with_name(f"{ENCODER}.safetensors")
+        encoder, own = read_checkpoint(shared, train=train_command(ENCODER, str(options.preset)))
+        if own["hash"] != card.get("encoder"):
+            raise UserError(
+                f"{path.name}: was trained on the memory of another encoder than {shared.name}; train it again with "
+                f"`{train_command(name, str(options.preset))}`"
+            )
+        tensors |= encoder
+    return network_with(tensors, dataclasses.replace(options.network, weights=None), vocabulary, path.name)
+
+
+def weights_hashes(name: str, options: RunOptions) -> dict[str, str]:
+    """Hashes of the weights that a decoder runs with, from their card: its own and, where it has one, its encoder's.
+
+    Args:
+        name: of the weights.
+        options: ``preset`` and ``checkpoints`` of the run.
+    """
+    path = checkpoint_path(str(options.preset), name, options.checkpoints or CHECKPOINTS)
+    card = json.loads(path.with_suffix(".json").read_text())
+    found = {name: card["hash"], ENCODER: card.get("encoder")}
+    return {part: str(own) for part, own in found.items() if own}
+
+
+def network_with(
+    tensors: Mapping[str, Tensor], options: NetworkOptions, vocabulary: Vocabulary, source: str
+) -> Network:
+    """A network in evaluation mode whose parts named in ``tensors`` are loaded, each completely.
+
+    Raises:
+        UserError: if names or shapes disagree.
+    """
+    network = build_network(options, vocabulary)
+    load_into(network, tensors, source)
+    return network.eval()
+
+
+def load_into(network: Network, tensors: Mapping[str, Tensor], source: str) -> None:
+    """Load the parts of a network that ``tensors`` names, each completely.
+
+    Raises:
+        UserError: if names or shapes disagree.
+    """
+    try:
+        missing, unexpected = network.load_state_dict(dict(tensors), strict=False)
+    except RuntimeError as error:
+        raise UserError(f"{source}: does not fit the network ({' '.join(str(error).split())[:200]})") from None
+    parts = {name.split(".", 1)[0] for name in tensors}
+    lacking = [n for n in missing if n.split(".", 1)[0] in parts and not n.endswith("num_batches_tracked")]
+    if lacking or unexpected:
+        raise UserError(
+            f"{source}: lacks {len(lacking)} tensors and has {len(unexpected)} too many, for example "
+            f"{(lacking + unexpected)[0]}; it was made by another version, train it again"
+        )
+
+
+def train_command(name: str, preset: str) -> str:
+    """The command that makes a checkpoint."""
+    return f"nox -s train -- --decoder {name} --preset {preset} --publish"
+
+
+def check_fit(path: Path, card: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    """Hold a card against what ``fit_card`` says of a run. Raises UserError where they disagree."""
+    # What a card does not name was added to the options later, so that its weights were made with the default.
+    defaults = {"sizes": {"layout": Sizes().layout}, "network": shape_of(NetworkOptions())}
+    for key, value in wanted.items():
+        found = card.get(key)
+        if isinstance(value, dict) and isinstance(found, dict):
+            known = defaults.get(key, {}) | found
+            known = _untagged(known) if key == "network" else known
+            found = {name: known.get(name) for name in value}
+        if value is None or found == value:
+            continue
+        told, asked = f"{key} {found}", str(value)
+        if isinstance(value, dict) and isinstance(found, dict):
+            name = next(n for n in value if found[n] != value[n])
+            told, asked = f"{key}.{name} {found[name]}", str(value[name])
+        if key == "tokenizer" and found is None:
+            raise UserError(
+                f"{path.parent.name}/{path.name}: names no caption tokeniser; import it again with --tokenizer MODEL"
+            )
+        raise UserError(
+            f"{path.parent.name}/{path.name}: was trained with {told}, this run has {asked}; "
+            "use the preset's own or train again"
+        )
+
+
+def _square(card: Mapping[str, Any], options: RunOptions) -> dict[str, Any]:
+    """Weights that learned square images of one size have no use for others; elsewhere sizes vary by themselves."""
+    square = options.image.transform == "square" and card.get("image", {}).get("transform") == "square"
+    return {"image": {"side": options.image.side}} if square else {}
+
+
+def _compact(name: str, value: Tensor) -> Tensor:
+    value = value.detach().cpu().contiguous()
+    exact = value.dim() < 2 or name.startswith(EXACT)
+    return value.half() if value.is_floating_point() and not exact else value
+
+
+def content_hash(content: bytes) -> str:
+    """The hash by which cards name a file of weights."""
+    return hashlib.sha256(content).hexdigest()[:16]
+
+
+def encoder_tensors(network: Network) -> dict[str, Tensor]:
+    """The tensors that make the memory."""
+    return {name: value for name, value in network.state_dict().items() if is_encoder(name)}
+
+
+def decoder_tensors(network: Network) -> dict[str, Tensor]:
+    """All other tensors."""
+    return {name: value for name, value in network.state_dict().items() if not is_encoder(name)}
+
+
+def device_of(network: torch.nn.Module) -> torch.device:
+    """Where a network computes."""
+    return next(network.parameters()).device

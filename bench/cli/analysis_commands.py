@@ -1,0 +1,113 @@
+"""Commands that analyse finished runs: `compare`, `report`, `gate`, `planted-faults`, `history`."""
+
+from __future__ import annotations
+
+import shlex
+
+from bench.config.analysis import (
+    AblateOptions,
+    CompareOptions,
+    GateOptions,
+    HistoryOptions,
+    PlantedOptions,
+    ReportOptions,
+)
+from bench.console import terminal_width
+from bench.studies.definition import names, read_definition
+
+
+def compare(options: CompareOptions) -> int:
+    """Print what differs between runs, and write it where ``--out`` says."""
+    import msgspec
+    from rich.console import Console
+
+    from bench.compare import runs as comparing
+    from bench.compare.score_tables import DataPlace
+    from reports.terminal.comparison import markdown, print_comparison
+    from results.store import write_atomically
+
+    place = DataPlace(options.coco, options.nyu, options.nyu_list, options.tokenizer)
+    found = comparing.compare(
+        options.runs, place=place, resamples=options.resamples, seed=options.seed, every=options.every
+    )
+    print_comparison(found, Console(width=terminal_width(130)))
+    if options.out is not None:
+        content = msgspec.json.format(msgspec.json.encode(found), indent=2) + b"\n"
+        write_atomically(options.out / "comparison.json", content)
+        write_atomically(options.out / "comparison.md", markdown(found).encode())
+        print(options.out / "comparison.md")
+    return 0
+
+
+def report(options: ReportOptions) -> int:
+    """Write the page, print a summary and where the page is."""
+    from rich.console import Console
+
+    from bench.report import gather as reporting
+
+    path = reporting.write(options, console=Console(width=terminal_width(130)))
+    print(f"report: {path}")
+    return 0
+
+
+def ablate(options: AblateOptions) -> int:
+    """Do what is missing of an ablation and write its outcome, or show what it would do."""
+    from bench.studies import engine as ablation
+
+    if options.name is None:
+        for name in names():
+            print(f"{name}: {read_definition(name)[1].title}")
+    elif options.show:
+        name, definition = read_definition(options.name)
+        for words in ablation.commands(name, definition, options.work):
+            print("python -m bench " + shlex.join(words))
+    else:
+        print(ablation.run_ablation(options.name, work=options.work, out=options.out))
+    return 0
+
+
+def gate(options: GateOptions) -> int:
+    """Print the answers; their exit code, or 0 after new baselines were written."""
+    from rich.console import Console
+
+    from bench.gate import gate as gating
+    from reports.gate import print_report
+
+    found = gating.gate(options)
+    print_report(found.report, Console(width=terminal_width(150)))
+    print(f"report: {found.out / 'gate.md'}, {found.out / 'gate.xml'}")
+    if options.update_baseline:
+        for path in gating.update(found, force=options.force):
+            print(f"baseline: {path}")
+        return 0
+    return found.report.exit_code
+
+
+def planted_faults(options: PlantedOptions) -> int:
+    """Print the table of planted faults; 0 if the gate caught them and was quiet otherwise, else as ``gate``."""
+    from bench.gate import fault_injection as planted
+    from results.gate_report import EXIT_CODES
+
+    found = planted.planted_faults(options)
+    print(planted.markdown(found))
+    print(f"{found.verdict}: {options.out / planted.RESULT}")
+    return EXIT_CODES[found.verdict]
+
+
+def history(options: HistoryOptions) -> int:
+    """Plot a metric of past runs."""
+    from shutil import get_terminal_size
+
+    from bench.gate import history as past
+    from reports.terminal.history_plot import plot
+
+    if options.add:
+        from bench.gate.gate import entries
+        from results.history import append
+
+        append(options.file, entries(options.add))
+        if options.metric is None:
+            return 0
+    for number, series in enumerate(past.history(options)):
+        print(*([""] if number else []), *plot(series, width=get_terminal_size((110, 24)).columns), sep="\n")
+    return 0

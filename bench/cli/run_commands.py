@@ -1,0 +1,122 @@
+"""What each command does; names are the commands'. They return exit codes and print, everything else is elsewhere."""
+
+from __future__ import annotations
+
+import builtins
+
+from bench import registry
+from bench.config.analysis import (
+    ReportOptions,
+)
+from bench.config.codecs import CodecTrainOptions
+from bench.config.run import RunOptions
+from bench.config.tools import (
+    ImportOptions,
+    ParityOptions,
+    SweepOptions,
+)
+from bench.config.training import TrainOptions
+from bench.console import terminal_width
+
+
+def run(options: RunOptions) -> int:
+    """Run decoders and print the table."""
+    for name in options.decoders():
+        registry.check(registry.DECODERS, name)  # before seconds of imports
+    from rich.console import Console
+
+    from bench.run import runner
+    from reports.terminal.record_tables import print_records
+    from reports.terminal.times import print_details, print_speed
+
+    records = runner.run(options)
+    if not records:  # a process of torchrun that only helped
+        return 0
+    console, shown = Console(width=terminal_width(130)), builtins.list(records.values())
+    if options.speed_only:
+        print_speed(shown, console)
+    else:
+        print_records(shown, console)
+    if options.speed_only or options.phases:
+        print_details(shown, console)
+    for folder in records:
+        print(f"record: {folder / 'record.json'}")
+    if options.report and not options.speed_only:
+        from bench.report import gather as reporting
+
+        own = ReportOptions(
+            runs=[*records],
+            coco=options.coco,
+            nyu=options.nyu,
+            nyu_list=options.nyu_list,
+            tokenizer=options.tokenizer,
+        )
+        print(
+            f"report: {reporting.write(own, console=Console(width=terminal_width(130)))}"
+        )  # its summary has the intervals
+    return 0
+
+
+def sweep(options: SweepOptions) -> int:
+    """Run a file's combinations and print where the records are; 2 if one could not be run."""
+    from bench.run.sweep import read_sweep
+
+    found = read_sweep(options.file, out=options.out, only=options.only)
+    if options.show:
+        for point in found.points:
+            print(point.name)
+        return 0
+    from bench.distributed import joined
+    from bench.run.runner import run as runner
+    from bench.run.sweep import run_sweep
+
+    with joined() as team:
+        tell = print if team.first else (lambda text: None)
+        result = run_sweep(
+            found,
+            lambda one: runner(one, tell, team),
+            tell,
+            fresh=options.fresh,
+            agree=lambda own: team.everyone(own)[0],
+            alone=team.world == 1,
+        )
+    for folder in result.records:
+        tell(f"record: {folder / 'record.json'}")
+    return 2 if result.failed else 0
+
+
+def train(options: TrainOptions | CodecTrainOptions) -> int:
+    """Train and print where the weights are."""
+    if isinstance(options, CodecTrainOptions):
+        from bench.train import codec as codec_training
+
+        for path in codec_training.train_codec(options):
+            print(path)
+        return 0
+    from bench.train import network as training
+
+    if options.decoder != training.ENCODER:
+        registry.check(registry.DECODERS, options.decoder)
+    for path in training.train(options):
+        print(path)
+    return 0
+
+
+def parity(options: ParityOptions) -> int:
+    """Print the largest difference of every family; 1 if any is too large."""
+    from bench.parity.check import run_parity
+
+    text, good = run_parity(options.file)
+    print(text)
+    return 0 if good else 1
+
+
+def import_checkpoint(options: ImportOptions) -> int:
+    """Import released weights and print what was used, unused and missing."""
+    from bench.checkpoints import convert as importing
+
+    codecs, tokenizer = options.codecs, options.tokenizer
+    print(
+        importing.import_checkpoint(options.kind, options.checkpoint, options.out, codecs=codecs, tokenizer=tokenizer)
+    )
+    return 0

@@ -1,0 +1,293 @@
+"""Runs compared pair by pair on the same images: accuracy by paired bootstrap, time by paired permutation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass, field
+from functools import cache
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from bench import registry
+from bench.compare.comparability import differences, settings, took_turns
+from bench.compare.score_tables import DataPlace, metrics_of, run_tables
+from bench.errors import UserError
+from bench.stats import bootstrap
+from bench.stats.pairing import paired, pieces
+from bench.stats.permutation import holm
+from bench.stats.time_ratio import time_ratio
+from bench.system.environment import hardware_differences
+from reports.terminal.comparison import sentence
+from reports.terminal.record_tables import COLUMNS
+from results.comparison import Change, Comparison, Pair, Speed
+from results.record import Record, Sample
+from results.run_files import RunFiles, read_run
+from results.run_names import label
+from results.store import RECORD
+from tasks.metrics.tables import Table
+
+
+@dataclass
+class Run:
+    """One run of a comparison.
+
+    Args:
+        label: name in the comparison.
+        files: record and samples.
+        tables: task to per-image table.
+        scores: task to metric to (1 + R,) values.
+    """
+
+    label: str
+    files: RunFiles
+    tables: Mapping[str, Table]
+    scores: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @property
+    def record(self) -> Record:
+        """The run's record."""
+        return self.files.record
+
+
+def compare(
+    paths: Sequence[Path],
+    *,
+    place: DataPlace | None = None,
+    resamples: int = bootstrap.RESAMPLES,
+    seed: int = 0,
+    every: bool = False,
+) -> Comparison:
+    """Compare runs; the same as the command ``compare``.
+
+    Args:
+        paths: run folders, record files, or folders of run folders.
+        place: where the data lies that the runs were made on, if it is not the embedded scenes.
+        resamples: bootstrap resamples.
+        seed: seed of resamples and permutations.
+        every: all metrics and phases, instead of each task's headline metrics, the total and decoding.
+
+    Raises:
+        UserError: if there are fewer than two runs, or they are of different data.
+        StoreError: if a record cannot be read.
+    """
+    files = [read_run(path) for path in expand(paths)]
+    if len(files) < 2:
+        raise UserError("compare needs two runs or more; give their folders or record files")
+    _refuse_other_data(files)
+    metrics = cache(lambda: metrics_of(files[0].record, place or DataPlace()))  # of the same data for all runs
+    runs = [Run(label, one, run_tables(one, metrics)) for label, one in zip(_labels(files), files, strict=True)]
+    for run in runs:
+        wanted = {task: None if every else headline(task) for task in run.tables}
+        run.scores = {
+            task: bootstrap.scores(table, names=wanted[task], resamples=resamples, seed=seed)
+            for task, table in run.tables.items()
+        }
+    pairs = _adjusted([_pair(first, second, seed=seed, every=every) for first, second in combinations(runs, 2)])
+    return Comparison(
+        runs={run.label: _about(run.record) for run in runs},
+        data=str(runs[0].record.data["hash"]),
+        images=runs[0].record.images,
+        resamples=resamples,
+        seed=seed,
+        pairs=[msgspec.structs.replace(pair, sentence=sentence(pair)) for pair in pairs],
+    )
+
+
+def expand(paths: Sequence[Path]) -> list[Path]:
+    """Run folders as they are; a folder without a record stands for the runs in it, those of a sweep's folders too."""
+    found: list[Path] = []
+    for path in paths:
+        inside = sorted(file.parent for file in path.rglob(RECORD)) if path.is_dir() else []
+        found += inside if inside and not (path / RECORD).exists() else [path]
+    return found
+
+
+def headline(task: str) -> tuple[str, ...] | None:
+    """A task's metrics for tables; None (all) for a task that is not installed."""
+    if task not in registry.names(registry.TASKS):
+        return None
+    return tuple(registry.load(registry.TASKS, task).headline)
+
+
+def _refuse_other_data(files: Sequence[RunFiles]) -> None:
+    hashes = {one.record.data.get("hash"): one for one in files}
+    if len(hashes) > 1:
+        told = "; ".join(f"{one.path.name}: {digest}" for digest, one in hashes.items())
+        raise UserError(f"the runs are of different data (content hash {told}); compare runs of the same images")
+
+
+def _labels(files: Sequence[RunFiles]) -> list[str]:
+    """Decoders with mode and batch; with the folder above where two runs are of the same."""
+    names = [label(one.record) for one in files]
+    if len(set(names)) == len(names):
+        return names
+    long = [f"{name} ({one.path.resolve().parent.name})" for name, one in zip(names, files, strict=True)]
+    if len(set(long)) == len(long):
+        return long
+    return [f"{name} #{number}" for number, name in enumerate(names, start=1)]
+
+
+def _about(record: Record) -> dict[str, str | None]:
+    environment = record.environment
+    return {
+        "decoder": record.decoder,
+        "preset": record.preset,
+        "commit": environment.get("git_commit"),
+        "machine": str(environment.get("gpu") or environment.get("cpu")),
+        "started": record.started,
+        "checksum": record.checksum,
+    }
+
+
+def _pair(first: Run, second: Run, *, seed: int, every: bool) -> Pair:
+    blocking, remarks = _about_time(first, second)
+    changes = [
+        _change(first, second, task, metric)
+        for task in sorted(first.record.metrics, key=_place)
+        if task in second.record.metrics
+        for metric in _metrics(first, second, task, every=every)
+    ]
+    times = [] if blocking else _times(first, second, seed=seed, every=every)
+    return Pair(
+        first=first.label,
+        second=second.label,
+        metrics=[change for change in changes if change is not None],
+        times=times,
+        remarks=[*blocking, *remarks],
+    )
+
+
+def _place(task: str) -> int:
+    """Where a task stands in tables."""
+    known = [task for task, *_ in COLUMNS]
+    return known.index(task) if task in known else len(known)
+
+
+def _metrics(first: Run, second: Run, task: str, *, every: bool) -> list[str]:
+    chosen = None if every else headline(task)
+    known = [name for name in first.record.metrics[task] if name in second.record.metrics[task]]
+    return known if chosen is None else [name for name in chosen if name in known]
+
+
+def _change(first: Run, second: Run, task: str, metric: str) -> Change | None:
+    a, b = first.record.metrics[task][metric], second.record.metrics[task][metric]
+    if a is None and b is None:
+        return None
+    plain = Change(task=task, metric=metric, first=a, second=b)
+    tokenizers = {run.record.notes.get(task, {}).get("tokenizer", "").partition(" ")[0] for run in (first, second)}
+    if a is None or b is None:
+        return msgspec.structs.replace(plain, note="one run has no value")
+    if len(tokenizers) > 1:
+        return msgspec.structs.replace(plain, note=f"not comparable: tokenised by {' and '.join(sorted(tokenizers))}")
+    plain = msgspec.structs.replace(plain, difference=b - a)
+    found = _difference(first, second, task, metric)
+    if isinstance(found, str):
+        return msgspec.structs.replace(plain, note=found)
+    return msgspec.structs.replace(plain, low=found.low, high=found.high, p=found.p, detectable=found.detectable)
+
+
+def _difference(first: Run, second: Run, task: str, metric: str) -> bootstrap.Estimate | str:
+    """Second minus first with its interval, or why there is none."""
+    a, b = (run.scores.get(task, {}).get(metric) for run in (first, second))
+    if a is None or b is None:
+        return _why_not(first, second, task)
+    if list(first.tables[task].images) != list(second.tables[task].images):
+        return "no interval: scored on different images"
+    return bootstrap.estimate(b - a) or "no interval: no resample has a value"
+
+
+def _why_not(first: Run, second: Run, task: str) -> str:
+    for run in (first, second):
+        if not run.files.samples:
+            return f"no interval: {run.label} has no samples beside its record"
+        if task not in run.tables:
+            return "no interval: the metric keeps no per-image table"
+    return "no interval: the metric cannot be resampled here"
+
+
+def _about_time(first: Run, second: Run) -> tuple[list[str], list[str]]:
+    """Reasons why time is not compared, and what may have disturbed it."""
+    a, b = first.record, second.record
+    other = hardware_differences(a.environment, b.environment)
+    blocking = [f"time is not compared: other hardware ({'; '.join(other)})"] if other else []
+    for run in (first, second):
+        if not run.files.samples:
+            blocking.append(f"time is not compared: {run.label} has no samples beside its record")
+    counts = [len(run.files.samples) for run in (first, second)]
+    common = len(paired(first.files.samples, second.files.samples))
+    remarks = []
+    if all(counts) and not common:
+        blocking.append("time is not compared: the runs are of different images")
+    elif common < max(counts):
+        remarks.append(f"time is compared on the {common} images that both have, of {counts[0]} and {counts[1]}")
+    other_settings = differences(settings(a), settings(b))
+    differ = [f"{name} {now or 'default'} and {then or 'default'}" for name, (now, then) in other_settings.items()]
+    if differ:
+        remarks.append(f"the runs differ in {', '.join(differ)}")
+    if set(a.tasks) != set(b.tasks):
+        both = [f"{run.label}: {', '.join(run.record.tasks)}" for run in (first, second)]
+        remarks.append(f"the runs ran other tasks ({'; '.join(both)}): decoding is compared on those of both")
+    for run in (first, second):
+        if run.record.latency.sittings > 1:
+            remarks.append(f"{run.label} was measured in {run.record.latency.sittings} sittings")
+    if not blocking and not took_turns(a, b):
+        remarks.append(
+            "measured one after the other or by separate commands: what the machine did to one of them is in the ratio"
+        )
+    return blocking, remarks
+
+
+def _times(first: Run, second: Run, *, seed: int, every: bool) -> list[Speed]:
+    pairs = paired(first.files.samples, second.files.samples)
+    tasks = set(first.record.tasks) & set(second.record.tasks)
+    same = set(first.record.tasks) == set(second.record.tasks)
+    phases = ["total", "decode"] if same else ["decode"]
+    if every:
+        phases += [name for name in first.record.latency.phases if name in second.record.latency.phases]
+    found = []
+    for phase in phases:
+        known = [(a, b) for a, b in pairs if _spent(a, phase, tasks) and _spent(b, phase, tasks)]
+        if known:
+            found.append(_speed(phase, known, tasks, seed=seed))
+    return found
+
+
+def _spent(sample: Sample, phase: str, tasks: Set[str]) -> float | None:
+    """Milliseconds of a phase; ``decode`` is that of all ``tasks``."""
+    if phase == "decode":
+        return sum(sample.milliseconds.get(f"decode.{task}", 0.0) for task in tasks) or None
+    return sample.milliseconds.get(phase)
+
+
+def _speed(phase: str, pairs: Sequence[tuple[Sample, Sample]], tasks: Set[str], *, seed: int) -> Speed:
+    sides = list(zip(*pairs, strict=True))
+    a, b = ([_spent(sample, phase, tasks) or 0.0 for sample in side] for side in sides)
+    ratio = time_ratio(a, b, pieces(*([sample.measurement for sample in side] for side in sides)), seed=seed)
+    return Speed(
+        phase=phase,
+        first_ms=float(np.mean(a)),
+        second_ms=float(np.mean(b)),
+        ratio=ratio.value,
+        low=ratio.low or None,  # 0 to infinity is no interval
+        high=ratio.high if np.isfinite(ratio.high) else None,
+        p=ratio.p,
+        detectable=ratio.detectable if np.isfinite(ratio.detectable) else None,
+        blocks=ratio.blocks,
+    )
+
+
+def _adjusted(pairs: Sequence[Pair]) -> list[Pair]:
+    """The pairs with p values corrected over everything that the table tests."""
+    left = iter(holm([p for pair in pairs for p in [*(c.p for c in pair.metrics), *(s.p for s in pair.times)]]))
+    return [
+        msgspec.structs.replace(
+            pair,
+            metrics=[msgspec.structs.replace(change, adjusted=next(left)) for change in pair.metrics],
+            times=[msgspec.structs.replace(speed, adjusted=next(left)) for speed in pair.times],
+        )
+        for pair in pairs
+    ]

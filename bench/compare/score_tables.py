@@ -1,0 +1,145 @@
+"""Per-image tables of a finished run: its samples scored once against the ground truth, then cached."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+
+from bench.config.run import RunOptions
+from bench.errors import UserError
+from bench.paths import cache_folder
+from results.record import Record, Sample
+from results.run_files import RunFiles
+from results.store import write_atomically
+from tasks.formats.vocabulary import Sizes
+from tasks.metrics.tables import Table
+from tasks.metrics.unpacking import unpack
+
+if TYPE_CHECKING:
+    from bench.builders.suite import Suite
+
+VERSION = 1  # of what a cached table means
+AGREES = 1e-9  # a table and the record must give the same value up to rounding
+
+
+@dataclass(frozen=True)
+class DataPlace:
+    """Where a run's data lies now; a record names no folders.
+
+    Args:
+        coco: COCO folder, if the run had one.
+        nyu: NYUv2 folder or file, if the run had one.
+        nyu_list: NYUv2 list file, if it has an unusual name.
+        tokenizer: SentencePiece model, if the run was given one.
+    """
+
+    coco: Path | None = None
+    nyu: Path | None = None
+    nyu_list: Path | None = None
+    tokenizer: Path | None = None
+
+
+def run_tables(run: RunFiles, metrics: Callable[[], Mapping[str, Any]]) -> dict[str, Table]:
+    """Task to table of a run; a task whose metric keeps no table is left out, and all are without samples.
+
+    Args:
+        run: the run.
+        metrics: gives the metrics on the run's data, asked only if the tables are not cached.
+
+    Raises:
+        UserError: if the metrics do not give the record's values.
+    """
+    if not run.samples:
+        return {}
+    path = cache_folder() / "tables" / f"{_key(run.record)}.json"
+    with suppress(OSError, ValueError, KeyError):  # absent, or cut by a full disk: made again
+        return {task: unpack(packed) for task, packed in json.loads(path.read_bytes()).items()}
+    tables = make_tables(run.record, run.samples, metrics())
+    write_atomically(path, json.dumps({task: table.pack() for task, table in tables.items()}).encode())
+    return tables
+
+
+def make_tables(record: Record, samples: Sequence[Sample], metrics: Mapping[str, Any]) -> dict[str, Table]:
+    """Tables of the record's tasks from the samples, checked against the record's values."""
+    tables: dict[str, Table] = {}
+    for task in record.metrics:
+        kept = {sample.image_id: sample.predictions[task] for sample in samples if task in sample.predictions}
+        if task in metrics and hasattr(metrics[task], "tables") and kept:
+            tables[task] = metrics[task].tables(kept)
+            _check(task, record, tables[task])
+    return tables
+
+
+def _check(task: str, record: Record, table: Table) -> None:
+    values, absent = record.metrics[task], record.notes.get(task, {})
+    for name, column in table.score(np.ones((1, len(table.images)), dtype=int)).items():
+        known, found = values.get(name), float(column[0])
+        agrees = name in absent or np.isnan(found) if known is None else abs(found - known) <= AGREES
+        if not agrees:
+            raise UserError(
+                f"{record.decoder}, {task} {name}: the samples give {found:.6f}, the record says {known}; "
+                "it was made by another version: run it again"
+            )
+
+
+def metrics_of(record: Record, place: DataPlace) -> dict[str, Any]:
+    """The metrics of a record's tasks, on the data that it was made from.
+
+    Raises:
+        UserError: if the data is not given or is other data.
+    """
+    return dict(open_suite(record, place).metrics)
+
+
+def open_suite(record: Record, place: DataPlace) -> Suite:
+    """Data set, tasks and metrics that a record was made from.
+
+    Raises:
+        UserError: if the data is not given or is other data.
+    """
+    from bench.builders.suite import build_suite
+    from bench.console import progress
+
+    with progress("opening the data") as report:
+        suite = build_suite(_options(record, place), progress=report)
+    if suite.data["hash"] != record.data["hash"]:
+        raise UserError(
+            f"the data here has the content hash {suite.data['hash']}, the run's had {record.data['hash']}; "
+            "give the folders that it ran on with --coco and --nyu"
+        )
+    return suite
+
+
+def _options(record: Record, place: DataPlace) -> RunOptions:
+    """Options that open the record's data again; of the folders it kept only the names."""
+    for name in ("coco", "nyu"):
+        if record.options.get(name) is not None and getattr(place, name) is None:
+            raise UserError(f"{record.decoder}: ran on the folder {record.options[name]!r}; give it with --{name} DIR")
+    tokenizer = record.notes.get("captioning", {}).get("tokenizer", "").partition(" ")[0]
+    embedded = record.options.get("coco") is None and record.options.get("nyu") is None
+    for name in ("split", "tasks", "limit", "sizes"):
+        if name not in record.options:
+            raise UserError(f"{record.decoder}: its record.json tells no option {name!r}; run it again")
+    plain = {name: record.options[name] for name in ("split", "tasks", "limit")}
+    return RunOptions(
+        decoder=record.decoder,
+        preset=record.preset,
+        sizes=msgspec.convert(record.options["sizes"], Sizes),
+        caption_tokenizer=tokenizer or "auto",  # type: ignore[arg-type]  # one of its three words
+        **plain,
+        **({} if embedded else {name: getattr(place, name) for name in ("coco", "nyu", "nyu_list", "tokenizer")}),
+    )
+
+
+def _key(record: Record) -> str:
+    notes = record.notes.get("captioning", {})
+    said = [VERSION, record.checksum, record.data["hash"], record.metrics, notes]
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:24]

@@ -1,0 +1,153 @@
+"""Options of ``train --codec``: which codec is learned from which data, and the schedule it is learned by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from bench.config.run import ImageOptions, RunOptions
+from bench.config.training import CodecSchedule
+from bench.errors import UserError
+from tasks.codecs.options import CodecOptions
+from tasks.formats.vocabulary import Sizes
+
+NO_CLIP = 1e6  # a norm that no gradient reaches: the release does not clip
+
+
+@dataclass(frozen=True)
+class CodecTraining:
+    """How one codec is learned; a preset's ``codecs`` section has one for each.
+
+    Args:
+        shape: the network and the codebook.
+        schedule: optimiser and learning rate.
+        flip: share of the maps that are mirrored.
+        hidden: share of the patches of a depth map that the encoder does not see (AiT section 3.2).
+        patch: pixels of such a patch along each side.
+        revive: codes that fewer vectors of a step take (moving average) start anew; 0 leaves dead codes dead, as the
+            release does.
+        readers: threads that read maps ahead; 0 reads each batch when it is needed.
+        log_every: steps between two points of the learning curve.
+        evaluate_every: steps between two evaluations; 0 evaluates at the end only.
+        evaluate_images: images of an evaluation; 0 evaluates nothing.
+        save_every: steps between two checkpoints.
+    """
+
+    shape: CodecOptions = field(default_factory=CodecOptions)
+    schedule: CodecSchedule = field(default_factory=CodecSchedule)
+    flip: float = 0.0
+    hidden: float = 0.0
+    patch: int = 16
+    revive: float = 0.0
+    readers: int = 0
+    log_every: int = 50
+    evaluate_every: int = 5000
+    evaluate_images: int = 654
+    save_every: int = 1000
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.hidden < 1:
+            raise UserError(f"codecs: hidden is {self.hidden}; give a share of the patches below 1")
+        if self.hidden and (self.patch < 1 or self.shape.side % self.patch):
+            raise UserError(f"codecs: patches of {self.patch} pixels do not fill {self.shape.side}; give a divisor")
+
+
+def paper_depth() -> CodecTraining:
+    """AiT's depth codec: 20 epochs of 3,028 batches of 8 (section 4.1; release)."""
+    schedule = CodecSchedule(steps=60_560, batch=8, rate=3e-4, kind="exponential", weight_decay=0.0, clip=NO_CLIP)
+    return CodecTraining(schedule=schedule, flip=0.5, hidden=0.5)
+
+
+def paper_masks() -> CodecTraining:
+    """AiT's mask codec: 20 epochs of COCO's objects, about 850,000, in batches of 512 (section 4.1; release)."""
+    steps = 33_200
+    schedule = CodecSchedule(
+        steps=steps, batch=512, rate=3e-4, kind="cosine", warm_up=500 / steps, weight_decay=0.0, clip=NO_CLIP
+    )
+    shape = CodecOptions(values="unit", side=64, ratio=16)
+    return CodecTraining(shape=shape, schedule=schedule, evaluate_images=5000)
+
+
+@dataclass(frozen=True)
+class Codecs:
+    """The ``codecs`` section of a preset. Defaults are the AiT paper's.
+
+    Args:
+        depth: the codec of depth maps.
+        masks: the codec of instance masks.
+    """
+
+    depth: CodecTraining = field(default_factory=paper_depth)
+    masks: CodecTraining = field(default_factory=paper_masks)
+
+    def __post_init__(self) -> None:
+        if self.depth.shape.values == "unit":
+            raise UserError("codecs.depth: values 'unit' are of masks; give metres or log")
+        if self.masks.shape.values != "unit":
+            raise UserError(f"codecs.masks: values {self.masks.shape.values!r} are of depths; give unit")
+        if self.masks.hidden:
+            raise UserError(f"codecs.masks: hidden is {self.masks.hidden}; only depth maps are hidden in parts, give 0")
+
+
+@dataclass(frozen=True)
+class CodecTrainOptions:
+    """Options of ``train --codec``.
+
+    Args:
+        codec: what is encoded.
+        preset: named starting point of all options.
+        coco: COCO 2017 folder, for masks; no data option means the embedded scenes.
+        nyu: NYUv2 folder, for depth.
+        nyu_list: list file, if it has an unusual name.
+        split: COCO split that is learned; NYUv2's train list goes with ``train2017``.
+        evaluate_on: COCO split that evaluations use.
+        limit: first N images of each data set.
+        out: folder of the training run; default: ``results/runs/train-<preset>/codec-<codec>-<seed>``.
+        seed: seed of every random choice.
+        threads: CPU threads of a process; 0 leaves the choice to torch.
+        fresh: discard an unfinished training instead of continuing it.
+        publish: copy the finished codec to the checkpoints that ``train`` and ``run`` use.
+        sizes: sizes of the token sequences; ``depth_grid`` is the grid that depth maps are scored on.
+        codecs: shapes, schedules and data of both codecs.
+    """
+
+    codec: Literal["depth", "masks"]
+    preset: str = "embedded"
+    coco: Path | None = None
+    nyu: Path | None = None
+    nyu_list: Path | None = None
+    split: Literal["val2017", "train2017"] = "train2017"
+    evaluate_on: Literal["val2017", "train2017"] = "val2017"
+    limit: int | None = None
+    out: Path | None = None
+    seed: int = 0
+    threads: int = 1
+    fresh: bool = False
+    publish: bool = False
+    sizes: Sizes = field(default_factory=Sizes)
+    codecs: Codecs = field(default_factory=Codecs)
+
+    @property
+    def chosen(self) -> CodecTraining:
+        """The training of ``codec``."""
+        return self.codecs.depth if self.codec == "depth" else self.codecs.masks
+
+    def run_options(self, split: Literal["val2017", "train2017"], *, limit: int | None = None) -> RunOptions:
+        """The options of a run on the same data; it opens the data sets that the codec needs."""
+        embedded = self.coco is None and self.nyu is None
+        needed, name = (self.nyu, "--nyu") if self.codec == "depth" else (self.coco, "--coco")
+        if needed is None and not embedded:
+            raise UserError(f"--codec {self.codec}: give {name} DIR, or no data for the embedded scenes")
+        return RunOptions(
+            decoder="oracle",
+            preset=self.preset,
+            coco=None if self.codec == "depth" else self.coco,
+            nyu=self.nyu if self.codec == "depth" else None,
+            nyu_list=self.nyu_list if self.codec == "depth" else None,
+            split=split,
+            limit=self.limit if limit is None else limit,
+            seed=self.seed,
+            sizes=self.sizes,
+            image=ImageOptions(),
+        )

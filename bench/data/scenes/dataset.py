@@ -1,0 +1,276 @@
+"""The embedded data set: small rendered scenes, written as a real COCO and NYUv2 folder and cached by their content.
+
+One folder is both roots: ``annotations/``, ``val2017/`` as COCO has them, and beside each image a 16-bit depth image in
+millimetres, paired by list files as NYUv2's are. The readers of the real data sets therefore read it unchanged. Every
+image has its own random stream, drawn from the seed, the split and the image's index, so neither the order of rendering
+nor the number of processes matters.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import multiprocessing
+import os
+import shutil
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from multiprocessing import connection
+from pathlib import Path
+
+import numpy as np
+import platformdirs
+from PIL import Image
+
+from bench.data.scenes import coco_format as scene_folder
+from bench.data.scenes.layout import CLASSES, SIZE
+from bench.data.scenes.scene import COUNTS, SEED, SPLITS, Scene, SceneError, SceneObject, _check_split, render
+
+if sys.platform != "win32":
+    import fcntl
+
+__all__ = [
+    "CLASSES", "COUNTS", "SEED", "SIZE", "VERSION", "Scene", "SceneError", "SceneObject", "cached", "content_hash",
+    "render", "write",
+]  # fmt: skip
+
+VERSION = 1
+"""Counted up whenever the same seed no longer gives the same pictures, so that old caches are left alone."""
+CHUNK = 50  # images handed to a process at a time
+CACHE_VARIABLE = "DECODER_BENCH_CACHE"
+
+Progress = Callable[[int, int], None]
+
+
+def write(
+    root: Path,
+    *,
+    splits: Sequence[str] = ("val2017",),
+    counts: Mapping[str, int] | None = None,
+    seed: int = SEED,
+    processes: int | None = None,
+    progress: Progress | None = None,
+) -> str:
+    """Render ``splits`` into ``root`` and return the hash of their content (of one split: its ``content_hash``).
+
+    A split that is already there with the same seed, count and version is kept. Everything is rendered beside ``root``
+    and moved in at the end; a marker file written last makes a split count as there, so an interrupted run leaves
+    nothing that is believed later. ``processes`` None means one per core, 1 renders in this process. ``progress`` is
+    called with images done and images to render in all.
+
+    Raises SceneError on an unknown split, a count below 1, an unwritable root, or a root holding someone else's files.
+    """
+    root = Path(root)
+    wanted = {split: _Marker(VERSION, seed, _count(split, counts), "") for split in splits}
+    if not wanted:
+        raise SceneError(f"no split given; expected one or more of {', '.join(SPLITS)}")
+    if seed < 0:
+        raise SceneError(f"seed {seed} given; expected 0 or more")
+    if processes is not None and processes < 1:
+        raise SceneError(f"{processes} processes given; expected 1 or more, or None for one per core")
+    try:
+        with _lock(root):
+            _write_missing(root, wanted, processes or os.cpu_count() or 1, progress)
+    except OSError as error:
+        raise SceneError(
+            f"cannot write scenes to {root}: {error.strerror or error}; choose a writable folder"
+        ) from error
+    except BrokenProcessPool as error:
+        raise SceneError(
+            "a rendering process ended early; call from below `if __name__ == '__main__':` or pass processes=1"
+        ) from error
+    hashes = [_read_marker(root, split).content for split in wanted]
+    return hashes[0] if len(hashes) == 1 else hashlib.sha256("\n".join(hashes).encode()).hexdigest()[:16]
+
+
+def cached(
+    *,
+    splits: Sequence[str] = ("val2017",),
+    seed: int = SEED,
+    cache: Path | None = None,
+    progress: Progress | None = None,
+) -> Path:
+    """The root of the scenes in the user's cache folder, rendering the splits that are missing.
+
+    The environment variable DECODER_BENCH_CACHE, or ``cache`` before it, replaces the cache folder. Two processes may
+    call this at once: one renders, the other waits. Raises SceneError like ``write``.
+    """
+    base = cache or Path(os.environ.get(CACHE_VARIABLE) or platformdirs.user_cache_path("decoder-bench"))
+    root = Path(base) / f"scenes-v{VERSION}-seed{seed}"
+    if not all(_complete(root, split, _Marker(VERSION, seed, _count(split, None), "")) for split in splits):
+        write(root, splits=splits, seed=seed, progress=progress)
+    return root
+
+
+def content_hash(root: Path, split: str) -> str:
+    """16 hex digits over the names and bytes of every file of a split. Raises SceneError where one is missing."""
+    _check_split(split)
+    digest = hashlib.sha256()
+    for piece in sorted(scene_folder.pieces(split)):
+        path = Path(root) / piece
+        for file in sorted(path.iterdir()) if path.is_dir() else [path]:
+            try:
+                content = file.read_bytes()
+            except OSError as error:
+                raise SceneError(f"{file} of the scenes cannot be read; delete {root} and render again") from error
+            digest.update(f"{file.relative_to(root).as_posix()}\0{len(content)}\0".encode())
+            digest.update(content)
+    return digest.hexdigest()[:16]
+
+
+# --- one scene --------------------------------------------------------------------------------------------------------
+
+
+# --- the folder -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Marker:
+    """What the marker file of a finished split says."""
+
+    version: int
+    seed: int
+    count: int
+    content: str
+
+
+def _count(split: str, counts: Mapping[str, int] | None) -> int:
+    _check_split(split)
+    count = (counts or {}).get(split, COUNTS[split])
+    if count < 1:
+        raise SceneError(f"{count} images given for {split}; expected 1 or more")
+    return count
+
+
+def _marker_path(root: Path, split: str) -> Path:
+    return root / f".complete-{split}.json"
+
+
+def _moving_path(root: Path, split: str) -> Path:
+    return root / f".incomplete-{split}"
+
+
+def _read_marker(root: Path, split: str) -> _Marker:
+    """The marker, or one that equals none where it is missing or unreadable."""
+    try:
+        said = json.loads(_marker_path(root, split).read_text(encoding="utf-8"))
+        return _Marker(said["version"], said["seed"], said["count"], said["content"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return _Marker(-1, -1, -1, "")
+
+
+def _complete(root: Path, split: str, wanted: _Marker) -> bool:
+    """Whether the split is there as wanted; a marker whose files have since been deleted is not believed."""
+    found = _read_marker(root, split)
+    if (found.version, found.seed, found.count) != (wanted.version, wanted.seed, wanted.count):
+        return False
+    if not all((root / piece).exists() for piece in scene_folder.pieces(split)):
+        return False
+    return all(len(list((root / folder).iterdir())) == wanted.count for folder in (split, f"depth_{split}"))
+
+
+@contextlib.contextmanager
+def _lock(root: Path) -> Iterator[None]:
+    """Hold the root for this process alone; the system lets go of it if the process is killed."""
+    root.parent.mkdir(parents=True, exist_ok=True)
+    with (root.parent / f".{root.name}.lock").open("w", encoding="utf-8") as file:
+        if sys.platform != "win32":
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _write_missing(root: Path, wanted: Mapping[str, _Marker], processes: int, progress: Progress | None) -> None:
+    missing = {split: marker for split, marker in wanted.items() if not _complete(root, split, marker)}
+    for split in missing:
+        ours = _marker_path(root, split).exists() or _moving_path(root, split).exists()
+        if not ours and any((root / piece).exists() for piece in scene_folder.pieces(split)):
+            raise SceneError(f"{root} already holds {split} files that are not rendered scenes; choose another folder")
+    prefix = f".{root.name}.partial-"
+    for stale in root.parent.glob(f"{prefix}*"):  # left by a killed run: we hold the lock, so nobody writes there
+        shutil.rmtree(stale, ignore_errors=True)
+    total, done = sum(marker.count for marker in missing.values()), 0
+    for split, marker in missing.items():
+        partial = Path(tempfile.mkdtemp(prefix=prefix, dir=root.parent))
+        try:
+            _render_split(partial, split, marker, processes, _from(progress, done, total))
+            _move_in(partial, root, split, marker)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+        done += marker.count
+
+
+def _from(progress: Progress | None, start: int, total: int) -> Callable[[int], None]:
+    return lambda done: progress(start + done, total) if progress else None
+
+
+def _move_in(partial: Path, root: Path, split: str, wanted: _Marker) -> None:
+    content = content_hash(partial, split)
+    (root / "annotations").mkdir(parents=True, exist_ok=True)
+    # Tells a later run, should this one be killed between two moves, that the pieces are ours to replace.
+    _moving_path(root, split).touch()
+    _marker_path(root, split).unlink(missing_ok=True)
+    for piece in scene_folder.pieces(split):
+        target = root / piece
+        shutil.rmtree(target) if target.is_dir() else target.unlink(missing_ok=True)
+        (partial / piece).replace(target)
+    said = {"version": wanted.version, "seed": wanted.seed, "count": wanted.count, "content": content}
+    written = partial / "marker"
+    written.write_text(json.dumps(said) + "\n", encoding="utf-8")
+    written.replace(_marker_path(root, split))
+    _moving_path(root, split).unlink()
+
+
+def _render_split(folder: Path, split: str, wanted: _Marker, processes: int, progress: Callable[[int], None]) -> None:
+    """Write one split's six pieces into an empty folder."""
+    for name in ("annotations", split, f"depth_{split}"):
+        (folder / name).mkdir()
+    starts = range(0, wanted.count, CHUNK)
+    jobs = [(folder, split, start, min(start + CHUNK, wanted.count), wanted.seed) for start in starts]
+    everything: list[scene_folder.Records] = []
+    with contextlib.ExitStack() as stack:
+        results: Iterator[list[scene_folder.Records]] = map(_render_chunk, jobs)
+        if processes > 1 and len(jobs) > 1:
+            # Not by forking this process: it may hold threads and an accelerator.
+            method = "spawn" if sys.platform == "win32" else "forkserver"
+            context = multiprocessing.get_context(method)
+            workers = min(processes, len(jobs))
+            pool = stack.enter_context(ProcessPoolExecutor(workers, mp_context=context, initializer=_end_with_parent))
+            results = pool.map(_render_chunk, jobs)
+        for part in results:
+            everything += part
+            progress(len(everything))
+    description = f"decoder-bench embedded scenes, version {wanted.version}, seed {wanted.seed}, {split}"
+    for name, text in scene_folder.documents(split, everything, description=description).items():
+        (folder / name).write_text(text, encoding="utf-8", newline="\n")
+
+
+def _render_chunk(job: tuple[Path, str, int, int, int]) -> list[scene_folder.Records]:
+    folder, split, start, stop, seed = job
+    finished = []
+    for index in range(start, stop):
+        scene, image_id = render(split, index, seed=seed), index + 1
+        name = scene_folder.image_name(image_id)
+        Image.fromarray(scene.image).save(folder / split / f"{name}.jpg", quality=92, subsampling=0)
+        millimetres = np.rint(scene.depth * 1000).astype(np.uint16)
+        Image.fromarray(millimetres).save(folder / f"depth_{split}" / f"{name}.png", compress_level=4)
+        finished.append(scene_folder.records(scene, image_id))
+    return finished
+
+
+def _end_with_parent() -> None:
+    """Let a rendering process end as soon as the one that started it is killed, instead of waiting for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+
+    def watch() -> None:
+        connection.wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()

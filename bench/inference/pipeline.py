@@ -1,0 +1,172 @@
+"""One batch of images through every task: prompt, decode, interpret, each step timed under one name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bench.data.transforms import Prepared, stack_images
+from bench.inference.clock import Clock, Times, stopwatch
+from bench.inference.network_calls import Calls, Watched
+from bench.seeding import image_generator
+from decoders.base import Decoder, Request
+from decoders.network.network import Network
+from tasks.base import Task
+from tasks.formats.sequence import Encoded, stack_prompts
+from tasks.targets import Context, Targets
+
+
+@dataclass
+class Outcome:
+    """What one image gave.
+
+    Args:
+        predictions: task to prediction.
+        tokens: task to tokens (N, L).
+        times: what its batch took, per image.
+        calls: what its batch asked of the network; None without one.
+        work: task to (network evaluations, positions, sequences).
+    """
+
+    predictions: dict[str, Any] = field(default_factory=dict)
+    tokens: dict[str, Tensor] = field(default_factory=dict)
+    times: Times = field(default_factory=Times)
+    calls: Calls | None = None
+    work: dict[str, tuple[int, int, int]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Item:
+    """One image and what is known of it.
+
+    Args:
+        image_id: id that seeds the image's random choices.
+        image: decoded RGB image.
+        targets: annotations; only strategies that need the truth get to see them.
+    """
+
+    image_id: int
+    image: Any
+    targets: Targets
+
+
+class Pipeline:
+    """Runs one decoder.
+
+    Args:
+        decoder: the strategy.
+        tasks: tasks in an order in which each comes behind those it depends on.
+        transform: image to network input.
+        network: the shared network, or None for a strategy that needs none.
+        device: where the network computes.
+        precision: of its matrix products: ``float32`` or ``bfloat16``.
+        prompter: strategy that decodes the tasks which others are prompted by; None: the decoder itself.
+        fill: id that pads prompts of images with fewer sequences.
+        seed: every image draws from its own stream of this seed, so batches and resumed runs change nothing.
+        stand_ins: task to what later tasks get in place of its prediction, made from an image's size; it gives
+            networks with random weights a load.
+    """
+
+    def __init__(
+        self,
+        *,
+        decoder: Decoder,
+        tasks: Sequence[Task],
+        transform: Callable[[Any], Prepared],
+        fill: int,
+        seed: int,
+        network: Network | None = None,
+        prompter: Decoder | None = None,
+        device: torch.device | str = "cpu",
+        precision: str = "float32",
+        stand_ins: Mapping[str, Callable[[tuple[int, int]], Any]] | None = None,
+    ) -> None:
+        self.decoder = decoder
+        self.prompter = prompter or decoder
+        self.tasks = tasks
+        self.transform = transform
+        self.fill = fill
+        self.seed = seed
+        self.network = network
+        self.device = torch.device(device)
+        self.precision = precision
+        self.stand_ins = stand_ins or {}
+        self._prompting = {earlier for task in tasks for earlier in task.after}
+        self._watch = stopwatch(self.device)
+
+    @torch.inference_mode()
+    def predict(self, items: Sequence[Item]) -> list[Outcome]:
+        """Outcomes of a batch whose images carry the same kinds of annotation; its time is shared equally."""
+        clock = Clock(self._watch, share=len(items))
+        outcomes = [Outcome() for _ in items]
+        with clock.phase("preprocess"):
+            images, pad = stack_images([self.transform(item.image) for item in items])
+            images, pad = images.to(self.device), None if pad is None else pad.to(self.device)
+        with self._autocast():
+            memory = self._encode(images, pad, clock)
+            calls = Calls((images.shape[2], images.shape[3]), len(items), len(items))
+            for task in self.tasks:
+                if task.annotated(items[0].targets):
+                    watched = None if self.network is None else Watched(self.network, clock.mark)
+                    self._decode(task, watched, memory, items, outcomes, clock=clock)
+                    if watched is not None and watched.counts.passes:
+                        calls.tasks[task.name] = watched.counts
+        times = clock.times()
+        for outcome in outcomes:
+            outcome.times, outcome.calls = times, None if self.network is None else calls
+        return outcomes
+
+    def _autocast(self) -> AbstractContextManager[Any]:
+        if self.precision != "bfloat16":
+            return nullcontext()
+        return torch.autocast(self.device.type, dtype=torch.bfloat16)
+
+    def _encode(self, images: Tensor, pad: Tensor | None, clock: Clock) -> Any:
+        if self.network is None:
+            return None
+        with clock.phase("backbone"):
+            features = self.network.extract(images, pad)
+        with clock.phase("encoder"):
+            memory = self.network.memorise(self.network.encode(features))
+            del features  # giving its memory back takes time too
+        return memory
+
+    def _decode(
+        self, task: Task, network: Any, memory: Any, items: Sequence[Item], outcomes: list[Outcome], *, clock: Clock
+    ) -> None:
+        decoder = self.prompter if task.name in self._prompting else self.decoder
+        truths = [task.encode(item.targets) for item in items] if decoder.needs_truth else None
+        with clock.phase(f"decode.{task.name}"):
+            contexts = [
+                Context(size=i.targets.size, earlier=o.predictions) for i, o in zip(items, outcomes, strict=True)
+            ]
+            prompts = [task.prompt(context) for context in contexts]
+            request = self._request(task, prompts, contexts, truths)
+            generators = [image_generator(self.seed, item.image_id, task.name) for item in items]
+            decoded = decoder.decode(network, memory, request, generators)
+            decoded = replace(decoded, tokens=decoded.tokens.cpu(), probabilities=decoded.probabilities.float().cpu())
+        with clock.phase(f"interpret.{task.name}"):
+            own = [decoded.image(row, len(prompt)) for row, prompt in enumerate(prompts)]
+            for filled, context, outcome in zip(own, contexts, outcomes, strict=True):
+                outcome.predictions[task.name] = task.interpret(filled, context)
+        for filled, context, outcome in zip(own, contexts, outcomes, strict=True):
+            outcome.tokens[task.name] = filled.tokens
+            outcome.work[task.name] = (decoded.evaluations, decoded.positions // len(items), len(filled.tokens))
+            if task.name in self.stand_ins:
+                outcome.predictions[task.name] = self.stand_ins[task.name](context.size)
+
+    def _request(
+        self, task: Task, prompts: Sequence[torch.Tensor], contexts: Sequence[Context], truths: list[Encoded] | None
+    ) -> Request:
+        stacked, valid = stack_prompts(prompts, self.fill)
+        truth = None
+        if truths is not None:
+            rows = [encoded.rows(task.origin(c)).tokens for encoded, c in zip(truths, contexts, strict=True)]
+            legal = int(task.format.ids[0])  # rows that pad the batch hold some id of the task's vocabulary
+            truth, _ = stack_prompts(rows, legal)
+        return Request(format=task.format, prompts=stacked.to(self.device), valid=valid.to(self.device), truth=truth)

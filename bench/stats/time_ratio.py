@@ -1,0 +1,107 @@
+"""Ratio of two runs' times on the same images, with an interval: consecutive images share the machine's state.
+
+A machine's speed drifts over seconds, so neighbouring images are not independent, and a test that takes them for it
+finds differences between two runs of the same thing. Log-ratios are averaged over blocks of consecutive images first.
+Accuracy is resampled by ``bench.stats.bootstrap``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from bench.errors import UserError
+from bench.stats.bootstrap import DETECTABLE
+from bench.stats.permutation import hodges_lehmann, sign_flips
+
+Array = np.ndarray[Any, Any]
+
+FEWEST_BLOCKS, BLOCK = 12, 25
+SHORTEST_MS = 1e-6  # a clock may answer 0
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """How many times as long one thing takes as another.
+
+    Args:
+        value: Hodges-Lehmann estimate over blocks.
+        low: lower end of the 95 % interval.
+        high: upper end.
+        p: two-sided, of blocks whose sides could be swapped (paired permutation); 1 where nothing differs.
+        detectable: smallest change of the ratio that would be found with probability 0.8, 0.03 for 3 %.
+        images: pairs measured.
+        blocks: independent pieces they were averaged to.
+    """
+
+    value: float
+    low: float
+    high: float
+    p: float
+    detectable: float
+    images: int
+    blocks: int
+
+
+def block_means(values: Array, pieces: Sequence[int] | None = None) -> Array:
+    """(b,) means of consecutive values (n,): blocks of 25 or, where these would be fewer than 12, as long as fits.
+
+    Args:
+        values: one an image.
+        pieces: images whose times are one measurement (batches) have the same number; a block is a whole number of
+            them. Without it every image is a measurement of its own.
+    """
+    if pieces is not None and len(values):
+        starts = [0, *(place for place in range(1, len(values)) if pieces[place] != pieces[place - 1])]
+    else:
+        starts = list(range(len(values)))
+    count = min(len(starts), max(FEWEST_BLOCKS, len(values) // BLOCK))
+    if not count:
+        return np.zeros(0)
+    cuts = [int(part[0]) for part in np.array_split(np.array(starts), count)]
+    return np.array([part.mean() for part in np.split(values, cuts[1:])])
+
+
+def log_ratios(first: Sequence[float], second: Sequence[float]) -> Array:
+    """(n,) log(second / first) of paired milliseconds.
+
+    Raises:
+        UserError: if there is not one of each for every image.
+    """
+    if len(first) != len(second) or not len(first):
+        raise UserError(f"{len(first)} and {len(second)} times are no pairs; compare runs of the same images")
+    a, b = (np.log(np.maximum(np.asarray(times, dtype=float), SHORTEST_MS)) for times in (first, second))
+    ratios: Array = b - a
+    return ratios
+
+
+def ratio_of(logs: Array, pieces: Sequence[int] | None = None, *, seed: int = 0) -> Ratio:
+    """The ratio of which ``logs`` (n,) are the logarithms, one an image in the order of measurement.
+
+    Args:
+        logs: logarithms.
+        pieces: as in ``block_means``.
+        seed: of the permutations.
+    """
+    means = block_means(logs, pieces)
+    value, low, high = hodges_lehmann(means)
+    error = float(np.std(means, ddof=1) / len(means) ** 0.5) if len(means) > 1 else np.inf
+    return Ratio(
+        value=float(np.exp(value)),
+        low=float(np.exp(low)),
+        high=float(np.exp(high)),
+        p=sign_flips(means, seed=seed),
+        detectable=float(np.expm1(DETECTABLE * error)),
+        images=len(logs),
+        blocks=len(means),
+    )
+
+
+def time_ratio(
+    first: Sequence[float], second: Sequence[float], pieces: Sequence[int] | None = None, *, seed: int = 0
+) -> Ratio:
+    """How many times as long ``second`` takes as ``first`` (milliseconds of the same images in order)."""
+    return ratio_of(log_ratios(first, second), pieces, seed=seed)

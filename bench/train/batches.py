@@ -1,0 +1,219 @@
+"""Where training batches come from: packed images with dense labels, cached memory with token targets, or files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from bench.data.dataset import Dataset
+from bench.data.packed import Packed, as_tensors, mirrored, normalised
+from bench.data.transforms import Prepared, stack_images
+from bench.train.batch_stream import Indices
+from decoders.network.network import Encoding, Network
+from tasks.base import Task
+from tasks.formats.sequence import TrainingBatch, TrainingExample, collate
+from tasks.targets import Targets
+
+MANY = 10_000  # no limit of the sequences of an image
+CACHE_BATCH = 32
+
+
+class DenseBatches:
+    """Packed images for stage 0, some of them mirrored.
+
+    Args:
+        arrays: the packed data set.
+        flip: share of the images that are mirrored.
+    """
+
+    def __init__(self, arrays: Packed, *, flip: float) -> None:
+        self.arrays = arrays
+        self.flip = flip
+
+    def __len__(self) -> int:
+        return len(self.arrays)
+
+    def batch(self, indices: Indices, generator: torch.Generator) -> dict[str, Tensor]:
+        """The arrays of these images."""
+        chosen = torch.rand(len(indices), generator=generator) < self.flip
+        return mirrored(as_tensors(self.arrays, indices), chosen)
+
+
+@dataclass(frozen=True)
+class TaskBatch:
+    """Targets of one task.
+
+    Args:
+        rows: (b,) int64, images of the batch that carry the annotation.
+        batch: target sequences of those b images.
+    """
+
+    rows: Tensor
+    batch: TrainingBatch
+
+
+@dataclass(frozen=True)
+class TokenBatch:
+    """B images with the token targets of all their tasks; either ``images`` or ``states`` is given.
+
+    Args:
+        tasks: task name to its targets; tasks that no image of the batch carries are left out.
+        generator: source of the strategy's random choices.
+        images: (B, 3, height, width) normalised pixels.
+        pad: (B, height, width) bool, True where padded, or None.
+        states: (B, S, D) cached memory.
+    """
+
+    tasks: Mapping[str, TaskBatch]
+    generator: torch.Generator
+    images: Tensor | None = None
+    pad: Tensor | None = None
+    states: Tensor | None = None
+
+
+class TokenTargets:
+    """Draws the token targets of images.
+
+    Args:
+        tasks: tasks that are learned.
+        sequences: task name to the most sequences of an image; 0 or absent: all.
+    """
+
+    def __init__(self, tasks: Sequence[Task], sequences: Mapping[str, int]) -> None:
+        self.tasks = tasks
+        self.limits = {task.name: sequences.get(task.name) or MANY for task in tasks}
+
+    def of(self, targets: Sequence[Targets], generator: torch.Generator) -> dict[str, TaskBatch]:
+        """Targets of every task that at least one image carries."""
+        found = {}
+        for task in self.tasks:
+            rows = [row for row, own in enumerate(targets) if task.annotated(own)]
+            if rows:
+                limit = self.limits[task.name]
+                examples = [_cut(task.sample(targets[row], generator, limit=limit), limit) for row in rows]
+                found[task.name] = TaskBatch(torch.tensor(rows), collate(examples, task.format))
+        return found
+
+
+def _cut(example: TrainingExample, limit: int) -> TrainingExample:
+    """At most the first ``limit`` sequences, for tasks that do not heed the limit themselves (captions)."""
+    if len(example.tokens) <= limit:
+        return example
+    known = {field.name: getattr(example, field.name) for field in fields(example)}
+    return replace(example, **{name: value[:limit] for name, value in known.items() if value is not None})
+
+
+class MemoryBatches:
+    """Cached memory of a frozen encoder with token targets.
+
+    Args:
+        memory: (N, S, D) float16, as ``cached_memory`` gives it.
+        dataset: the same N images.
+        targets: draws token targets.
+    """
+
+    def __init__(self, memory: npt.NDArray[np.float16], dataset: Dataset, targets: TokenTargets) -> None:
+        self.memory = memory
+        self.dataset = dataset
+        self.targets = targets
+        self._known: dict[int, Targets] = {}
+
+    def __len__(self) -> int:
+        return len(self.memory)
+
+    def batch(self, indices: Indices, generator: torch.Generator) -> TokenBatch:
+        """Memory and targets of these images."""
+        known = [self._targets(int(index)) for index in indices]
+        states = torch.from_numpy(np.ascontiguousarray(self.memory[indices])).float()
+        return TokenBatch(self.targets.of(known, generator), generator, states=states)
+
+    def _targets(self, index: int) -> Targets:
+        if index not in self._known:
+            self._known[index] = self.dataset.targets(self.dataset.samples[index])
+        return self._known[index]
+
+
+class ImageBatches:
+    """Images from their files, augmented.
+
+    Args:
+        dataset: the images.
+        targets: draws token targets.
+        transform: image, targets and generator to the network's input with moved targets.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        targets: TokenTargets,
+        transform: Callable[[Any, Targets, torch.Generator], Prepared],
+    ) -> None:
+        self.dataset = dataset
+        self.targets = targets
+        self.transform = transform
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def batch(self, indices: Indices, generator: torch.Generator) -> TokenBatch:
+        """Pixels and targets of these images."""
+        prepared = []
+        for index in indices:
+            sample = self.dataset.samples[int(index)]
+            prepared.append(self.transform(self.dataset.image(sample), self.dataset.targets(sample), generator))
+        images, pad = stack_images(prepared)
+        moved = [one.targets for one in prepared if one.targets is not None]
+        return TokenBatch(self.targets.of(moved, generator), generator, images=images, pad=pad)
+
+
+@torch.no_grad()
+def cached_memory(
+    network: Network,
+    arrays: Packed,
+    folder: Path,
+    *,
+    key: str,
+    progress: Callable[[int, int], None],
+) -> npt.NDArray[np.float16]:
+    """(N, S, D) float16 memory of all packed images, memory-mapped; made once per ``key``.
+
+    Args:
+        network: in evaluation mode.
+        arrays: the packed data set.
+        folder: where it is kept; 64 kB an image at 256 positions and width 128.
+        key: hash of encoder and data.
+        progress: called with images done and images in all.
+    """
+    path = folder / f"memory-{key}.npy"
+    if not path.exists():
+        part = path.with_name(f".{path.name}.{os.getpid()}.part")
+        kept: np.memmap[Any, np.dtype[np.float16]] | None = None
+        for start in range(0, len(arrays), CACHE_BATCH):
+            pixels = np.array(arrays.images[start : start + CACHE_BATCH])
+            states = network.encode(network.extract(normalised(torch.from_numpy(pixels)))).states
+            if kept is None:
+                shape = (len(arrays), *states.shape[1:])
+                kept = np.lib.format.open_memmap(part, mode="w+", dtype=np.float16, shape=shape)
+            kept[start : start + len(states)] = states.half().numpy()
+            progress(start + len(states), len(arrays))
+        if kept is not None:
+            kept.flush()
+        part.replace(path)
+    found: npt.NDArray[np.float16] = np.load(path, mmap_mode="r")
+    return found
+
+
+def remembered(network: Network, states: Tensor) -> Encoding:
+    """The encoding of images without padding from their cached memory (B, S, D)."""
+    side = round(states.shape[1] ** 0.5)
+    grid = torch.zeros(1, side, side, dtype=torch.bool, device=states.device)
+    rows = network.positions(grid).flatten(2).transpose(1, 2).to(states.dtype)  # (1, S, D)
+    return Encoding(states, rows.expand_as(states), None, (side, side))

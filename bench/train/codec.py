@@ -1,0 +1,157 @@
+"""Training of learned codecs: reconstruction and commitment loss on maps, scored by what is lost on held-out images."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bench.builders.suite import open_dataset
+from bench.checkpoints.codec import codec_name, codec_tensors
+from bench.config.codecs import CodecTrainOptions
+from bench.console import progress
+from bench.data.dataset import Dataset
+from bench.distributed import processes
+from bench.paths import cache_folder
+from bench.train.batch_stream import Batches
+from bench.train.codec_batches import DepthMaps, MapBatch, MaskCrops
+from bench.train.codec_scores import depth_scores, mask_scores
+from bench.train.publish import finish
+from bench.train.trainer import Pace, Trainer
+from results.store import reserve
+from tasks.codecs.vqvae import COMMITMENT, Codec
+
+UNSEEN = ("log_every", "evaluate_every", "evaluate_images", "save_every", "readers")  # what decides no weight
+
+
+class CodecObjective(nn.Module):
+    """Squared error of the reconstruction plus the commitment loss (AiT Eq. 1).
+
+    Args:
+        codec: what learns.
+        commitment: weight of the commitment loss, lambda of Eq. 1.
+    """
+
+    def __init__(self, codec: Codec, *, commitment: float = COMMITMENT) -> None:
+        super().__init__()
+        self.codec = codec
+        self.commitment = commitment
+
+    def forward(self, batch: MapBatch) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss and its parts; unknown depths count nothing, hidden ones do."""
+        device = self.codec.quantiser.embedding.device
+        targets = batch.targets.to(device)
+        found, commitment = self.codec(batch.inputs.to(device))
+        reconstruction = self.reconstruction(found, targets)
+        parts = {"reconstruction": reconstruction, "commitment": commitment}
+        if self.codec.quantiser.revive:
+            parts["revived"] = self.codec.quantiser.revived.float()
+        return reconstruction + self.commitment * commitment, parts
+
+    def reconstruction(self, found: Tensor, targets: Tensor) -> Tensor:
+        """Squared error of (B, H, W) in the network's own values for masks, in metres for depths."""
+        if self.codec.options.values == "unit":
+            return (found.float() - self.codec.inwards(targets)).square().mean()
+        known = targets > 0
+        errors = torch.where(known, self.codec.outwards(found) - targets, 0.0).square()
+        return errors.sum() / known.sum().clamp(min=1)
+
+
+def train_codec(options: CodecTrainOptions) -> list[Path]:
+    """Train ``options.codec``.
+
+    Returns:
+        The files that were written: codec and learning curve, and the published copy.
+
+    Raises:
+        UserError: if data, options or their combination cannot be used.
+    """
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    name = codec_name(options.codec)
+    folder = options.out or Path("results/runs") / f"train-{options.preset}" / f"{name}-{options.seed}"
+    reserve(folder / ".writable")
+    with processes() as team:
+        with team.one_at_first():
+            dataset = open_dataset(options.run_options(options.split))
+            batches = _batches(options, dataset)
+            held_out = _held_out(options)
+        chosen, card = options.chosen, _card(options, dataset)
+        torch.manual_seed(options.seed)
+        codec = Codec(chosen.shape, revive=chosen.revive)
+        objective = CodecObjective(codec)
+        objective.to(memory_format=torch.channels_last)  # convolutions on a CPU are faster so
+        trainer = Trainer(
+            objective=objective,
+            batches=batches,
+            schedule=chosen.schedule,
+            pace=Pace(chosen.log_every, chosen.evaluate_every, chosen.save_every, readers=chosen.readers),
+            folder=folder,
+            signature=card,
+            seed=options.seed,
+            fresh=options.fresh,
+            evaluate=None if held_out is None else _evaluation(options, codec, held_out),
+            team=team,
+        )
+        trainer.run()
+        if not team.first:
+            return []
+        if chosen.revive:
+            card["revived"] = int(codec.quantiser.revived)
+        with trainer.averaged():
+            return finish(
+                trainer, name, codec_tensors(codec), card, publish=options.preset if options.publish else None
+            )
+
+
+def _batches(options: CodecTrainOptions, dataset: Dataset) -> Batches:
+    chosen = options.chosen
+    side = chosen.shape.side
+    if options.codec == "depth":
+        return DepthMaps(dataset, side=side, flip=chosen.flip, hidden=chosen.hidden, patch=chosen.patch)
+    with progress("packing masks") as report:
+        folder = cache_folder() / "training"
+        return MaskCrops(dataset, side=side, flip=chosen.flip, folder=folder, progress=report)
+
+
+def _held_out(options: CodecTrainOptions) -> Dataset | None:
+    if not options.chosen.evaluate_images:
+        return None
+    limits = [limit for limit in (options.limit, options.chosen.evaluate_images) if limit]
+    return open_dataset(options.run_options(options.evaluate_on, limit=min(limits)))
+
+
+def _evaluation(options: CodecTrainOptions, codec: Codec, dataset: Dataset) -> Callable[[], dict[str, float]]:
+    """Scores of the codec on held-out images."""
+
+    def evaluate() -> dict[str, float]:
+        device = codec.quantiser.embedding.device
+        codec.cpu()
+        try:
+            if options.codec == "depth":
+                return depth_scores(codec, dataset, grid=options.sizes.depth_grid)
+            return mask_scores(codec, dataset)
+        finally:
+            codec.to(device)
+
+    return evaluate
+
+
+def _card(options: CodecTrainOptions, dataset: Dataset) -> dict[str, Any]:
+    """Everything that decides the weights, as plain JSON data."""
+    chosen = dataclasses.asdict(options.chosen)
+    shape, schedule = chosen.pop("shape"), chosen.pop("schedule")
+    return {
+        "preset": options.preset,
+        "stage": "codec",
+        "codec": options.codec,
+        "seed": options.seed,
+        "data": dataset.content_hash,
+        "schedule": schedule,
+        "training": {name: value for name, value in chosen.items() if name not in UNSEEN},
+        "shape": shape,
+    }

@@ -1,0 +1,194 @@
+"""Stage 0: the encoder learns from dense labels of every cell, before and apart from any decoding strategy.
+
+Training a backbone through a decoder takes a CPU about seven times as long. So the encoder of the embedded preset is
+trained once on what the same training annotations say of each cell of its memory, the heads that read the cells are
+thrown away, and every strategy's decoder is trained on the same frozen memory: only the strategy differs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from bench.data.packed import DEPTH_PIXELS, OWNER_PIXELS, normalised
+from bench.train.encoder_targets import Dense, dense_targets
+
+COLOURS = 3
+WEIGHTS = {
+    "class": 1.0,
+    "box": 1.0,
+    "overlap": 1.0,
+    "colour": 2.0,
+    "semantics": 1.0,
+    "own": 1.0,
+    "depth": 4.0,
+    "keypoints": 1.0,
+    "visibility": 0.5,
+    "corners": 0.5,
+    "joints": 0.3,
+    "words": 8.0,
+}  # loss weights, chosen so that no part is below a twentieth of the sum
+
+
+class DenseHeads(nn.Module):
+    """Linear layers that read everything of a cell; thrown away after stage 0.
+
+    Where an object is, is read as distances from the cell and, with ``places``, also as the bins that coordinates are
+    quantised to. Positions enter the keys of attention only, so a decoder can find absolute places nowhere but in the
+    states; without ``places`` a linear reading of a cell is 14 pixels off there, and 3 in the distances.
+
+    Args:
+        width: D of the memory.
+        classes: number of object classes.
+        bins: intervals that a coordinate in [0, 1] is cut into.
+        stride: pixels per memory cell.
+        keypoints: K.
+        words: W.
+        places: whether bins are read.
+    """
+
+    def __init__(
+        self, *, width: int, classes: int, bins: int, stride: int, keypoints: int, words: int, places: bool
+    ) -> None:
+        super().__init__()
+        cells, coarse = (stride // OWNER_PIXELS) ** 2, (stride // DEPTH_PIXELS) ** 2
+        self.sizes = {
+            "class": classes + 1,
+            "box": 4,
+            "colour": COLOURS,
+            "semantics": cells * (classes + 1),
+            "own": cells,
+            "depth": coarse,
+            "keypoints": keypoints * 2,
+            "visibility": keypoints,
+            "words": words,
+        }
+        self.bins = bins
+        self.linear = nn.Linear(width, sum(self.sizes.values()))
+        self.corners = nn.Linear(width, 4 * (bins + 1)) if places else None
+        self.joints = nn.Linear(width, 2 * keypoints * (bins + 1)) if places else None
+
+    def forward(self, states: Tensor) -> dict[str, Tensor]:
+        """(B, S, D) memory to (B, S, size) float32 of each part."""
+        parts = self.linear(states).float().split(list(self.sizes.values()), dim=-1)
+        return dict(zip(self.sizes, parts, strict=True))
+
+    def place_losses(self, states: Tensor, targets: Dense) -> dict[str, Tensor]:
+        """Cross-entropy of the bins of boxes and joints, on the cells of (B, S, D) that have them.
+
+        Empty without ``places``.
+        """
+        if self.corners is None or self.joints is None:
+            return {}
+        full, posed = targets.own.amax(-1) > 0, targets.posed
+        shown = targets.visible[posed]  # (n, K)
+        corners = self.corners(states[full]).float().view(-1, self.bins + 1)
+        joints = self.joints(states[posed]).float().view(*shown.shape, 2, self.bins + 1)[shown]
+        return {
+            "corners": _mean(F.cross_entropy(corners, targets.corners[full].flatten(), reduction="none")),
+            "joints": _mean(
+                F.cross_entropy(joints.flatten(0, 1), targets.joints[posed][shown].flatten(), reduction="none")
+            ),
+        }
+
+
+def dense_losses(read: Mapping[str, Tensor], targets: Dense) -> dict[str, Tensor]:
+    """The parts of the loss, unweighted scalars."""
+    full = targets.own.amax(-1) > 0  # (B, S) cells with an object
+    classes = read["class"].shape[-1]
+    semantics = read["semantics"].reshape(*targets.semantics.shape, classes)  # (B, S, A, classes)
+    posed = targets.posed
+    offsets = read["keypoints"][posed].reshape(*targets.offsets[posed].shape)  # (n, K, 2)
+    pooled = read["words"].logsumexp(1) - 4.0  # (B, W): one cell that knows a word is enough
+    found = {
+        "class": F.cross_entropy(read["class"].flatten(0, 1), targets.classes.flatten()),
+        "box": _mean((read["box"].exp()[full] - targets.distances[full].clamp(min=0)).abs()),
+        "overlap": _overlap_loss(read["box"][full].exp(), targets.distances[full].clamp(min=0)),
+        "colour": _mean((read["colour"][full] - targets.colour[full]).abs()),
+        "semantics": F.cross_entropy(semantics.flatten(0, 2), targets.semantics.flatten()),
+        "own": _mean(F.binary_cross_entropy_with_logits(read["own"][full], targets.own[full], reduction="none")),
+        "depth": _mean((read["depth"] - targets.depth).abs()[targets.known]),
+        "keypoints": _mean((offsets - targets.offsets[posed]).abs()[targets.visible[posed]]),
+        "visibility": _mean(
+            F.binary_cross_entropy_with_logits(
+                read["visibility"][posed], targets.visible[posed].float(), reduction="none"
+            )
+        ),
+    }
+    if pooled.shape[1]:
+        found["words"] = F.binary_cross_entropy_with_logits(pooled, targets.words)
+    return found
+
+
+def dense_loss(heads: DenseHeads, states: Tensor, targets: Dense) -> tuple[Tensor, dict[str, Tensor]]:
+    """The weighted sum for (B, S, D) memory, and its unweighted parts."""
+    parts = dense_losses(heads(states), targets) | heads.place_losses(states, targets)
+    return torch.stack([WEIGHTS[name] * value for name, value in parts.items()]).sum(), parts
+
+
+def _mean(values: Tensor) -> Tensor:
+    """Mean, 0 for nothing."""
+    return values.sum() / max(values.numel(), 1)
+
+
+def _overlap_loss(found: Tensor, wanted: Tensor) -> Tensor:
+    """1 - intersection over union of (n, 4) distances from the same points."""
+    inner = torch.minimum(found, wanted)
+    both = (inner[:, 0] + inner[:, 2]) * (inner[:, 1] + inner[:, 3])
+    areas = [(d[:, 0] + d[:, 2]) * (d[:, 1] + d[:, 3]) for d in (found, wanted)]
+    return _mean(1 - both / (areas[0] + areas[1] - both).clamp(min=1e-6))
+
+
+class DenseObjective(nn.Module):
+    """Encoder and heads: dense loss of a batch of packed images.
+
+    Args:
+        network: the shared network, of which only the encoder is used.
+        heads: what reads the memory.
+        stride: pixels per memory cell.
+    """
+
+    def __init__(self, *, network: nn.Module, heads: DenseHeads, stride: int) -> None:
+        super().__init__()
+        self.network = network
+        self.heads = heads
+        self.stride = stride
+        self.classes = heads.sizes["class"] - 1
+
+    def placed(self, arrays: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The arrays where the heads are."""
+        device = next(self.heads.parameters()).device
+        return {name: value.to(device) for name, value in arrays.items()}
+
+    def states(self, arrays: Mapping[str, Tensor]) -> Tensor:
+        """(B, S, D) memory of packed images."""
+        images = normalised(arrays["images"])
+        return self.network.encode(self.network.extract(images)).states  # type: ignore[no-any-return, operator]
+
+    def targets(self, arrays: Mapping[str, Tensor]) -> Dense:
+        """What their cells should know."""
+        return dense_targets(arrays, stride=self.stride, classes=self.classes, bins=self.heads.bins)
+
+    def forward(self, arrays: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss and its parts."""
+        arrays = self.placed(arrays)
+        return dense_loss(self.heads, self.states(arrays), self.targets(arrays))
+
+
+@torch.no_grad()
+def dense_scores(objective: DenseObjective, batches: list[Mapping[str, Tensor]]) -> dict[str, float]:
+    """Mean losses, and on cells with an object: share of right classes, overlap of boxes."""
+    sums: dict[str, float] = {}
+    for given in batches:
+        arrays = objective.placed(given)
+        targets, states = objective.targets(arrays), objective.states(arrays)
+        loss, parts = dense_loss(objective.heads, states, targets)
+        full = targets.own.amax(-1) > 0
+        right = (objective.heads(states)["class"].argmax(-1) == targets.classes)[full].float().mean()
+        found = {"loss": loss, **parts, "classes right": right, "box overlap": 1 - parts["overlap"]}
+        for name, value in found.items():
+            sums[name] = sums.get(name, 0.0) + float(value) / len(batches)
+    return sums

@@ -1,0 +1,137 @@
+"""What a training step changes the weights with: parameter groups, learning rate of a step, and the moving average."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+
+import torch
+from timm.optim._param_groups import param_groups_layer_decay
+from torch import Tensor, nn
+
+from bench.config.training import CodecSchedule, Schedule
+
+START_DIVISOR = 25.0  # OneCycle: peak over first learning rate
+END_DIVISOR = 1e4  # OneCycle: first over last learning rate
+DROP = 0.1
+LINEAR_END = 0.01
+PLACES = ("positions", "cpb_mlp", "logit_scale", "pos_embed")  # in names of learned positions and of a Swin's biases
+COSINE_START = 1e-3  # cosine: first over peak learning rate
+
+
+def parameter_groups(model: nn.Module, schedule: Schedule) -> list[dict[str, object]]:
+    """Groups for AdamW, each with ``scale``, the factor of its learning rate (MAD Table 9 and its release; AiT's).
+
+    ``norms``: layer norms and the positions of a ViT backbone are not decayed; everything else is, biases, embeddings
+    and the decoder's positions included. ``vectors``:
+    none of these is. Parameters of the backbone learn at ``schedule.backbone_scale`` of the rate, its early layers at
+    less if ``schedule.layer_decay`` says so. Frozen parameters are left out.
+    """
+    undecayed, layers = _undecayed(model, schedule), _layer_scales(model, schedule)
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            scale = schedule.backbone_scale if "backbone." in name else 1.0
+            scale *= layers.get(id(parameter), 1.0)
+            decay = 0.0 if id(parameter) in undecayed else schedule.weight_decay
+            groups.setdefault((scale, decay), []).append(parameter)
+    return [{"params": found, "scale": s, "weight_decay": decay} for (s, decay), found in groups.items()]
+
+
+def _undecayed(model: nn.Module, schedule: Schedule) -> set[int]:
+    kinds = nn.LayerNorm if schedule.undecayed == "norms" else (nn.LayerNorm, nn.Embedding)
+    found = {id(p) for m in model.modules() if isinstance(m, kinds) for p in m.parameters(recurse=False)}
+    named = list(model.named_parameters())
+    found |= {id(p) for name, p in named if name.endswith("pos_embed")}  # of a ViT backbone, as in MAD's release
+    if schedule.undecayed == "vectors":
+        found |= {id(p) for name, p in named if p.dim() < 2 or any(part in name for part in PLACES)}
+    return found
+
+
+def _layer_scales(model: nn.Module, schedule: Schedule) -> dict[int, float]:
+    """Factors of the rates of a timm model's parameters."""
+    found: dict[int, float] = {}
+    if schedule.layer_decay == 1:
+        return found
+    for module in model.modules():
+        if hasattr(module, "group_matcher"):
+            for group in param_groups_layer_decay(module, layer_decay=schedule.layer_decay):
+                found |= {id(p): float(group["lr_scale"]) * schedule.layer_decay for p in group["params"]}
+    return found
+
+
+def make_optimiser(model: nn.Module, schedule: Schedule) -> torch.optim.AdamW:
+    """AdamW over the parameters that learn; its rate is set anew at every step by ``set_rate``."""
+    groups = parameter_groups(model, schedule)
+    return torch.optim.AdamW(groups, lr=schedule.rate, betas=schedule.betas, fused=True)
+
+
+def set_rate(optimiser: torch.optim.Optimizer, step: int, schedule: Schedule) -> float:
+    """Give every group its learning rate of a step; the unscaled rate is returned."""
+    rate = schedule.rate * factor(step, schedule)
+    for group in optimiser.param_groups:
+        group["lr"] = rate * group["scale"]
+    return rate
+
+
+def factor(step: int, schedule: Schedule) -> float:
+    """Share of the peak learning rate at a step (counted from 0).
+
+    ``one_cycle`` climbs on a cosine for the first ``warm_up`` of the steps and falls on one to nearly nothing.
+    ``drops`` climbs linearly over ``warm_up`` and is cut to a tenth behind each of the shares in ``drops``. ``linear``
+    climbs as long and falls to a hundredth. ``exponential`` and ``cosine`` are those of ``CodecSchedule``.
+    """
+    if isinstance(schedule, CodecSchedule) and schedule.kind in ("exponential", "cosine"):
+        return _exponential(step, schedule) if schedule.kind == "exponential" else _warm_cosine(step, schedule)
+    warm = schedule.warm_up * schedule.steps
+    climbing = min(1.0, (step + 1) / warm) if warm else 1.0
+    if schedule.kind == "drops":
+        return climbing * DROP ** sum(step >= share * schedule.steps for share in schedule.drops)
+    if schedule.kind == "linear":
+        left = 1 - max(0.0, step - warm) / max(1.0, schedule.steps - 1 - warm)
+        return climbing * (LINEAR_END + (1 - LINEAR_END) * left)
+    if step < warm:
+        return _cosine(1 / START_DIVISOR, 1.0, step / warm)
+    last = 1 / (START_DIVISOR * END_DIVISOR)
+    return _cosine(1.0, last, (step - warm) / max(1.0, schedule.steps - 1 - warm))
+
+
+def _exponential(step: int, schedule: CodecSchedule) -> float:
+    epochs, within = divmod(step, schedule.epoch)
+    return schedule.gamma ** (epochs * math.ceil(schedule.epoch / schedule.every) + within // schedule.every + 1)
+
+
+def _warm_cosine(step: int, schedule: CodecSchedule) -> float:
+    warm = schedule.warm_up * schedule.steps
+    if step < warm:
+        return COSINE_START + (1 - COSINE_START) * step / warm
+    return _cosine(1.0, schedule.lowest / schedule.rate, (step - warm) / max(1.0, schedule.steps - 1 - warm))
+
+
+def _cosine(start: float, stop: float, share: float) -> float:
+    return stop + (start - stop) * (1 + math.cos(math.pi * min(share, 1.0))) / 2
+
+
+class MovingAverage:
+    """Exponential moving average of the parameters that learn; ``decay`` 0 follows them exactly.
+
+    Attributes:
+        learning: parameter name to parameter.
+        values: parameter name to average.
+    """
+
+    def __init__(self, named: Iterable[tuple[str, nn.Parameter]], decay: float) -> None:
+        self.learning = {name: p for name, p in named if p.requires_grad}
+        self.decay = decay
+        self.values: dict[str, Tensor] = {name: p.detach().clone() for name, p in self.learning.items()}
+
+    @torch.no_grad()
+    def update(self, step: int) -> None:
+        """Move towards the parameters; the first steps count more, or the random start would stay in it for long."""
+        decay = min(self.decay, (1 + step) / (10 + step))
+        torch._foreach_lerp_(list(self.values.values()), list(self.learning.values()), 1 - decay)
+
+    def load(self, values: Mapping[str, Tensor]) -> None:
+        """Take over averages that were saved."""
+        for name, value in self.values.items():
+            value.copy_(values[name])

@@ -1,0 +1,116 @@
+"""AiT: autoregressive with soft tokens (AiT, ICCV 2023, section 3.3).
+
+Sparse tokens (coordinates, classes, words) stay hard. At a dense position (codes of a mask or a depth map, bits, bins,
+joints) the next input is the mean of the embeddings of all legal tokens, weighted by their probabilities, and what
+turns tokens into a mask or a map reads the same mixture instead of the likeliest token. The embeddings are the
+network's own and the temperature is 1, as in the released code; the paper's Eq. 4 writes "the codebook" for both.
+
+Training is that of ``autoregressive``: soft tokens are never fed in training. Formats that can judge the soft
+prediction as a whole add their loss to it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar
+
+import torch
+
+from decoders.base import Request, View, nothing
+from decoders.causal.generation import soft_probabilities, step_by_step
+from decoders.causal.teacher_forcing import Order, check_order, teacher_forced
+from decoders.sampling import Chooser
+from tasks.formats.sequence import Decoded, SequenceFormat, TrainingBatch
+
+
+def released_nucleus() -> dict[str, float]:
+    """Task to nucleus of AiT's release; it takes the likeliest token of a depth map."""
+    return {"detection": 0.4, "segmentation": 0.3, "boxes": 0.4, "instances": 0.3}
+
+
+def released_weights() -> dict[str, float]:
+    """Task to weight of the loss through the detokeniser, beside the mean cross-entropy.
+
+    The release adds 5 · 0.2 · (mask tokens) of it to the sum over all tokens. In ``instances`` a mask token weighs .2;
+    in ``segmentation`` all tokens are mask tokens and weigh 1.
+    """
+    return {"segmentation": 1.0, "depth": 1.0, "instances": 5.0}
+
+
+@dataclass(frozen=True, kw_only=True)
+class AitOptions:
+    """Options of ``ait``. Table 9's rows: none of the two, the solver's input alone, or both; with weights, or none.
+
+    Args:
+        soft_input: whether a dense position passes a mixture of embeddings on.
+        soft_output: whether formats that can read dense positions as mixtures.
+        dense_weight: task to weight of the loss through its detokeniser, in training; 0 where not named.
+        top_p: task to the probability that the likeliest legal tokens must make up to be sampled among (the token that
+            crosses it is kept); 0, or not named: the likeliest one. A dense position with soft input samples nothing.
+        order: of the objects of ``detection`` in training, as for ``autoregressive``; AiT's own ``boxes`` and
+            ``instances`` have the release's random order.
+        use_cache: whether keys and values of earlier tokens are kept. Off, every step computes all of them again.
+    """
+
+    soft_input: bool = True
+    soft_output: bool = True
+    dense_weight: dict[str, float] = field(default_factory=released_weights)
+    top_p: dict[str, float] = field(default_factory=released_nucleus)
+    order: Order = "ascending"
+    use_cache: bool = True
+
+    def __post_init__(self) -> None:
+        check_order("ait", self.order)
+        check_by_task("ait", dense_weight=self.dense_weight, top_p=self.top_p)
+
+
+def check_by_task(name: str, *, dense_weight: Mapping[str, float], top_p: Mapping[str, float]) -> None:
+    """Raises ValueError for a weight below 0 or infinite, or a nucleus that is no probability."""
+    for task, weight in dense_weight.items():
+        if not 0 <= weight < math.inf:
+            raise ValueError(f"{name}: dense_weight of {task} is {weight}; give 0 (none) or more")
+    for task, share in top_p.items():
+        if not 0 <= share <= 1:
+            raise ValueError(f"{name}: top_p of {task} is {share}; give 0 (the likeliest token) to 1 (all)")
+
+
+def nucleus(request: Request, generators: Sequence[torch.Generator], top_p: Mapping[str, float]) -> Chooser:
+    """The chooser of a task: the likeliest token where its share is 0 or not given, else a draw at temperature 1."""
+    share = top_p.get(request.format.task, 0.0)
+    return Chooser(request, generators, temperature=1.0 if share else 0.0, top_p=share)
+
+
+class Ait:
+    """One token after another; at dense positions all of them at once, each as much as it is likely."""
+
+    name: ClassVar[str] = "ait"
+    summary: ClassVar[str] = "one token after another, dense ones as mixtures (AiT's soft tokens)"
+    needs_truth: ClassVar[bool] = False
+    needs_network: ClassVar[bool] = True
+    by_task: ClassVar[tuple[str, ...]] = ("dense_weight", "top_p")
+    formats: ClassVar[dict[str, str]] = {"segmentation": "codes", "depth": "codes"}
+    Options = AitOptions
+
+    def __init__(self, options: AitOptions | None = None) -> None:
+        self.options = options or AitOptions()
+
+    @torch.no_grad()
+    def decode(self, network: Any, memory: Any, request: Request, generators: Sequence[torch.Generator]) -> Decoded:
+        """Tokens (B, N, L), at soft positions the likeliest; only sampling draws, from each image's own generator."""
+        if not request.valid.numel():
+            return nothing(request)
+        own = self.options
+        chooser = nucleus(request, generators, own.top_p)
+        filled = step_by_step(network, memory, request, chooser, cached=own.use_cache, soft=own.soft_input)
+        probabilities = soft_probabilities(request.format, filled.logits)
+        return Decoded(filled.tokens, probabilities, filled.evaluations, filled.positions, soft=own.soft_output)
+
+    def training_views(
+        self, network: Any, format: SequenceFormat, batch: TrainingBatch, generator: torch.Generator
+    ) -> list[View]:
+        """Teacher forcing with hard tokens, and the loss of the soft prediction where the format has one."""
+        view = teacher_forced(network, format, batch, generator, order=self.options.order)
+        weight = self.options.dense_weight.get(format.task, 0.0)
+        return [replace(view, originals=batch.originals, dense_weight=weight)]

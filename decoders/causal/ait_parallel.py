@@ -1,0 +1,128 @@
+"""AiT-P: dense tokens in parallel from one learned token, under the causal mask (AiT, ICCV 2023, section 3.4).
+
+The input that predicts a dense token is the ``parallel`` token instead of the token before it; positions tell the
+inputs apart. Sparse tokens stay autoregressive. The first input is always the start token, as in the released code.
+
+Nothing that a dense position takes in has to be predicted first, so that a run of them is one pass, where the released
+code takes a step for each with the same result. For the same reason the run shares the pass of the sparse token before
+it, which it does not read: a box, a class and 16 codes are 5 passes, not 21.
+
+Where sparse tokens follow a dense run (the next object's box), the paper says nothing. Here they are as autoregressive
+as all others: the input behind a run is the run's last token, hard, at inference and in training. Keys and values of
+the run in the cache are those of its ``parallel`` inputs; which tokens came out is not seen later, but for that one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from decoders.base import Request, View, nothing
+from decoders.causal.ait import check_by_task, nucleus, released_nucleus, released_weights
+from decoders.causal.generation import Steps, soft_probabilities, start_token
+from decoders.causal.teacher_forcing import Order, check_order, teacher_forced
+from tasks.formats.sequence import Decoded, SequenceFormat, TrainingBatch
+
+
+@dataclass(frozen=True, kw_only=True)
+class AitParallelOptions:
+    """Options of ``ait-parallel``.
+
+    Args:
+        soft_output: whether formats that can read dense positions as mixtures.
+        dense_weight: task to weight of the loss through its detokeniser, in training; 0 where not named.
+        top_p: as for ``ait``, of sparse tokens. Of dense ones the likeliest is taken: draws that do not know of each
+            other would not fit together.
+        one_pass: whether a run of dense positions is one pass. Off, every position is a step, as in the released code.
+        order: of the objects of ``detection`` in training, as for ``autoregressive``; AiT's own ``boxes`` and
+            ``instances`` have the release's random order.
+        use_cache: whether keys and values of earlier tokens are kept. Off, every pass computes all of them again.
+    """
+
+    soft_output: bool = True
+    dense_weight: dict[str, float] = field(default_factory=released_weights)
+    top_p: dict[str, float] = field(default_factory=released_nucleus)
+    one_pass: bool = True
+    order: Order = "ascending"
+    use_cache: bool = True
+
+    def __post_init__(self) -> None:
+        check_order("ait-parallel", self.order)
+        check_by_task("ait-parallel", dense_weight=self.dense_weight, top_p=self.top_p)
+
+
+class AitParallel:
+    """A pass for every sparse token; dense tokens come along with the one before them."""
+
+    name: ClassVar[str] = "ait-parallel"
+    summary: ClassVar[str] = "dense tokens at once under the causal mask, sparse ones one by one (AiT-P)"
+    needs_truth: ClassVar[bool] = False
+    needs_network: ClassVar[bool] = True
+    by_task: ClassVar[tuple[str, ...]] = ("dense_weight", "top_p")
+    formats: ClassVar[dict[str, str]] = {"segmentation": "codes", "depth": "codes"}
+    Options = AitParallelOptions
+
+    def __init__(self, options: AitParallelOptions | None = None) -> None:
+        self.options = options or AitParallelOptions()
+
+    @torch.no_grad()
+    def decode(self, network: Any, memory: Any, request: Request, generators: Sequence[torch.Generator]) -> Decoded:
+        """Tokens (B, N, L); only sparse tokens are sampled, from each image's own generator."""
+        if not request.valid.numel():
+            return nothing(request)
+        form, prompts = request.format, request.prompts
+        runs = passes(form, together=self.options.one_pass)
+        steps = Steps(network, memory, request, cached=self.options.use_cache and len(runs) > 1)
+        chooser = nucleus(request, generators, self.options.top_p)
+        ids, illegal, dense = form.ids.to(prompts.device), ~form.legal.to(prompts.device), form.dense.tolist()
+        tokens = prompts.new_full((*prompts.shape[:2], form.length), start_token(network, form))
+        inputs = parallel_inputs(network, form, tokens)  # (B, N, L); sparse positions behind the first are filled below
+        logits = torch.zeros(*tokens.shape, len(ids), device=prompts.device)  # (B, N, L, V)
+        for first, stop in runs:
+            hidden = steps.feed(inputs[..., first:stop])  # (B, N, T, D)
+            logits[:, :, first:stop] = network.logits(hidden, form.ids)
+            legal = logits[:, :, first:stop].masked_fill(illegal[first:stop], -torch.inf)
+            columns = legal.argmax(dim=-1)  # (B, N, T)
+            if not dense[first]:
+                columns[..., 0] = chooser.columns(legal[:, :, 0], first)
+            tokens[..., first:stop] = ids[columns]
+            if stop < form.length and not dense[stop]:
+                inputs[..., stop] = tokens[..., stop - 1]
+        probabilities = soft_probabilities(form, logits)
+        return Decoded(tokens, probabilities, steps.evaluations, steps.positions, soft=self.options.soft_output)
+
+    def training_views(
+        self, network: Any, format: SequenceFormat, batch: TrainingBatch, generator: torch.Generator
+    ) -> list[View]:
+        """Teacher forcing of sparse tokens; the inputs that predict dense ones are those of inference."""
+        view = teacher_forced(network, format, batch, generator, order=self.options.order)
+        prompts, hard = view.inputs[..., : format.prompt_length], view.inputs[..., format.prompt_length :]
+        inputs = torch.cat([prompts, parallel_inputs(network, format, hard)], dim=-1)
+        weight = self.options.dense_weight.get(format.task, 0.0)
+        return [replace(view, inputs=inputs, originals=batch.originals, dense_weight=weight)]
+
+
+def parallel_inputs(network: Any, format: SequenceFormat, inputs: Tensor) -> Tensor:
+    """(..., L) inputs with the parallel token wherever a dense one is to be predicted; the first, the start, stays."""
+    dense = format.dense.clone()
+    dense[0] = False
+    return inputs.masked_fill(dense.to(inputs.device), network.vocabulary.id("parallel"))
+
+
+def passes(format: SequenceFormat, *, together: bool = True) -> list[tuple[int, int]]:
+    """First position of every pass and the position behind its last, in order.
+
+    A pass begins where the input is a token that has to be predicted first, and takes all dense positions behind along.
+
+    Args:
+        format: format of the sequences.
+        together: off, every position is a pass of its own.
+    """
+    dense = format.dense.tolist()
+    begins = [place for place in range(format.length) if not (together and dense[place] and place)]
+    return list(pairwise([*begins, format.length]))

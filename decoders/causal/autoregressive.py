@@ -1,0 +1,85 @@
+"""Autoregressive: one token after another, each seeing only those before it; MAD's own baseline (Table 2), KV-cached.
+
+Shapes: B images, N sequences, L targets.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import torch
+
+from decoders.base import Request, View, nothing
+from decoders.causal.generation import step_by_step
+from decoders.causal.teacher_forcing import Order, check_order, teacher_forced
+from decoders.sampling import Chooser
+from tasks.formats.sequence import Decoded, SequenceFormat, TrainingBatch
+
+
+@dataclass(frozen=True, kw_only=True)
+class AutoregressiveOptions:
+    """Options of ``autoregressive``; the defaults are the protocol of MAD's Table 2, which leaves ``order`` open.
+
+    Args:
+        temperature: 0 takes the likeliest legal token; above, tokens are sampled at this temperature.
+        top_p: sample among the likeliest legal tokens that make up this probability (nucleus); 1 for all.
+        crossing: whether the token that crosses ``top_p`` is kept (``keep``: AiT) or dropped unless it is the
+            likeliest (``drop``: Pix2Seq V2).
+        stop_at_end: whether to stop as soon as every sequence of the batch has ended; what follows an end token is then
+            end tokens. Off, every sequence runs to its full length.
+        use_cache: whether keys and values of earlier tokens are kept. Off, every step computes all of them again.
+        order: of the objects in training: ``ascending`` by their tokens, so boxes from left to right, or ``random``
+            (Pix2Seq), after which greedy decoding here tells some objects twice and misses others.
+    """
+
+    temperature: float = 0.0
+    top_p: float = 1.0
+    crossing: Literal["keep", "drop"] = "keep"
+    stop_at_end: bool = False
+    use_cache: bool = True
+    order: Order = "ascending"
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.temperature < math.inf:
+            raise ValueError(f"autoregressive: temperature is {self.temperature}; give 0 (greedy) or more")
+        if not 0 < self.top_p <= 1:
+            raise ValueError(f"autoregressive: top_p is {self.top_p}; give more than 0 and at most 1")
+        check_order("autoregressive", self.order)
+
+
+class Autoregressive:
+    """Prompt, start token, then L steps; all sequences of all images take a step together."""
+
+    name: ClassVar[str] = "autoregressive"
+    summary: ClassVar[str] = "one token after another, with a key-value cache"
+    needs_truth: ClassVar[bool] = False
+    needs_network: ClassVar[bool] = True
+    Options = AutoregressiveOptions
+
+    def __init__(self, options: AutoregressiveOptions | None = None) -> None:
+        self.options = options or AutoregressiveOptions()
+
+    @torch.no_grad()
+    def decode(self, network: Any, memory: Any, request: Request, generators: Sequence[torch.Generator]) -> Decoded:
+        """Tokens (B, N, L); only sampling draws, from each image's own generator."""
+        if not request.valid.numel():
+            return nothing(request)
+        own = self.options
+        chooser = Chooser(request, generators, temperature=own.temperature, top_p=own.top_p, crossing=own.crossing)
+        end = request.format.end if own.stop_at_end else None
+        filled = step_by_step(network, memory, request, chooser, cached=own.use_cache, end=end)
+        probabilities = filled.logits.softmax(dim=-1)
+        if end is not None:
+            over = (filled.tokens == end).cumsum(dim=-1) > 1  # (B, N, L): an earlier token was the end already
+            certain = (request.format.ids.to(over.device) == end).float()
+            probabilities = torch.where(over[..., None], certain, probabilities)
+        return Decoded(filled.tokens, probabilities, filled.evaluations, filled.positions)
+
+    def training_views(
+        self, network: Any, format: SequenceFormat, batch: TrainingBatch, generator: torch.Generator
+    ) -> list[View]:
+        """Teacher forcing."""
+        return [teacher_forced(network, format, batch, generator, order=self.options.order)]

@@ -1,0 +1,91 @@
+"""Teacher forcing: how causal strategies are trained.
+
+Shapes: B images, N sequences, P prompt, L targets, G groups, S slots of a group.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from decoders.base import View
+from decoders.causal.generation import start_token
+from tasks.formats.sequence import SequenceFormat, TrainingBatch
+
+Order = Literal["ascending", "random"]
+ORDERS: tuple[Order, ...] = ("ascending", "random")
+
+
+def check_order(name: str, order: str) -> None:
+    """Raises ValueError for an order of objects that there is none of."""
+    if order not in ORDERS:
+        raise ValueError(f"{name}: order is {order!r}; give {' or '.join(ORDERS)}")
+
+
+def teacher_forced(
+    network: Any, format: SequenceFormat, batch: TrainingBatch, generator: torch.Generator, *, order: Order
+) -> View:
+    """The start token and the targets but the last go in, each predicts the next.
+
+    Groups that are a set get an order: objects first, then the noise in random order (Pix2Seq). Noise goes in as it is
+    but its target is that of an unmatched group. Of alternatives each one is a sequence of its own. Where the task says
+    what later positions see in place of the targets, that goes in.
+
+    Args:
+        network: whose start token opens the sequences.
+        format: of the sequences.
+        batch: what is learned.
+        generator: draws the order.
+        order: of the objects: ``ascending`` by their tokens, the first slot first, so that boxes go from left to right;
+            or ``random``, drawn anew for every sequence (Pix2Seq).
+    """
+    tokens, targets, weights = batch.tokens, batch.tokens, batch.weights
+    if format.matching == "groups":
+        tokens, targets, weights = _objects_first(format, batch, generator, order)
+    if batch.inputs is not None:
+        tokens = batch.inputs
+    start = tokens.new_full((*tokens.shape[:2], 1), start_token(network, format))
+    return View(
+        inputs=torch.cat([batch.prompts, start, tokens[..., :-1]], dim=-1),
+        attention="causal",
+        tokens=targets,
+        weights=weights,
+        counted=torch.ones_like(targets, dtype=torch.bool),
+        matching="fixed",
+    )
+
+
+def _objects_first(
+    format: SequenceFormat, batch: TrainingBatch, generator: torch.Generator, order: Order
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Input tokens, target tokens and weights, (B, N, L) each."""
+    if batch.real is None:
+        raise ValueError(f"{format.task}: ordering groups needs TrainingBatch.real, the groups that hold an object")
+    size = (format.groups, len(format.slots))
+    draws = torch.rand(batch.real.shape, generator=generator, device=generator.device).to(batch.real.device)
+    if order == "ascending":
+        rank = _ascending(batch.tokens.view(*batch.tokens.shape[:2], *size)).argsort(dim=-1)
+        draws = torch.where(batch.real, rank / format.groups, draws)
+    places = (draws + (~batch.real)).argsort(dim=-1)  # (B, N, G)
+
+    def ordered(part: Tensor) -> Tensor:
+        grouped = part.view(*part.shape[:2], *size)  # (B, N, G, S)
+        return grouped.gather(2, places[..., None].expand_as(grouped)).flatten(2)
+
+    objects = batch.real.gather(-1, places)  # (B, N, G)
+    real = objects[..., None].expand(*objects.shape, size[1]).flatten(2)  # (B, N, L)
+    unmatched = torch.tensor(format.unmatched, device=real.device).repeat(format.groups)  # (L,)
+    empty = torch.tensor(format.unmatched_weights, device=real.device).repeat(format.groups)
+    present = batch.weights.any(dim=-1, keepdim=True)  # sequences that only pad an image train nothing
+    tokens, weights = ordered(batch.tokens), ordered(batch.weights)
+    return tokens, torch.where(real, tokens, unmatched), torch.where(real, weights, empty) * present
+
+
+def _ascending(tokens: Tensor) -> Tensor:
+    """(B, N, G) rows of groups (B, N, G, S) by their first token, of equal ones by the second, and so on."""
+    order = torch.arange(tokens.shape[2], device=tokens.device).expand(tokens.shape[:3])
+    for slot in reversed(range(tokens.shape[3])):
+        order = order.gather(-1, tokens[..., slot].gather(-1, order).argsort(dim=-1, stable=True))
+    return order

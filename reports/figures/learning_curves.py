@@ -1,0 +1,113 @@
+"""Learning curves (MAD, Figure 4): every task's score against training steps, or the loss where scores are too few."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from reports import findings
+from reports.figures.drawing import Drawn, finished, log_axis
+from reports.metrics import AVERAGED, HEADLINE, Metric
+from reports.report_data import Curve, Material
+from reports.style import COLUMN, STRATEGIES, drawing, looks
+
+SHOWN = (*AVERAGED, HEADLINE[5])
+
+
+def curves_figure(material: Material) -> Drawn | None:
+    """Small panels, one a metric; None without an evaluation of a training."""
+    metrics = [m for m in SHOWN if any(_known(curve, m) for curve in material.curves)]
+    if not metrics:
+        return None
+    curves = [curve for curve in _ordered(material.curves) if any(_known(curve, metric) for metric in metrics)]
+    if all(len(curve.steps) < 2 for curve in curves):
+        return _losses([curve for curve in curves if curve.loss])
+    look = looks([curve.label for curve in curves])
+    title = _title(curves, metrics)
+    with drawing():
+        import matplotlib.pyplot as plt
+
+        lines = (len(metrics) + 1) // 2
+        figure, axes = plt.subplots(
+            lines, 2, figsize=(COLUMN, 0.35 + 1.25 * lines), squeeze=False, layout="constrained"
+        )
+        for place, metric in enumerate(metrics):
+            panel = axes.flat[place]
+            for curve in curves:
+                mark, points = look[curve.label], _points(curve, metric)
+                if points:
+                    x, y = zip(*points, strict=True)
+                    label = curve.label if place == 0 else None
+                    panel.plot(x, y, color=mark.colour, marker=mark.marker, markersize=3, label=label)
+            panel.set_title(metric.heading, fontsize=7, fontweight="normal")
+            panel.margins(y=0.12)
+            panel.set_xlim(left=0)
+        for panel in axes.flat[len(metrics) :]:
+            panel.set_axis_off()
+        axes.flat[len(metrics) - 1].set_xlabel("training steps")
+        figure.legend(loc="outside lower left", ncols=3, handlelength=1.4, columnspacing=1)
+        return finished(figure, name="curves", title=title, alt=f"{title}. {_told(curves, metrics)}")
+
+
+def _points(curve: Curve, metric: Metric) -> list[tuple[float, float]]:
+    values = curve.scores.get(f"{metric.task} {metric.name}", [])
+    pairs = zip(curve.steps, values, strict=False)
+    return [(float(step), value * metric.factor) for step, value in pairs if value is not None]
+
+
+def _known(curve: Curve, metric: Metric) -> bool:
+    return bool(_points(curve, metric))
+
+
+def _title(curves: Sequence[Curve], metrics: Sequence[Metric]) -> str:
+    """How far each went; evaluations of few images have no intervals here, so nobody is said to lead."""
+    first = metrics[0]
+    ends = [
+        f"{curve.label} {points[-1][1]:.{first.digits}f} after {points[-1][0]:,.0f} steps"
+        for curve in curves
+        if (points := _points(curve, first))
+    ]
+    return f"{first.heading[0].upper()}{first.heading[1:]} while training: {findings.joined(ends)}"
+
+
+def _losses(curves: Sequence[Curve]) -> Drawn | None:
+    """The loss against steps, where trainings were evaluated at their ends alone."""
+    if not curves:
+        return None
+    look = looks([curve.label for curve in curves])
+    ends = {curve.label: (curve.loss[-1][0], _smooth([value for _, value in curve.loss])[-1]) for curve in curves}
+    each = findings.joined([f"{label} at {loss:.2f} after {step:,} steps" for label, (step, loss) in ends.items()])
+    title = f"Training loss ends with {each}; losses of different strategies have different scales"
+    with drawing():
+        import matplotlib.pyplot as plt
+
+        figure, axes = plt.subplots(figsize=(COLUMN, 2.4), layout="constrained")
+        for curve in curves:
+            steps, values = zip(*curve.loss, strict=True)
+            axes.plot(steps, values, color=look[curve.label].colour, linewidth=0.4, alpha=0.3)
+            axes.plot(steps, _smooth(values), color=look[curve.label].colour, label=curve.label)
+        axes.set_yscale("log")
+        log_axis(axes.yaxis)
+        axes.set_xlim(left=0)
+        axes.set_xlabel("training steps")
+        axes.set_ylabel("loss")
+        figure.legend(loc="outside lower left", ncols=3, handlelength=1.4, columnspacing=1)
+        return finished(figure, name="curves", title=title, alt=f"{title}. One line a strategy.")
+
+
+def _smooth(values: Sequence[float]) -> list[float]:
+    """Mean of the last few points up to each: a fortieth of them, at least three."""
+    reach = max(3, len(values) // 40)
+    return [sum(part) / len(part) for part in (values[max(0, n + 1 - reach) : n + 1] for n in range(len(values)))]
+
+
+def _ordered(curves: Sequence[Curve]) -> list[Curve]:
+    known = list(STRATEGIES)
+    return sorted(curves, key=lambda curve: known.index(curve.label) if curve.label in known else len(known))
+
+
+def _told(curves: Sequence[Curve], metrics: Sequence[Metric]) -> str:
+    each = []
+    for curve in curves:
+        ends = [f"{m.heading} {points[-1][1]:.{m.digits}f}" for m in metrics if (points := _points(curve, m))]
+        each.append(f"{curve.label} ends at {', '.join(ends)}")
+    return "; ".join(each) + "."

@@ -1,0 +1,266 @@
+"""What time depends on: objects in an image, positions that a task computes, images in a batch, pixels of an image."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reports import findings
+from reports.figures.drawing import Drawn, finished, log_axis
+from reports.metrics import in_task_order
+from reports.report_data import Material, Run
+from reports.style import COLUMN, drawing, looks
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Array = NDArray[np.float64]
+
+FEWEST = 4  # images in a bin
+
+
+def objects_figure(material: Material) -> Drawn | None:
+    """Time against the objects in an image; None without samples, or with too few images to tell."""
+    runs = [run for run in material.runs if run.timed and len(np.unique(_by_objects(run)["objects"])) > 1]
+    if not runs:
+        return None
+    slopes = {run.label: _slope(run) for run in runs}
+    title = _objects_title(slopes)
+    with drawing():
+        import matplotlib.pyplot as plt
+        import seaborn
+        from matplotlib.ticker import MaxNLocator
+
+        figure, axes = plt.subplots(figsize=(COLUMN, 2.4), layout="constrained")
+        look = looks([run.decoder for run in material.runs])
+        for run in runs:
+            mark = look[run.decoder]
+            seaborn.lineplot(
+                _by_objects(run),
+                x="objects",
+                y="milliseconds",
+                errorbar=("ci", 95),
+                seed=0,
+                ax=axes,
+                color=mark.colour,
+                marker=mark.marker,
+                markeredgewidth=0,
+                label=run.label,
+                legend=False,
+            )
+        axes.set_yscale("log")
+        _plain_numbers(axes)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.set_xlabel("objects in an image (annotated)")
+        axes.set_ylabel("ms per image")
+        figure.legend(loc="outside lower left", ncols=3, handlelength=1.4, columnspacing=1)
+        each = "; ".join(f"{label} {slope:.2f} ms an object" for label, slope in slopes.items())
+        return finished(figure, name="objects", title=title, alt=f"{title}. Slopes of straight lines: {each}.")
+
+
+def _objects(run: Run) -> Array | None:
+    """(B,) annotated objects of every image; None where they are not known or hardly differ."""
+    found = run.objects
+    if found is None or "total" not in run.phases or len(found) != len(run.phases["total"]):
+        return None
+    return found if len(np.unique(found)) > 2 else None
+
+
+def _by_objects(run: Run) -> dict[str, Array]:
+    """``objects`` and ``milliseconds`` of the images with as many objects as at least ``FEWEST`` images have."""
+    objects = _objects(run)
+    if objects is None:
+        return {"objects": np.zeros(0), "milliseconds": np.zeros(0)}
+    binned = _binned(objects)
+    values, counts = np.unique(binned, return_counts=True)
+    kept = np.isin(binned, values[counts >= FEWEST])
+    return {"objects": binned[kept], "milliseconds": np.asarray(run.phases["total"])[kept]}
+
+
+def _binned(values: Array) -> Array:
+    """Values as they are, or the middles of ten even bins where there are many."""
+    if len(np.unique(values)) <= 12:
+        return values
+    edges = np.linspace(values.min(), values.max(), 11)
+    place = np.clip(np.digitize(values, edges) - 1, 0, 9)
+    middles: Array = (edges[place] + edges[place + 1]) / 2
+    return middles
+
+
+def _slope(run: Run) -> float:
+    objects = _objects(run)
+    return 0.0 if objects is None else float(np.polyfit(objects, run.phases["total"], 1)[0])
+
+
+def _objects_title(slopes: dict[str, float]) -> str:
+    ends = dict.fromkeys((max(slopes, key=lambda n: slopes[n]), min(slopes, key=lambda n: slopes[n])))
+    told = [f"{'costs' if slopes[n] >= 0 else 'saves'} {n} {abs(slopes[n]):.1f} ms" for n in ends]
+    return f"A further object {findings.joined(told)}"
+
+
+def positions_figure(material: Material) -> Drawn | None:
+    """Decoding time of every task against the positions that it computes."""
+    runs = [run for run in material.runs if run.timed and _lengths(run)]
+    if not runs:
+        return None
+    rates = {run.label: _rate(run) for run in runs}
+    quickest, slowest = max(rates, key=lambda n: rates[n]), min(rates, key=lambda n: rates[n])
+    title = f"A millisecond of decoding computes {rates[quickest]:.0f} positions in {quickest}"
+    title += f", {rates[slowest]:.1f} in {slowest}" if quickest != slowest else ""
+    tasks = in_task_order(task for run in runs for _, _, task in _lengths(run))
+    with drawing():
+        import matplotlib.pyplot as plt
+        from matplotlib.lines import Line2D
+
+        lines = (len(tasks) + 2) // 3
+        size = (COLUMN, 0.6 + 1.2 * lines)
+        figure, axes = plt.subplots(
+            lines, 3, figsize=size, sharex=True, sharey=True, squeeze=False, layout="constrained"
+        )
+        look = looks([run.decoder for run in material.runs])
+        for task, panel in zip(tasks, axes.flat, strict=False):
+            for run in runs:
+                known = [(x, y) for x, y, own in _lengths(run) if own == task]
+                mark = look[run.decoder]
+                for x, y in known:
+                    panel.plot(x, y, mark.marker, color=mark.colour)
+            panel.set_title(task, fontsize=6.5, fontweight="normal")
+            panel.set_xscale("log")
+            panel.set_yscale("log")
+        for panel in axes.flat:
+            panel.margins(0.18)
+        _plain_numbers(axes[0, 0])
+        ticks = axes[0, 0].get_xticks()
+        axes[0, 0].set_xticks(ticks[:: 1 + len(ticks) // 4])
+        for panel in axes.flat[len(tasks) :]:
+            panel.set_axis_off()
+        lowest = (len(tasks) - 1) // 3 * 3
+        axes.flat[lowest].set_xlabel("positions computed in an image", x=0, ha="left", fontsize=7)
+        figure.supylabel("ms of decoding", fontsize=7)
+        marks = [
+            Line2D([], [], color=look[r.decoder].colour, marker=look[r.decoder].marker, ls="", label=r.label)
+            for r in runs
+        ]
+        figure.legend(handles=marks, loc="outside lower left", ncols=3, handlelength=1.4, columnspacing=1)
+        each = "; ".join(
+            f"{run.label}: " + ", ".join(f"{task} {x:.0f} positions {y:.1f} ms" for x, y, task in _lengths(run))
+            for run in runs
+        )
+        return finished(figure, name="positions", title=title, alt=f"{title}. {each}.")
+
+
+def _lengths(run: Run) -> list[tuple[float, float, str]]:
+    """Positions, milliseconds and name of every task that a run decodes."""
+    phases = run.record["latency"]["phases"]
+    return [
+        (float(cost["positions"]), float(phases[f"decode.{task}"]["mean_ms"]), task)
+        for task, cost in run.record.get("cost", {}).items()
+        if cost["positions"] > 0 and f"decode.{task}" in phases
+    ]
+
+
+def _rate(run: Run) -> float:
+    found = _lengths(run)
+    return sum(x for x, _, _ in found) / sum(y for _, y, _ in found)
+
+
+def setting_figures(material: Material) -> list[Drawn]:
+    """Time against the batch and against the image's side, where runs of one strategy differ in them."""
+    ways = (
+        ("batch", "images in a batch", _batch),
+        ("side", "pixels of an image's side", _side),
+    )
+    return [drawn for name, label, of in ways if (drawn := _setting(name, label, of, material)) is not None]
+
+
+def _setting(name: str, label: str, of: Callable[[Run], float | None], material: Material) -> Drawn | None:
+    groups = _alike(name, of, [run for run in (*material.runs, *material.variants) if run.timed])
+    if not groups:
+        return None
+    gains = {decoder: points[min(points)] / points[max(points)] for decoder, points in groups.items()}
+    most = max(gains, key=lambda decoder: gains[decoder])
+    span = f"from {min(groups[most]):g} to {max(groups[most]):g} {label}"
+    title = f"{most}'s time per image changes by a factor of {1 / gains[most]:.2f} {span}"
+    with drawing():
+        import matplotlib.pyplot as plt
+
+        figure, axes = plt.subplots(figsize=(COLUMN, 2.2), layout="constrained")
+        look = looks([run.decoder for run in material.runs])
+        for decoder, points in groups.items():
+            x = sorted(points)
+            mark = look[decoder]
+            axes.plot(x, [points[value] for value in x], color=mark.colour, marker=mark.marker, label=decoder)
+        axes.set_xscale("log", base=2)
+        axes.set_yscale("log")
+        _plain_numbers(axes)
+        axes.set_xlabel(label)
+        axes.set_ylabel("ms per image")
+        figure.legend(loc="outside lower left", ncols=3, handlelength=1.4, columnspacing=1)
+        told = "; ".join(
+            f"{decoder}: " + ", ".join(f"{x:g}: {findings.milliseconds(points[x])}" for x in sorted(points))
+            for decoder, points in groups.items()
+        )
+        return finished(figure, name=name, title=title, alt=f"{title}. {told}.")
+
+
+def _alike(name: str, of: Callable[[Run], float | None], runs: Sequence[Run]) -> dict[str, dict[float, float]]:
+    """Strategy to setting to milliseconds, of its largest set of runs on one machine that differ in this alone."""
+    sets: dict[str, dict[str, dict[float, list[float]]]] = {}
+    for run in runs:
+        value = of(run)
+        if value is not None:
+            rest = repr((_without(name, run.record["options"]), run.record["seed"], run.hardware))
+            points = sets.setdefault(run.decoder, {}).setdefault(rest, {})
+            points.setdefault(float(value), []).append(run.milliseconds)
+    largest = {decoder: max(each.values(), key=len) for decoder, each in sets.items()}
+    return {
+        decoder: {value: sum(times) / len(times) for value, times in points.items()}
+        for decoder, points in largest.items()
+        if len(points) > 1
+    }
+
+
+def _without(name: str, options: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """All options but the one that is drawn and the report's."""
+    drawn = {"batch": ("batch",), "side": ("image",)}[name]
+    return sorted((key, repr(value)) for key, value in options.items() if key not in (*drawn, "report"))
+
+
+def _batch(run: Run) -> float | None:
+    found = run.record["latency"].get("batch")
+    return None if found is None else float(found)
+
+
+def _side(run: Run) -> float | None:
+    image = run.record["options"].get("image") or {}
+    found = image.get("short") if image.get("transform") == "shortest_side" else image.get("side")
+    return None if found is None else float(found)
+
+
+def _plain_numbers(axes: Axes) -> None:
+    """Round numbers as ticks of log scales."""
+    for axis in (axes.xaxis, axes.yaxis):
+        if axis.get_scale() == "log":
+            log_axis(axis)
+
+
+def figures(material: Material) -> Sequence[Drawn]:
+    """All of them that there is data for."""
+    return [one for one in (objects_figure(material), positions_figure(material), *setting_figures(material)) if one]
+
+
+NEEDS = {
+    "objects": "runs with samples, of enough images that differ in their objects",
+    "positions": "what tasks cost",
+    "batch": "runs of one strategy that differ in --batch alone",
+    "side": "runs of one strategy that differ in the image's size alone",
+}
+
+
+def absent(drawn: Sequence[Drawn]) -> list[str]:
+    """Which figures are not there, and what they need."""
+    names = {one.name for one in drawn}
+    return [f"Left out: time against {name}; it needs {what}." for name, what in NEEDS.items() if name not in names]

@@ -1,0 +1,60 @@
+"""The README's figure and table: written between markers from a report's material, never by hand."""
+
+from __future__ import annotations
+
+import html
+from pathlib import Path
+
+from reports import findings
+from reports.figures.frontier import frontier_figure
+from reports.metrics import averaged
+from reports.report_data import Material, ReportError
+from reports.style import FAINT, GROUND, INK
+from reports.tables.comparison_tables import comparison_table
+from reports.tables.table import as_csv, latex, markdown
+from results.published import systems
+from results.store import write_atomically
+
+START, END = "<!-- report -->", "<!-- /report -->"
+_THEMES = {
+    "light": {INK: "#16191d", FAINT: "#b9bfc6", GROUND: "#ffffff"},
+    "dark": {INK: "#e9ecef", FAINT: "#4a525b", GROUND: "#0d1117"},
+}
+
+
+def write_readme(material: Material, readme: Path, *, figures: Path, tables: Path) -> None:
+    """Replace what stands between the markers, and write the files that it shows.
+
+    Args:
+        material: of the report.
+        readme: file with the two markers, each on a line of its own.
+        figures: folder for the figure, below the README's.
+        tables: folder for the table's twins.
+
+    Raises:
+        ReportError: if the file has no markers, or nothing can be drawn.
+    """
+    text = readme.read_text()
+    before, start, rest = text.partition(f"{START}\n")
+    _, end, after = rest.partition(END)
+    if not start or not end:
+        raise ReportError(f"{readme.name}: no lines {START} and {END}; add them where figure and table shall stand")
+    drawn = frontier_figure(material, systems())
+    if drawn is None:
+        raise ReportError("no run has both a time and an average accuracy, so there is no figure for the README")
+    table = comparison_table(material)
+    for suffix, make in {"md": markdown, "csv": as_csv, "tex": latex}.items():
+        write_atomically(tables / f"{table.name}.{suffix}", make(table).encode())
+    for theme, colours in _THEMES.items():
+        svg = drawn.files["svg"].decode()
+        for stand_in, colour in colours.items():
+            svg = svg.replace(stand_in, colour)
+        write_atomically(figures / f"{drawn.name}-{theme}.svg", svg.encode())
+    place = figures.relative_to(readme.parent).as_posix() if figures.is_relative_to(readme.parent) else figures.name
+    title = findings.headline(material.runs, averaged([run.record for run in material.runs]), material.statistics)
+    block = (
+        f'<picture>\n<source media="(prefers-color-scheme: dark)" srcset="{place}/{drawn.name}-dark.svg">\n'
+        f'<img alt="{html.escape(drawn.alt)}" src="{place}/{drawn.name}-light.svg" width="520">\n</picture>\n\n'
+        f"{title[0].upper()}{title[1:]}.\n\n{markdown(table)}"
+    )
+    write_atomically(readme, f"{before}{START}\n{block}{END}{after}".encode())

@@ -1,0 +1,293 @@
+"""The papers' claims against our numbers: each part is decided by an interval, a claim by its parts.
+
+A part is one of
+
+- ``better``: ``second`` is better than ``first`` in ``key`` (faster, for ``time.total``);
+- ``best``: no setting of an ablation beats ``point``, and it beats at least one;
+- ``flat``: no setting is further than ``margin`` from ``reference``;
+- ``enough``: ``more`` gains less than ``margin`` over ``point``.
+
+A part that says ``"required": true`` stands for a half of the claim that the other parts do not speak of: until it was
+run, and decided, the claim is not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from reports import findings
+from reports.metrics import Metric, metric
+from reports.report_data import AVERAGE, TIME, Comparison, Interval, Material
+from reports.tables.table import Table, words
+from results.ablation import Outcome
+from results.published import Claim
+
+Verdict = Literal["agrees", "disagrees", "cannot tell", "not run"]
+VERDICTS: tuple[Verdict, ...] = ("agrees", "disagrees", "cannot tell", "not run")
+MARKS = dict(zip(VERDICTS, "✓✗?–", strict=True))
+
+
+@dataclass(frozen=True)
+class Part:
+    """Outcome of one part: the verdict and what it rests on."""
+
+    verdict: Verdict
+    evidence: str
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A claim with its outcome.
+
+    Args:
+        claim: the claim.
+        verdict: of the whole.
+        parts: of its parts.
+        on: what our numbers are of, where they are of other data than the report's runs.
+        detail: how the parts came out, where the verdict alone hides it.
+    """
+
+    claim: Claim
+    verdict: Verdict
+    parts: Sequence[Part]
+    on: str = ""
+    detail: str = ""
+
+
+def judge(claim: Claim, material: Material) -> Judged:
+    """Hold a claim against the runs and ablations of a report."""
+    parts = [_part(part, material) for part in claim.parts]
+    told = list(dict.fromkeys(parts))  # parts that lack the same run say so once
+    verdicts = [part.verdict for part in parts]
+    required = [part.verdict for part, given in zip(parts, claim.parts, strict=True) if given.get("required")]
+    return Judged(claim, overall(verdicts, required), told, _elsewhere(claim, material), _detail(verdicts))
+
+
+def claims_table(judged: Sequence[Judged]) -> Table:
+    """The claims with their verdicts; evidence and printed numbers in words."""
+    rows = []
+    for one in judged:
+        evidence = "; ".join(part.evidence for part in one.parts)
+        verdict = f"{one.verdict}: {one.detail}" if one.detail else one.verdict
+        cells = [one.claim.statement, f"{one.claim.paper}, {one.claim.where}", verdict, evidence]
+        rows.append([words(cell) for cell in cells])
+    return Table(
+        name="claims",
+        title=summary(judged),
+        headings=["claim", "source", "verdict", "ours"],
+        rows=rows,
+        words=(1, 2, 3),
+        wide=(0, 2, 3),
+    )
+
+
+def overall(verdicts: Sequence[Verdict], required: Sequence[Verdict] = ()) -> Verdict:
+    """The whole from its parts: half of those that were run must be decided, and all decided ones the same way.
+
+    A claim agrees only where its required parts do; one of them that disagrees is enough to disagree.
+    """
+    if required:
+        return _of_required(required)
+    run = [verdict for verdict in verdicts if verdict != "not run"]
+    ways: tuple[tuple[Verdict, Verdict], ...] = (("agrees", "disagrees"), ("disagrees", "agrees"))
+    for verdict, other in ways:
+        if verdict in run and other not in run and 2 * run.count(verdict) >= len(run):
+            return verdict
+    return "cannot tell" if run else "not run"
+
+
+def _of_required(required: Sequence[Verdict]) -> Verdict:
+    if "disagrees" in required:
+        return "disagrees"
+    if "not run" in required:
+        return "not run"
+    return "agrees" if all(verdict == "agrees" for verdict in required) else "cannot tell"
+
+
+def _detail(verdicts: Sequence[Verdict]) -> str:
+    """``mixed: 1 of 3 parts agrees, 2 disagree`` where they contradict each other; how many were not run."""
+    agree, against, absent = (verdicts.count(kind) for kind in ("agrees", "disagrees", "not run"))
+    if agree and against:
+        verb, other = ("agrees" if agree == 1 else "agree"), ("disagrees" if against == 1 else "disagree")
+        return f"mixed: {agree} of {len(verdicts)} parts {verb}, {against} {other}"
+    if absent and absent < len(verdicts):
+        return f"{absent} of {len(verdicts)} parts {'was' if absent == 1 else 'were'} not run"
+    return ""
+
+
+RULES = (
+    "A part agrees or disagrees when the 95 % interval of the difference lies on one side of nothing. A claim does "
+    "when half of its parts that were run are decided, all the same way; where it names parts that it cannot do "
+    "without, all of these must agree.",
+    "Best: the setting significantly beats at least one other, none beats it, and none has a better value. Flat: "
+    "every other setting's interval lies within the margin around the reference. Enough: the interval of what more "
+    "would gain lies below the margin. Claims name their margins in their notes.",
+    "Intervals cover the choice of images; strategies and settings that were trained once are compared as trained.",
+)
+
+
+def summary(judged: Sequence[Judged]) -> str:
+    """How many claims came out which way, a sentence."""
+    counts = {verdict: sum(one.verdict == verdict for one in judged) for verdict in VERDICTS}
+    told = [
+        f"{counts['agrees']} agree",
+        f"{counts['disagrees']} disagree",
+        f"{counts['cannot tell']} cannot be told",
+        f"{counts['not run']} were not run",
+    ]
+    return f"Of {len(judged)} claims of the two papers {findings.joined(told)}"
+
+
+def _part(part: Mapping[str, Any], material: Material) -> Part:
+    outcome = material.outcomes.get(part.get("ablation", ""))
+    if "ablation" in part and outcome is None:
+        return Part("not run", f"run `{_command(part['ablation'])}`")
+    key = str(part["key"])
+    shown = _shown(key)
+    match part["kind"]:
+        case "better":
+            found = _between(part["first"], part["second"], key, material, outcome)
+            return found if isinstance(found, Part) else _better(found, shown)
+        case "best":
+            return _best(part["point"], key, shown, material, outcome)
+        case "flat":
+            return _flat(part, shown, material, outcome)
+        case _:
+            found = _between(part["point"], part["more"], key, material, outcome)
+            return found if isinstance(found, Part) else _enough(found, float(part["margin"]), shown)
+
+
+# Studies and codec tables have commands of their own; all other ablations are ``ablate``'s.
+STUDIES = {
+    "soft-tokens": "soft-tokens",
+    "parallel-study": "parallel-study",
+    "codecs-depth": "codecs",
+    "codecs-masks": "codecs",
+}
+
+
+def _command(ablation: str) -> str:
+    return f"python -m bench {STUDIES.get(ablation, f'ablate {ablation}')}"
+
+
+def _missing(names: Sequence[str], outcome: Outcome | None, material: Material) -> str:
+    """What was not run, and the command that runs it."""
+    told = f"{findings.joined(names)} {'were' if len(names) > 1 else 'was'} not run"
+    if outcome is not None:
+        return f"{told}; run `{_command(outcome.name)}`"
+    preset = material.runs[0].record["preset"]
+    return f"{told}; run `python -m bench run --decoder {','.join(names)} --preset {preset}`"
+
+
+def _shown(key: str) -> Metric | None:
+    return None if key in (TIME, AVERAGE) else metric(*key.split(".", 1))
+
+
+def _between(first: str, second: str, key: str, material: Material, outcome: Outcome | None) -> Comparison | Part:
+    """The comparison, or the part's outcome where there is none. Each part is a question of its own, asked before."""
+    labels = {run.decoder: run.label for run in reversed(material.runs)}
+    points = set(labels) if outcome is None else set(outcome.points)
+    absent = [name for name in (first, second) if name not in points]
+    if absent:
+        return Part("not run", _missing(absent, outcome, material))
+    if outcome is not None:
+        found = between(outcome, first, second, key)
+    else:
+        found = material.statistics.between(labels[first], labels[second], key)
+        found = None if found is None else replace(found, first=first, second=second, p=None)
+    if found is None:
+        return Part("cannot tell", f"{first} and {second}: no interval for {key}")
+    return found
+
+
+def between(outcome: Outcome, first: str, second: str, key: str) -> Comparison | None:
+    """``second`` against ``first`` in an ablation; None where seeds contradict each other or nothing was compared."""
+    for one in outcome.differences:
+        if one.key == key and {one.first, one.second} == {first, second}:
+            interval = Interval(one.low, one.high)
+            if one.agreeing is False:  # the seeds contradict each other: nothing can be told
+                interval = Interval(min(one.low, 0.0), max(one.high, 0.0)) if key != TIME else Interval(0.0, 2.0)
+            found = Comparison(first=one.first, second=one.second, key=key, value=one.value, interval=interval)
+            return found if found.first == first else found.turned()
+    return None
+
+
+def _better(found: Comparison, shown: Metric | None) -> Part:
+    """Whether the second of a comparison is better."""
+    up = True if shown is None else shown.higher
+    nothing = 1.0 if found.key == TIME else 0.0
+    if not found.significant:
+        return Part("cannot tell", _told(found, shown))
+    return Part("agrees" if (found.value > nothing) == up else "disagrees", _told(found, shown))
+
+
+def _best(point: str, key: str, shown: Metric | None, material: Material, outcome: Outcome | None) -> Part:
+    if outcome is None or point not in outcome.points:
+        return Part("not run", _missing([point], outcome, material))
+    beaten, verdicts, evidence = 0, [], []
+    for other in outcome.points:
+        found = None if other == point else _between(other, point, key, material, outcome)
+        if isinstance(found, Comparison):
+            part = _better(found, shown)
+            verdicts.append(part.verdict)
+            evidence.append(part.evidence)
+            beaten += part.verdict == "agrees"
+    if not verdicts:
+        return Part("cannot tell", f"{point}: no interval for {key}")
+    ahead = _ahead(point, key, shown, outcome)
+    told = "; ".join(evidence)
+    if "disagrees" in verdicts:
+        return Part("disagrees", told)
+    return Part("agrees" if beaten and not ahead else "cannot tell", told)
+
+
+def _ahead(point: str, key: str, shown: Metric | None, outcome: Outcome) -> list[str]:
+    """Settings whose value is better, however little."""
+    up = True if shown is None else bool(shown.higher)
+    own = outcome.points[point].values.get(key)
+    values = {name: each.values[key] for name, each in outcome.points.items() if key in each.values and name != point}
+    return [] if own is None else [name for name, value in values.items() if (value > own if up else value < own)]
+
+
+def _flat(part: Mapping[str, Any], shown: Metric | None, material: Material, outcome: Outcome | None) -> Part:
+    reference, margin, key = part["reference"], float(part["margin"]), str(part["key"])
+    if outcome is None or reference not in outcome.points:
+        return Part("not run", _missing([reference], outcome, material))
+    found = [between(outcome, reference, other, key) for other in outcome.points if other != reference]
+    known = [one for one in found if one is not None]
+    if not known:
+        return Part("cannot tell", f"{reference}: no interval for {key}")
+    told = "; ".join(_told(one, shown) for one in known)
+    if any(one.interval.low > margin or one.interval.high < -margin for one in known):
+        return Part("disagrees", told)
+    within = all(-margin < one.interval.low and one.interval.high < margin for one in known)
+    return Part("agrees" if within and len(known) == len(found) else "cannot tell", told)
+
+
+def _enough(found: Comparison, margin: float, shown: Metric | None) -> Part:
+    gain = found if shown is None or shown.higher else found.turned()
+    if gain.interval.high < margin:
+        return Part("agrees", _told(found, shown))
+    return Part("disagrees" if gain.interval.low > margin else "cannot tell", _told(found, shown))
+
+
+def _told(found: Comparison, shown: Metric | None) -> str:
+    if found.key == TIME:
+        return f"{found.second} is {findings.ratio(found)} times as fast as {found.first}"
+    return f"{found.second} against {found.first}: {findings.points(found, shown)}"
+
+
+def _elsewhere(claim: Claim, material: Material) -> str:
+    """What data the ablations of a claim are of, where it is not the report's."""
+    own = material.runs[0].record["data"].get("hash")
+    outcomes = [
+        material.outcomes[name] for part in claim.parts if (name := part.get("ablation", "")) in material.outcomes
+    ]
+    other = {
+        f"{outcome.data.get('images', 'other')} images ({outcome.data['hash']})": None
+        for outcome in outcomes
+        if outcome.data.get("hash") not in (None, own)
+    }
+    return f"on other data than these runs: {', '.join(other)}" if other else ""

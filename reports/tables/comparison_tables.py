@@ -1,0 +1,265 @@
+"""The tables of a set of runs: the comparison (MAD Tables 1 and 2), every metric, phases of time, cost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from reports import findings
+from reports.checks import doubtful_times
+from reports.findings import joined, reach, spread
+from reports.metrics import Metric, headline, metric
+from reports.report_data import TIME, Material, Run, one_machine
+from reports.style import looks
+from reports.tables.table import Cell, Table, number, plain, words
+
+BRACKETS = "In brackets"  # how the note on intervals begins
+BOLD = "Bold: significantly better than every other strategy."
+# COCO's sizes of objects, by the metrics that are of one size alone.
+SIZES = {
+    ("APs", "ARs"): "less than 32 × 32 pixels",
+    ("APm", "ARm"): "between 32 × 32 and 96 × 96 pixels",
+    ("APl", "ARl"): "more than 96 × 96 pixels",
+}
+TASKS = ("detection", "segmentation", "keypoints", "captioning", "depth")
+
+
+def comparison_table(material: Material) -> Table:
+    """One row a run: backbone, parameters, time and every task's headline metrics with intervals."""
+    runs = material.runs
+    columns = headline([run.record for run in runs])
+    backbones = _differ([_backbone(run) for run in runs if run.encodes])
+    sizes = _differ([_parameters(run) for run in runs if run.encodes])
+    headings = ["strategy", *(["backbone"] if backbones else []), *(["parameters"] if sizes else []), "ms/image"]
+    look = looks([run.decoder for run in runs])
+    rows = []
+    for run in runs:
+        row = [words(run.label, swatch=look[run.decoder].colour)]
+        row += [words(_backbone(run) if run.encodes else "–")] if backbones else []
+        row += [_millions(_parameters(run), run)] if sizes else []
+        rows.append([*row, _time(run, material), *(_score(run, column, material) for column in columns)])
+    return Table(
+        name="comparison",
+        title=_title(material, columns),
+        headings=[*headings, *(column.heading for column in columns)],
+        rows=rows,
+        notes=_comparison_notes(material, columns),
+        words=(1,) if backbones else (),
+    )
+
+
+def variants_table(material: Material) -> Table | None:
+    """Further runs of the same strategies; None without any."""
+    if not material.variants:
+        return None
+    table = comparison_table(replace(material, runs=material.variants))
+    return replace(
+        table,
+        name="variants",
+        title=f"{len(material.variants)} further runs of the same strategies",
+        rows=[[replace(cell, best=False) for cell in row] for row in table.rows],
+        notes=[],
+    )
+
+
+def _title(material: Material, columns: Sequence[Metric]) -> str:
+    if not material.statistics.comparisons:
+        return f"Accuracy and time of {joined([run.label for run in material.runs])}"
+    return findings.leaders(material.runs, columns, lambda run, column: is_best(run, column, material))
+
+
+def _score(run: Run, column: Metric, material: Material) -> Cell:
+    value, interval = column.value(run.record), material.statistics.interval(run.label, column.key)
+    if column.task not in run.record["metrics"]:
+        return words("off")
+    return number(
+        column,
+        value,
+        source=f"{run.label}: metrics.{column.task}.{column.name}",
+        interval=spread(interval, column),
+        reach=reach(interval, column),
+        best=is_best(run, column, material),
+    )
+
+
+def is_best(run: Run, column: Metric, material: Material) -> bool:
+    """Whether a run is significantly better than every other that encodes an image; the ceiling takes no part."""
+    others = [other for other in material.runs if other.encodes and other is not run]
+    if column.higher is None or not others or not run.encodes:
+        return False
+    for other in others:
+        found = material.statistics.between(other.label, run.label, column.key)
+        if found is None or not found.significant or (found.value > 0) != column.higher:
+            return False
+    return True
+
+
+def _time(run: Run, material: Material) -> Cell:
+    interval = material.statistics.interval(run.label, TIME)
+    text = f"({interval.low:.1f}–{interval.high:.1f})" if interval else ""
+    half = f"±{(interval.high - interval.low) / 2:.1f}" if interval else ""
+    if not run.timed:
+        return words("–")
+    others = [other for other in material.runs if other.timed and other is not run]
+    found = [material.statistics.between(other.label, run.label, TIME) for other in others]
+    best = bool(found) and all(each is not None and each.significant and each.value > 1 for each in found)
+    best = best and one_machine(material.runs)
+    return plain(run.milliseconds, source=f"{run.label}: latency.total.mean_ms", interval=text, reach=half, best=best)
+
+
+def _comparison_notes(material: Material, columns: Sequence[Metric]) -> list[str]:
+    first = material.runs[0].record
+    unit = f"time is wall clock at batch {_batch(first)}"
+    notes = [f"{first['images']} images. Fractions × 100, depth errors in metres; {unit}."]
+    if material.statistics.intervals:
+        notes.append(f"{BRACKETS}: {material.statistics.method}. {BOLD}")
+    else:
+        notes.append(f"No intervals: {material.missing.get('statistics', 'none were computed')}.")
+    alike = _alike(material.runs)
+    notes += [f"All strategies: {alike}."] if alike else []
+    ceilings = [run.label for run in material.runs if not run.encodes]
+    if ceilings:
+        notes.append(f"{joined(ceilings)}: the ground truth's own tokens, the ceiling of the tokenisation.")
+    if not one_machine(material.runs):
+        notes.append("Times are of different machines and must not be compared.")
+    return notes + doubtful_times([run for run in material.runs if run.timed])
+
+
+def detail_tables(material: Material) -> list[Table]:
+    """Every metric of every task, one table a task: the 12 COCO numbers, captions, depth (AiT Table 12)."""
+    tables = []
+    for task in dict.fromkeys(task for run in material.runs for task in run.record["metrics"]):
+        runs = [run for run in material.runs if task in run.record["metrics"]]
+        names = dict.fromkeys(name for run in runs for name in run.record["metrics"][task])
+        columns = [metric(task, name) for name in names]
+        look = looks([run.decoder for run in material.runs])
+        rows = [
+            [words(run.label, swatch=look[run.decoder].colour), *(_score(run, column, material) for column in columns)]
+            for run in runs
+        ]
+        tables.append(
+            Table(
+                name=f"detail-{task}",
+                title=_leads(task, runs, material),
+                headings=["strategy", *(column.heading for column in columns)],
+                rows=rows,
+                notes=[
+                    *_units(columns),
+                    *_detail_intervals(columns, runs, material),
+                    *_undefined(columns, runs),
+                    *_absent(task, runs),
+                ],
+                section=task,
+            )
+        )
+    return sorted(tables, key=lambda table: TASKS.index(table.section) if table.section in TASKS else len(TASKS))
+
+
+def _units(columns: Sequence[Metric]) -> list[str]:
+    """What a number of these columns is."""
+    fractions = any(column.factor == 100 for column in columns)
+    plain = [column.heading for column in columns if column.factor != 100 and not column.heading.endswith(" m")]
+    found = ["Fractions are shown × 100"] if fractions else []
+    found += ["errors that end in m are metres"] if any(c.heading.endswith(" m") for c in columns) else []
+    found += [f"{joined(plain)} as they are"] if plain else []
+    text = "; ".join(found)
+    return [f"{text[0].upper()}{text[1:]}."] if text else []
+
+
+def _detail_intervals(columns: Sequence[Metric], runs: Sequence[Run], material: Material) -> list[str]:
+    """How the intervals came about, and which columns have none."""
+    known = material.statistics
+    if not known.intervals:
+        return []
+    without = [
+        column.heading
+        for column in columns
+        if any(column.value(run.record) is not None for run in runs)
+        and not any(known.interval(run.label, column.key) for run in runs)
+    ]
+    lacking = f" No interval was computed for {joined(without)}." if without else ""
+    return [f"{BRACKETS}: {known.method}. {BOLD}{lacking}"]
+
+
+def _undefined(columns: Sequence[Metric], runs: Sequence[Run]) -> list[str]:
+    """Why a column of object scores is empty."""
+    empty = {column.name: column.heading for column in columns if all(c is None for c in _values(column, runs))}
+    found = []
+    for letters, size in SIZES.items():
+        names = [heading for name, heading in empty.items() if name in letters]
+        if names:
+            found.append(f"{joined(names)}: a dash, because the data has no objects of that size ({size}).")
+    return found
+
+
+def _values(column: Metric, runs: Sequence[Run]) -> list[float | None]:
+    return [column.value(run.record) for run in runs]
+
+
+def _leads(task: str, runs: Sequence[Run], material: Material) -> str:
+    """A title that says who leads in the task's first metric, and whether that is more than chance."""
+    columns = [column for column in headline([run.record for run in runs]) if column.task == task]
+    column = next((c for c in columns if c.higher is not None), None)
+    scored = [run for run in runs if column and run.encodes and column.value(run.record) is not None]
+    if column is None or not scored:
+        return f"{task[0].upper()}{task[1:]}: every metric"
+    ordered = sorted(scored, key=lambda run: column.value(run.record) or 0.0, reverse=bool(column.higher))
+    best = ordered[0]
+    value = f"{column.text(column.value(best.record))} {column.heading}"
+    if len(ordered) == 1:
+        return f"{task[0].upper()}{task[1:]}: {best.label} reaches {value}"
+    found = material.statistics.between(ordered[1].label, best.label, column.key)
+    name = f"{task[0].upper()}{task[1:]}"
+    if found is None:
+        return f"{name}: {best.label} has the best value, {value}"
+    if found.significant:
+        return f"{name}: {best.label} leads with {value}, {findings.points(found, column)} over {ordered[1].label}"
+    equal = [run.label for run in ordered if run is best or _equal(run, best, column, material)]
+    return f"{name}: {joined(equal)} cannot be told apart at the top, {value} at best"
+
+
+def _equal(run: Run, best: Run, column: Metric, material: Material) -> bool:
+    found = material.statistics.between(best.label, run.label, column.key)
+    return found is not None and not found.significant
+
+
+def _absent(task: str, runs: Sequence[Run]) -> list[str]:
+    found: dict[str, None] = {}
+    for run in runs:
+        notes = run.record.get("notes", {}).get(task, {})
+        found |= dict.fromkeys(f"{name}: {text}." for name, text in notes.items())
+    return list(found)
+
+
+def _millions(parameters: float | None, run: Run) -> Cell:
+    if parameters is None:
+        return words("–")
+    return Cell(text=f"{parameters / 1e6:.1f} M", value=float(parameters), source=f"{run.label}: parameters")
+
+
+def _parameters(run: Run) -> float | None:
+    found = run.record.get("parameters")
+    return None if found is None else float(found)
+
+
+def _backbone(run: Run) -> str:
+    return str(run.record["options"].get("network", {}).get("backbone", ""))
+
+
+def _differ(values: Sequence[Any]) -> bool:
+    """Whether a column of these values says more than a note would."""
+    return len(set(values)) > 1
+
+
+def _alike(runs: Sequence[Run]) -> str:
+    """Backbone and parameters where all strategies have the same; a single strategy has them too."""
+    own = [run for run in runs if run.encodes]
+    backbones, sizes = {_backbone(run) for run in own}, {_parameters(run) for run in own}
+    told = [f"backbone {name}" for name in backbones if name and len(backbones) == 1]
+    told += [f"{size / 1e6:.1f} M parameters" for size in sizes if size is not None and len(sizes) == 1]
+    return ", ".join(told)
+
+
+def _batch(record: Any) -> Any:
+    return record["latency"].get("batch", 1)

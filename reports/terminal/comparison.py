@@ -1,0 +1,164 @@
+"""A comparison for people: a sentence a pair, a table in the terminal, Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from reports.terminal.record_tables import COLUMNS
+from results.comparison import Change, Comparison, Pair, Speed
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+SHOWN = {(task, metric): (heading, factor) for task, metric, heading, factor in COLUMNS}
+SHORT = {"detection": "box", "segmentation": "mask", "keypoints": "kpt", "captioning": "caption"}
+IN_METRES = {"rmse", "sq_rel"}
+HEADINGS = ("", "first", "second", "difference", "95 % interval", "p", "p (Holm)", "detectable")
+
+
+def sentence(pair: Pair) -> str:
+    """The pair in one sentence, the faster run as its subject; the first metric of each task."""
+    total = next((speed for speed in pair.times if speed.phase == "total"), None)
+    swapped = total is not None and total.ratio > 1  # the second takes longer: the first is the subject
+    subject, other = (pair.first, pair.second) if swapped else (pair.second, pair.first)
+    accuracy = ", ".join(_gained(change, -1 if swapped else 1) for change in _first_of_each_task(pair.metrics))
+    if total is None:
+        return f"{subject} has {accuracy} compared with {other}" if accuracy else f"{subject} and {other}"
+    if total.low is None or total.high is None:
+        speed = f"{subject} and {other} were timed on too few images to compare"
+    elif total.low <= 1 <= total.high:
+        speed = f"{subject} and {other} take the same time as far as can be seen ({_interval(total, swapped)})"
+        accuracy = accuracy and f"{subject} is at {accuracy}"
+        return f"{speed}; {accuracy}" if accuracy else speed
+    else:
+        speed = f"{subject} is {_times(total, swapped)} times faster than {other}"
+    return f"{speed} at {accuracy}" if accuracy else speed
+
+
+def _first_of_each_task(changes: Sequence[Change]) -> list[Change]:
+    chosen: dict[str, Change] = {}
+    for change in changes:
+        if change.difference is not None:
+            chosen.setdefault(change.task, change)
+    return list(chosen.values())
+
+
+def _gained(change: Change, sign: int) -> str:
+    heading, _ = shown(change)
+    text = f"{signed(change, sign * (change.difference or 0.0))} {heading}"
+    if change.low is None or change.high is None:
+        return f"{text} (no interval)"
+    low, high = sorted((sign * change.low, sign * change.high))
+    return f"{text} ({signed(change, low)} … {signed(change, high)})"
+
+
+def _times(speed: Speed, swapped: bool) -> str:
+    value = speed.ratio if swapped else 1 / speed.ratio
+    return f"{_digits(value)} ({_interval(speed, swapped)})"
+
+
+def _interval(speed: Speed, swapped: bool) -> str:
+    if speed.low is None or speed.high is None:
+        return "no interval"
+    ends = (speed.low, speed.high) if swapped else (1 / speed.high, 1 / speed.low)
+    return "–".join(_digits(end) for end in ends)
+
+
+def _digits(value: float) -> str:
+    return f"{value:.2f}" if value < 3 else f"{value:.1f}"
+
+
+def shown(change: Change) -> tuple[str, float]:
+    """Heading and factor of a metric, as in the tables of records."""
+    known = SHOWN.get((change.task, change.metric))
+    if known is not None:
+        return known
+    return f"{SHORT.get(change.task, change.task)} {change.metric}", 1 if change.metric in IN_METRES else 100
+
+
+def signed(change: Change, value: float) -> str:
+    """A difference with its sign and the digits that the metric is shown with."""
+    _, factor = shown(change)
+    text = f"{value * factor:+.1f}" if factor == 100 else f"{value:+.3f}"
+    return text.replace("-", "−")
+
+
+def _plain(change: Change, value: float | None) -> str:
+    _, factor = shown(change)
+    if value is None:
+        return "–"
+    return f"{value * factor:.1f}" if factor == 100 else f"{value:.3f}"
+
+
+def p_value(p: float | None) -> str:
+    """A p value with the digits that matter."""
+    if p is None:
+        return "–"
+    return f"{p:.3f}" if p >= 0.001 else "<0.001"
+
+
+def rows(pair: Pair) -> list[tuple[str, ...]]:
+    """Cells of a pair's table, in the order of ``HEADINGS``."""
+    cells: list[tuple[str, ...]] = []
+    for change in pair.metrics:
+        front = (shown(change)[0], _plain(change, change.first), _plain(change, change.second))
+        difference = "–" if change.difference is None else signed(change, change.difference)
+        if change.low is None or change.high is None:
+            cells.append((*front, difference, change.note or "–", "–", "–", "–"))
+            continue
+        interval = f"{signed(change, change.low)} … {signed(change, change.high)}"
+        least = _plain(change, change.detectable)
+        cells.append((*front, difference, interval, p_value(change.p), p_value(change.adjusted), f"±{least}"))
+    for speed in pair.times:
+        interval = "–" if speed.low is None or speed.high is None else f"×{speed.low:.3f} … ×{speed.high:.3f}"
+        least = "–" if speed.detectable is None else f"±{100 * speed.detectable:.1f} %"
+        name = {"total": "ms/image", "decode": "ms decoding"}.get(speed.phase, f"ms {speed.phase}")
+        times = (name, f"{speed.first_ms:.1f}", f"{speed.second_ms:.1f}", f"×{speed.ratio:.3f}")
+        cells.append((*times, interval, p_value(speed.p), p_value(speed.adjusted), least))
+    return cells
+
+
+def about(comparison: Comparison) -> str:
+    """What the numbers are, in one line."""
+    return (
+        f"{comparison.images} images, data {comparison.data}; paired bootstrap, {comparison.resamples:,} resamples; "
+        f"paired permutation for time, seed {comparison.seed}; detectable: found with probability 0.8 "
+        "(metrics × 100, depth in metres)"
+    )
+
+
+def print_comparison(comparison: Comparison, console: Console) -> None:
+    """Tables and sentences in the terminal."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    console.print(about(comparison), style="bold", highlight=False, soft_wrap=True)
+    for pair in comparison.pairs:
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+        for heading in _named(pair):
+            table.add_column(Text(heading), justify="right" if heading else "left", no_wrap=heading != HEADINGS[4])
+        for row in rows(pair):
+            table.add_row(*map(Text, row))
+        console.print(table)
+        console.print(f"{pair.sentence}.", highlight=False, markup=False, soft_wrap=True)
+        for remark in pair.remarks:
+            console.print(f"note: {remark}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _named(pair: Pair) -> tuple[str, ...]:
+    return ("", pair.first, pair.second, *HEADINGS[3:])
+
+
+def markdown(comparison: Comparison) -> str:
+    """The comparison as a Markdown document."""
+    lines = ["# Comparison", "", about(comparison), ""]
+    for pair in comparison.pairs:
+        headings = _named(pair)
+        lines += ["| " + " | ".join(headings) + " |", "| --- |" + " ---: |" * (len(headings) - 1)]
+        lines += ["| " + " | ".join(row) + " |" for row in rows(pair)]
+        lines += ["", f"{pair.sentence}."]
+        lines += [f"- {remark}" for remark in pair.remarks]
+        lines.append("")
+    return "\n".join(lines)

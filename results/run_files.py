@@ -1,0 +1,55 @@
+"""The files of a finished run: record, samples, and the checksum over them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from results.record import Record, Sample
+from results.store import RECORD, SAMPLES, StoreError, read_record, read_samples
+
+
+@dataclass(frozen=True)
+class RunFiles:
+    """A finished run as read from its folder.
+
+    Args:
+        path: folder.
+        record: its record.
+        samples: its lines in order; empty where only the record is there.
+    """
+
+    path: Path
+    record: Record
+    samples: Sequence[Sample]
+
+
+def read_run(path: Path) -> RunFiles:
+    """Record and samples of a run folder or record file.
+
+    Raises:
+        StoreError: if there is no record, or the samples are not those that it was made from.
+    """
+    record = read_record(path)
+    folder = path if path.is_dir() else path.parent
+    if not (folder / SAMPLES).exists() or (path.is_file() and path.name != RECORD):
+        return RunFiles(folder, record, [])
+    try:
+        samples = read_samples(folder)
+    except msgspec.MsgspecError as error:
+        raise StoreError(f"{folder / SAMPLES}: not readable ({error}); run it again") from None
+    if checksum(samples) != record.checksum:
+        raise StoreError(f"{folder / SAMPLES}: is not of the run that record.json tells of; run it again")
+    return RunFiles(folder, record, samples)
+
+
+def checksum(samples: Sequence[Sample]) -> str:
+    """SHA-256 over image ids and kept predictions in the given order; over tokens where nothing was scored."""
+    digest = hashlib.sha256()
+    for sample in samples:
+        digest.update(msgspec.json.encode([sample.image_id, sample.predictions or sample.tokens]))
+    return digest.hexdigest()

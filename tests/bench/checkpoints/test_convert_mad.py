@@ -1,0 +1,173 @@
+"""The importer: every released name has a place, and what is not used or missing is said."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from bench.checkpoints.convert import import_checkpoint
+from bench.config.loading import parse_run, parse_train
+from bench.data.coco.classes import COCO_CLASSES
+from bench.data.scenes import dataset as scenes
+from bench.errors import UserError
+from bench.paths import PRESETS
+from bench.run.runner import run
+from bench.train.network import train
+from decoders.network.network import build_network
+from decoders.network.options import NetworkOptions
+from decoders.network.released import to_ours, to_released
+from tasks.formats.vocabulary import Sizes, Vocabulary
+from tests.tasks.builders import shared
+
+OPTIONS = NetworkOptions(width=32, heads=1, ffn=16, encoder_layers=1, decoder_layers=2, positions=30)
+SIZES = Sizes(words=40)
+
+
+@pytest.fixture(scope="module")
+def released() -> dict[str, Tensor]:
+    """A small checkpoint in the released names."""
+    torch.manual_seed(3)
+    vocabulary = Vocabulary(SIZES)
+    state = build_network(OPTIONS, vocabulary).state_dict()
+    found = {to_released(name) or "": value for name, value in state.items()}
+    found["vocab_embed.embeddings.weight"] = found["vocab_embed.embeddings.weight"][: vocabulary["word"].stop]
+    return found
+
+
+def test_names_go_both_ways() -> None:
+    for name in build_network(OPTIONS, Vocabulary(SIZES)).state_dict():
+        released = to_released(name)
+        assert released is not None and to_ours(released) == name
+    assert to_ours("transformer.decoder.layers.3.attentions.2.attn.in_proj_bias") is None
+
+
+def test_every_released_name_of_mad_r50_has_a_place() -> None:
+    lines = [line.split("\t") for line in shared("facts/mad_state_dict_r50.txt").read_text().splitlines()]
+    shapes = {line[0]: json.loads(line[1].replace("(", "[").replace(",)", "]").replace(")", "]")) for line in lines if len(line) == 4}  # fmt: skip # noqa: E501
+    own = build_network(NetworkOptions(), Vocabulary(Sizes())).state_dict()
+    assert len(shapes) == len(own) == 456
+    for name, shape in shapes.items():
+        ours = to_ours(name)
+        assert ours is not None
+        rows = Vocabulary(Sizes())["depth_bin"] if name == "vocab_embed.embeddings.weight" else ()
+        assert [len(own[ours]) - len(rows), *own[ours].shape[1:]] == shape if shape else not own[ours].shape
+
+
+def test_a_checkpoint_is_converted_and_its_card_written(tmp_path: Path, released: dict[str, Tensor]) -> None:
+    path, out = tmp_path / "mad.pth", tmp_path / "weights" / "mad.safetensors"
+    missing = "transformer.decoder.post_norm_layer.bias"
+    state = {f"module.{name}": value for name, value in released.items() if name != missing}
+    torch.save({"model": state | {"module.extra.weight": torch.zeros(3)}, "iteration": 7}, path)
+    text = import_checkpoint("mad", path, out)
+    assert "unused: extra.weight" in text
+    assert f"missing (left random): {missing} (ours decoder.norm.bias)" in text
+    card = json.loads(out.with_suffix(".json").read_text())
+    assert card["unused"] == ["extra.weight"] and card["missing"] == ["decoder.norm.bias"]
+    assert card["network"]["width"] == 32 and card["sizes"]["words"] == 40
+    network = build_network(NetworkOptions(**card["network"]), Vocabulary(Sizes(words=40)))
+    network.load_state_dict(load_file(out))
+    wanted = released["transformer.decoder.layers.1.attentions.1.attn.in_proj_weight"]
+    assert torch.equal(network.state_dict()["decoder.layers.1.cross.projection.weight"], wanted)
+    before = out.read_bytes()
+    assert import_checkpoint("mad", path, out) == text and out.read_bytes() == before
+
+
+def test_an_absent_embedding_is_missing(tmp_path: Path, released: dict[str, Tensor]) -> None:
+    name = "vocab_embed.embeddings.weight"
+    torch.save({own: value for own, value in released.items() if own != name}, tmp_path / "mad.pth")
+    text = import_checkpoint("mad", tmp_path / "mad.pth", tmp_path / "out.safetensors")
+    assert f"missing (left random): {name} (ours embedding.table.weight)" in text
+
+
+CONFIG = """
+sizes: {words: 512}
+image: {transform: square, side: 64}
+network: {width: 32, heads: 1, ffn: 16, encoder_layers: 1, decoder_layers: 2, positions: 506}
+train:
+  frozen: false
+  evaluate_images: 0
+  decoder: {steps: 1, batch: 2, precision: float32}
+"""
+
+
+def test_what_was_imported_runs_and_starts_a_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DECODER_BENCH_CACHE", str(tmp_path / "cache"))
+    data = tmp_path / "data"
+    scenes.write(data, splits=("train2017", "val2017"), counts={"train2017": 2, "val2017": 1}, processes=1)
+    for path in (data / "annotations").glob("*.json"):
+        content = json.loads(path.read_text())
+        for category in content.get("categories", []):
+            category["name"] = dict(COCO_CLASSES)[category["id"]]
+        path.write_text(json.dumps(content))
+    words = PRESETS / "embedded.model"
+    sizes = Sizes(words=512)
+    network = build_network(dataclasses.replace(OPTIONS, positions=506), Vocabulary(sizes))
+    state = {to_released(name) or "": value for name, value in network.state_dict().items()}
+    table = "vocab_embed.embeddings.weight"
+    state[table] = state[table][: Vocabulary(sizes)["word"].stop]
+    torch.save(state, tmp_path / "mad.pth")
+    out = tmp_path / "weights" / "paper" / "mad.safetensors"
+    config = tmp_path / "small.yaml"
+    config.write_text(CONFIG)
+    common = ["--decoder", "mad", "--preset", "paper", "--config", str(config), "--coco", str(data)]
+    common += ["--tasks", "detection,captioning", "--tokenizer", str(words)]
+    common += ["--network.backbone", "resnet50.tv_in1k"]  # the tag says where training begins, not what fits
+    places = ["--checkpoints", str(out.parent.parent), "--out", str(tmp_path / "run")]
+    chosen = parse_run([*common, "--caption-tokenizer", "python", *places])
+    import_checkpoint("mad", tmp_path / "mad.pth", out)
+    with pytest.raises(UserError, match="--tokenizer MODEL"):
+        run(chosen)
+    import_checkpoint("mad", tmp_path / "mad.pth", out, tokenizer=words)
+    (record,) = run(chosen).values()
+    assert set(record.metrics) == {"detection", "captioning"}
+    start = ["--start", str(out), "--out", str(tmp_path / "train")]
+    (written, _) = train(parse_train([*common, *start]))
+    hashed = json.loads(out.with_suffix(".json").read_text())["hash"]
+    assert json.loads(written.with_suffix(".json").read_text())["start"] == hashed
+    with pytest.raises(UserError, match=r"network\.width 32"):
+        train(parse_train([*common, "--network.width", "64", *start]))
+
+
+def test_a_tokenizer_that_cannot_be_the_checkpoints_is_refused(tmp_path: Path, released: dict[str, Tensor]) -> None:
+    torch.save(released, tmp_path / "mad.pth")
+    with pytest.raises(UserError, match="the checkpoint 40 words"):
+        import_checkpoint("mad", tmp_path / "mad.pth", tmp_path / "out", tokenizer=PRESETS / "embedded.model")
+    with pytest.raises(UserError, match="is not there"):
+        import_checkpoint("mad", tmp_path / "mad.pth", tmp_path / "out", tokenizer=tmp_path / "none.model")
+
+
+class Trap:
+    """Would run code when unpickled."""
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return print, ("unpickled",)
+
+
+def test_what_is_no_checkpoint_is_refused_in_one_line(
+    tmp_path: Path, released: dict[str, Tensor], capsys: pytest.CaptureFixture[str]
+) -> None:
+    contents: dict[str, object] = {
+        "needs more than tensors": {"model": released, "args": Trap()},
+        "is it a MAD checkpoint": {"a": torch.zeros(2)},
+        "only MAD's ResNet": {name: value for name, value in released.items() if not name.startswith("backbone.")},
+        "has shape": released | {"input_proj.bias": torch.zeros(31)},
+        "expected a matrix": released | {"seq_pos_embed": torch.zeros(())},
+        "no transformer.decoder.layers": {name: value for name, value in released.items() if "decoder.l" not in name},
+        "expected floating-point": released | {"input_proj.bias": torch.zeros(32, dtype=torch.int64)},
+    }
+    for message, content in contents.items():
+        path = tmp_path / "bad.pth"
+        torch.save(content, path)
+        with pytest.raises(UserError, match=message) as caught:
+            import_checkpoint("mad", path, tmp_path / "out.safetensors")
+        assert "\n" not in str(caught.value)
+    with pytest.raises(UserError, match="known: mad"):
+        import_checkpoint("detr", path, tmp_path / "out.safetensors")
+    assert "unpickled" not in capsys.readouterr().out
+    assert not (tmp_path / "out.safetensors").exists()

@@ -1,0 +1,139 @@
+"""Command line over YAML file over preset, and errors in one line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.builders.decoder import build_decoder
+from bench.cli.parser import parse
+from bench.config.loading import choose_preset, parse_run, parse_train, preset_names
+from bench.errors import UserError
+from bench.paths import PRESETS
+from bench.registry import DECODERS, load
+from tests.paths import REPOSITORY
+
+PUBLISHED = REPOSITORY / "results" / "published" / "systems.json"
+
+
+def test_presets_follow_the_data() -> None:
+    assert parse_run(["--decoder", "oracle"]).preset == "embedded"
+    assert parse_run(["--decoder", "oracle", "--nyu", "x"]).preset == "paper"
+    assert parse_run(["--decoder", "oracle", "--coco", "x", "--preset", "embedded"]).sizes.slots == 12
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_every_preset_parses_and_says_its_command_first(name: str) -> None:
+    assert parse_run(["--decoder", "oracle", "--preset", name]).preset == name
+    assert "# Command:" in (PRESETS / f"{name}.yaml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("preset", "system"), [("mad-r50", "MAD R50"), ("mad-swinb", "MAD Swin-B"), ("mad-vitb", "MAD ViT-B")]
+)
+def test_presets_of_the_paper_say_what_it_printed(preset: str, system: str) -> None:
+    (found,) = [one for one in json.loads(PUBLISHED.read_text()) if one["name"] == system]
+    header = (PRESETS / f"{preset}.yaml").read_text().split("sizes:")[0].replace("\n#          ", "")
+    expected = [f"{100 * found['metrics'][f'{task}.AP']:.1f} " for task in ("detection", "segmentation", "keypoints")]
+    for text in (
+        *expected,
+        f"BLEU-4 {100 * found['metrics']['captioning.BLEU-4']:.1f}",
+        f"{1000 * found['seconds']:.0f} ms",
+    ):
+        assert text in header
+
+
+def test_command_line_over_file_over_preset(tmp_path: Path) -> None:
+    file = tmp_path / "run.yaml"
+    file.write_text("preset: paper\nseed: 5\nsizes:\n  mask_size: 14\n  bins: 250\n")
+    options = parse_run(["--config", str(file), "--decoder", "oracle", "--sizes.bins", "1000"])
+    assert (options.preset, options.seed) == ("paper", 5)
+    assert (options.sizes.bins, options.sizes.mask_size, options.sizes.slots) == (1000, 14, 100)
+
+
+def test_the_last_preset_counts() -> None:
+    options = parse_run(["--decoder", "oracle", "--preset", "embedded", "--preset", "paper"])
+    assert (options.preset, options.sizes.classes) == ("paper", 80)
+
+
+def test_print_config_shows_the_merge(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parse_run(["--decoder", "oracle", "--sizes.mask_size", "20", "--print_config"])
+    shown = capsys.readouterr().out
+    assert "mask_size: 20" in shown
+    assert "slots: 12" in shown
+
+
+def test_flags_and_dashes() -> None:
+    assert parse_run(["--fresh", "--decoder", "oracle"]).fresh
+    assert parse_run(["--decoder=oracle", "--caption-tokenizer", "python"]).caption_tokenizer == "python"
+    assert parse("verify-data", ["--coco", "x", "--headers-only"]).headers_only
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--limit", "0"], "--limit 0: nothing to evaluate"),
+        (["--limit", "x"], "--limit x: expected int"),
+        (["--batch", "0"], "--batch 0"),
+        (["--min-images", "-1"], "--min-images -1: give 0 or more"),
+        (["--sizes.bins", "0"], "sizes.bins is 0"),
+        (["--sizes.min_depth", "12"], "0 < min < max"),
+        (["--split", "test"], "--split test: expected one of val2017, train2017"),
+        (["--scenario", "nosuch"], "--scenario nosuch: expected one of latency, throughput, stream"),
+        (["--temperatures", "{dpth: 1.0}"], "unknown codec 'dpth' .did you mean 'depth'"),
+        (["--temperatures", "{depth: 0.0}"], "temperatures.depth 0.0: give a number above 0"),
+        (["--preset", "pape"], "did you mean 'paper'"),
+        (["--config", "absent.yaml"], "File does not exist"),
+        (["--wings", "2"], "unrecognized arguments: --wings"),
+    ],
+)
+def test_wrong_options_are_explained_in_one_line(words: list[str], message: str) -> None:
+    with pytest.raises(UserError, match=message) as caught:
+        parse_run(["--decoder", "oracle", *words])
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--train.weights", "{detektion: 3}"], "unknown task 'detektion' .did you mean 'detection'"),
+        (["--train.weights", "{detection: -1}"], "detection is -1"),
+        (["--train.sequences", "{segmentatoin: 2}"], "did you mean 'segmentation'"),
+        (["--train.flip", "7"], "flip 7"),
+        (["--train.accumulate", "0"], "accumulate 0: give at least 1"),
+        (["--train.jitter", "[2, 1]"], "least scale"),
+        (["--train.decoder.average", "1.5"], "average is 1.5"),
+        (["--train.decoder.drops", "[3.0]"], "drops is"),
+        (["--train.decoder.warm_up", "2"], "warm_up is 2"),
+    ],
+)
+def test_impossible_trainings_are_explained_in_one_line(words: list[str], message: str) -> None:
+    with pytest.raises(UserError, match=message) as caught:
+        parse_train(["--decoder", "mad", *words])
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("decoder", "given"),
+    [
+        ("mad", {"ratios": {"captoining": [0.5]}}),
+        ("ait", {"top_p": {"detektion": 0.5}}),
+        ("mad-released", {"ratios": {"x": []}}),
+        ("mad", {"ratios": {1: [0.5]}}),
+    ],
+)
+def test_strategy_options_of_unknown_tasks_are_refused(decoder: str, given: dict[str, Any]) -> None:
+    with pytest.raises(UserError, match="unknown task"):
+        build_decoder(load(DECODERS, decoder), {decoder: given})
+
+
+def test_a_config_that_is_no_yaml_or_no_mapping(tmp_path: Path) -> None:
+    for text in ("a: [1", "- 1\n- 2\n"):
+        file = tmp_path / "run.yaml"
+        file.write_text(text)
+        with pytest.raises(UserError, match=r"run\.yaml"):
+            choose_preset(["--config", str(file)])

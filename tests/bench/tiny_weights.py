@@ -1,0 +1,40 @@
+"""A preset small enough for tests, with random weights on disk: runs that score need some."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bench.builders.decoder import weights_name
+from bench.builders.random_inputs import random_network
+from bench.builders.suite import build_suite
+from bench.checkpoints.checkpoint import checkpoint_path, fit_card, write_checkpoint
+from bench.config.loading import parse_run
+from bench.registry import DECODERS, load
+from tests.bench.tiny_presets import CONFIG
+
+
+def small(folder: Path) -> Path:
+    """The options of ``tests.bench.tiny_presets`` for ``run --config``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "small.yaml"
+    path.write_text(CONFIG[: CONFIG.index("train:")])
+    return path
+
+
+def words(scenes: Path, folder: Path, *more: str) -> list[str]:
+    """Arguments of ``run`` with the weights of ``write_weights``."""
+    data = ["--preset", "embedded", "--config", str(small(folder)), "--coco", str(scenes), "--nyu", str(scenes)]
+    return [*data, "--caption-tokenizer", "python", "--checkpoints", str(folder / "checkpoints"), *more]
+
+
+def write_weights(scenes: Path, folder: Path, *decoders: str) -> Path:
+    """Random weights of some decoders; gives ``folder``."""
+    options = parse_run(words(scenes, folder, "--decoder", ",".join(decoders)))
+    suite = build_suite(options)
+    network = random_network(options, suite.vocabulary)
+    card = fit_card(options.sizes, options.network, suite.vocabulary, suite.data["tokenizer"]["hash"])
+    for name in decoders:
+        path = checkpoint_path("embedded", weights_name(load(DECODERS, name)), folder / "checkpoints")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_checkpoint(path, network.state_dict(), card)
+    return folder

@@ -1,0 +1,203 @@
+"""MAD: without ratios it is parallel, masked passes change what they masked, and the release's passes come out."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+import torch
+from torch import nn
+
+from decoders.base import Request
+from decoders.masked.mad import Mad, MadOptions, MadReleased
+from decoders.masked.parallel import Parallel, ParallelOptions
+from decoders.network.network import Features, Network, assemble
+from decoders.network.options import NetworkOptions
+from decoders.network.released import convert
+from tasks.base import Task
+from tasks.captioning import Captioning
+from tasks.depth import Depth
+from tasks.detection import Detection
+from tasks.formats.sequence import TrainingBatch
+from tasks.keypoints import Keypoints
+from tasks.segmentation import Segmentation
+from tests.decoders import golden as released
+from tests.decoders.tiny_networks import generators, memory, network, request, small_parts
+from tests.tasks.builders import Golden
+
+PARTS = small_parts()
+NETWORK = network(PARTS)
+TASKS: list[Task] = [task(PARTS) for task in (Detection, Segmentation, Keypoints, Captioning, Depth)]
+
+
+@pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
+@pytest.mark.parametrize("scores", [False, True])
+def test_without_ratios_mad_is_parallel(task: Task, scores: bool) -> None:
+    wanted, seen = request(task.format, [2, 1]), memory(NETWORK, [0, 1])
+    plain = Parallel(ParallelOptions(released_scores=scores)).decode(NETWORK, seen, wanted, generators([0, 1]))
+    mad = Mad(MadOptions(ratios={}, released_scores=scores)).decode(NETWORK, seen, wanted, generators([0, 1]))
+    assert torch.equal(plain.tokens, mad.tokens)
+    assert torch.equal(plain.probabilities, mad.probabilities)
+    assert (mad.evaluations, mad.positions) == (
+        1,
+        wanted.prompts.shape[0] * 2 * (task.format.prompt_length + task.format.length),
+    )
+
+
+def test_released_scores_are_shared_with_everything_before_the_words() -> None:
+    task = TASKS[0]
+    wanted, seen = request(task.format, [1]), memory(NETWORK, [0])
+    paper = Parallel().decode(NETWORK, seen, wanted, [])
+    other = Parallel(ParallelOptions(released_scores=True)).decode(NETWORK, seen, wanted, [])
+    assert torch.equal(paper.tokens, other.tokens)
+    torch.testing.assert_close(paper.probabilities.sum(-1), torch.ones(paper.tokens.shape))
+    assert bool((other.probabilities.sum(-1) < 1 - 1e-3).all())
+
+
+@pytest.mark.parametrize("ensemble", ["mean", "recursive", "newest"])
+def test_the_ensemble_of_passes(ensemble: str) -> None:
+    form = Captioning(PARTS).format
+    options = MadOptions(ratios={"captioning": (0.8, 0.6)}, ensemble=ensemble)  # type: ignore[arg-type]
+    wanted, seen = request(form, [1, 1]), memory(NETWORK, [0, 1])
+    passes = Mad(options).passes(NETWORK, seen, wanted, generators([0, 1]))
+    assert [int(done.masked[0, 0].sum()) for done in passes] == [7, 5, 4]
+    predicted = []
+    for done in passes:
+        hidden = NETWORK.decode(seen, done.inputs)[:, :, form.prompt_length :]
+        predicted.append(NETWORK.logits(hidden, form.ids).detach())
+    one, two, three = predicted
+    expected = torch.where(passes[1].masked[..., None], two if ensemble == "newest" else (one + two) / 2, one)
+    torch.testing.assert_close(passes[1].logits, expected)
+    twice = passes[1].masked[..., None]
+    both = {
+        "mean": torch.where(twice, (one + two + three) / 3, (one + three) / 2),
+        "recursive": (expected + three) / 2,
+        "newest": three,
+    }[ensemble]
+    torch.testing.assert_close(passes[2].logits, torch.where(passes[2].masked[..., None], both, expected))
+
+
+def test_what_was_not_masked_goes_in_as_it_was_found() -> None:
+    form = Captioning(PARTS).format
+    wanted, seen = request(form, [1]), memory(NETWORK, [3])
+    passes = Mad().passes(NETWORK, seen, wanted, generators([3]))
+    assert len(passes) == 4
+    for before, after in itertools.pairwise(passes):
+        given = after.inputs[..., form.prompt_length :]
+        best = form.ids[before.logits.argmax(-1)]
+        assert torch.equal(given[~after.masked], best[~after.masked])
+        assert bool((given[after.masked] == PARTS.vocabulary.id("mask")).all())
+
+
+def test_draws_replace_the_random_ones() -> None:
+    form = Captioning(PARTS).format
+    draws = torch.arange(7.0).flip(0).expand(1, 1, 1, 7)
+    mad = Mad(MadOptions(ratios={"captioning": (0.3,)}))
+    (_, second) = mad.passes(NETWORK, memory(NETWORK, [0]), request(form, [1]), draws=draws)
+    assert second.masked[0, 0].tolist() == [False] * 5 + [True] * 2
+
+
+@pytest.mark.parametrize("options", [{"ratios": {"a": (1.5,)}}, {"train_range": (0.7, 0.2)}, {"references": -1}])
+def test_options_out_of_range_are_refused(options: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match=r"^mad: "):
+        MadOptions(**options)  # type: ignore[arg-type]
+
+
+def caption_batch() -> TrainingBatch:
+    form = Captioning(PARTS).format
+    tokens = form.ids[torch.randint(len(form.ids), (2, 5, form.length), generator=torch.Generator().manual_seed(0))]
+    prompts = torch.zeros(2, 5, form.prompt_length, dtype=torch.int64)
+    return TrainingBatch(prompts, tokens, torch.ones(tokens.shape))
+
+
+def test_training_views_of_captions() -> None:
+    form, batch = Captioning(PARTS).format, caption_batch()
+    full, partly = Mad().training_views(NETWORK, form, batch, torch.Generator().manual_seed(0))
+    mask = PARTS.vocabulary.id("mask")
+    assert (full.inputs.shape[1], full.tokens.shape[1], full.matching) == (1, 5, "alternatives")
+    assert bool(full.counted.all())
+    assert ((full.inputs == mask).sum(-1) == form.length - 1).all(), "one mask token is overwritten, its loss stays"
+    assert (partly.inputs.shape[1], partly.matching) == (5, "fixed")
+    assert partly.counted.sum(-1).unique().tolist() == [4]
+    given = partly.inputs[..., form.prompt_length :]
+    assert torch.equal(given == mask, partly.counted)
+    assert int((given != batch.tokens)[~partly.counted].sum()) > 0
+    assert ((given != batch.tokens) & ~partly.counted).sum(-1).max() == 1
+
+
+def test_training_options() -> None:
+    form, batch = Captioning(PARTS).format, caption_batch()
+    several = Mad(MadOptions(train_ratios=(0.3, 0.9), references=2, augment=False))
+    full, *partly = several.training_views(NETWORK, form, batch, torch.Generator())
+    assert [int(view.counted[0, 0].sum()) for view in partly] == [2, 6]
+    assert {view.inputs.shape[1] for view in partly} == {2}
+    assert bool((full.inputs[..., form.prompt_length :] == PARTS.vocabulary.id("mask")).all())
+    spread = Mad(MadOptions(train_range=(0.0, 1.0))).training_views(NETWORK, form, batch, torch.Generator())
+    assert len(spread) == 2
+    assert len(spread[1].counted.sum(-1).unique()) > 1
+
+
+@pytest.fixture(scope="module")
+def golden() -> Golden:
+    return Golden()
+
+
+@pytest.fixture(scope="module")
+def restored(golden: Golden) -> Network:
+    """Our network with the weights of the golden file."""
+    meta = released.meta()
+    found = meta["config"]
+    options = NetworkOptions(
+        width=found["embed"],
+        heads=found["heads"],
+        ffn=found["ffn"],
+        encoder_layers=found["enc_layers"],
+        decoder_layers=found["dec_layers"],
+        positions=meta["seq_pos_length"],
+        dropout=0.0,
+    )
+    made = assemble(options, golden.parts.vocabulary, backbone=nn.Identity(), channels=found["in_channels"])
+    made.load_state_dict(convert(released.parameters(), made.state_dict()).tensors)
+    return made.eval()
+
+
+RATIOS = {
+    "det": (),
+    "seg": (),
+    "keypoint": (),
+    "caption": (0.8, 0.6, 0.4),
+    "det_2stage": (0.5,),
+    "seg_2stage": (0.5,),
+    "keypoint_2stage": (0.7,),
+}
+
+
+@pytest.mark.parametrize("tag", RATIOS)
+def test_released_inference_pass_by_pass(golden: Golden, restored: Network, tag: str) -> None:
+    task = released.task(golden, tag.removesuffix("_2stage"))
+    form, ratios = task.format, RATIOS[tag]
+    features = Features(golden.tensor("in/feature"), golden.tensor("in/feature_pad_mask"))
+    with torch.no_grad():
+        seen = restored.memorise(restored.encode(features))
+    prompts = golden.tensor(f"infer/{tag}/stage0/input_seq")[..., : form.prompt_length]
+    wanted = Request(format=form, prompts=prompts, valid=torch.ones(prompts.shape[:2], dtype=torch.bool))
+    draws = None
+    if tag == "caption":
+        draws = torch.stack([golden.tensor(f"infer/caption/stage{stage + 1}/rand_score") for stage in range(3)])
+    decoder = MadReleased(MadReleased.Options(ratios={form.task: ratios}))
+    passes = decoder.passes(restored, seen, wanted, draws=draws)
+    assert len(passes) == 1 + len(ratios)
+    for stage, done in enumerate(passes):
+        assert torch.equal(done.inputs, golden.tensor(f"infer/{tag}/stage{stage}/input_seq"))
+        assert torch.equal(done.masked, golden.tensor(f"infer/{tag}/stage{stage}/seq_mask"))
+    theirs = golden.tensor(f"infer/{tag}/ensembled_logits")
+    columns = torch.arange(theirs.shape[-1]) if form.task == "detection" else form.ids
+    torch.testing.assert_close(passes[-1].logits, theirs[..., columns], atol=1e-4, rtol=0)
+    decoded = decoder.decode(restored, seen, wanted, [], draws=draws)
+    if form.task == "detection":
+        scores = decoded.probabilities[:, 0, 4::5, form.column(golden.parts.vocabulary["class"])].max(-1)
+        torch.testing.assert_close(scores.values, golden.tensor(f"infer/{tag}/scores"), atol=1e-4, rtol=0)
+        assert torch.equal(scores.indices, golden.tensor(f"infer/{tag}/classes"))
+    if tag == "caption":
+        words = decoded.tokens[:, 0] - golden.parts.vocabulary["word"].start
+        assert torch.equal(words, golden.tensor("infer/caption/token_ids_before_cut"))

@@ -1,0 +1,182 @@
+"""Verdicts follow from intervals, and from nothing else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from reports.figures.budget import knee
+from reports.figures.drawing import log_ticks
+from reports.findings import frontier, headline
+from reports.metrics import averaged
+from reports.report_data import Comparison, Interval, Material, Statistics
+from reports.tables.claims import Verdict, judge, overall, summary
+from results.ablation import Difference, Outcome, Point
+from results.published import Claim, claims
+from tests.reports.report_data import material, run
+
+
+def claim(*parts: dict[str, Any]) -> Claim:
+    return Claim(id="c", paper="MAD", where="Table 1", statement="s", printed="p", parts=list(parts))
+
+
+def compared(value: float, low: float, high: float, key: str = "detection.AP") -> Material:
+    runs = [run("a", 10, 0.3), run("b", 20, 0.4)]
+    one = Comparison(first="a", second="b", key=key, value=value, interval=Interval(low, high))
+    return Material(runs=runs, statistics=Statistics("", {}, [one]))
+
+
+@pytest.mark.parametrize(
+    ("value", "low", "high", "key", "expected"),
+    [
+        (0.05, 0.01, 0.09, "detection.AP", "agrees"),
+        (-0.05, -0.09, -0.01, "detection.AP", "disagrees"),
+        (0.05, -0.01, 0.11, "detection.AP", "cannot tell"),
+        (-0.05, -0.09, -0.01, "depth.rmse", "agrees"),
+        (2.0, 1.5, 2.5, "time.total", "agrees"),
+        (0.5, 0.4, 0.6, "time.total", "disagrees"),
+        (1.1, 0.9, 1.3, "time.total", "cannot tell"),
+    ],
+)
+def test_better(value: float, low: float, high: float, key: str, expected: str) -> None:
+    part = {"kind": "better", "first": "a", "second": "b", "key": key}
+    assert judge(claim(part), compared(value, low, high, key)).verdict == expected
+    turned = {"kind": "better", "first": "b", "second": "a", "key": key}
+    opposite = {"agrees": "disagrees", "disagrees": "agrees"}.get(expected, expected)
+    assert judge(claim(turned), compared(value, low, high, key)).verdict == opposite
+
+
+def test_what_was_not_run_is_not_judged() -> None:
+    given = compared(0.05, 0.01, 0.09)
+    absent = {"kind": "better", "first": "a", "second": "c", "key": "detection.AP"}
+    swept = {"kind": "best", "ablation": "none", "point": "x", "key": "detection.AP"}
+    assert judge(claim(absent), given).verdict == "not run"
+    assert judge(claim(swept), given).parts[0].evidence == "run `python -m bench ablate none`"
+    present = {"kind": "better", "first": "a", "second": "b", "key": "detection.AP"}
+    assert judge(claim(present, absent), given).verdict == "agrees"
+
+
+@pytest.mark.parametrize(
+    ("parts", "expected"),
+    [
+        (["agrees", "agrees", "cannot tell"], "agrees"),
+        (["agrees", "cannot tell", "cannot tell"], "cannot tell"),
+        (["agrees", "disagrees", "agrees"], "cannot tell"),
+        (["disagrees", "cannot tell"], "disagrees"),
+        (["not run", "agrees"], "agrees"),
+        (["not run"], "not run"),
+        (["cannot tell"], "cannot tell"),
+    ],
+)
+def test_a_claim_follows_from_its_parts(parts: list[Verdict], expected: str) -> None:
+    assert overall(parts) == expected
+
+
+@pytest.mark.parametrize(
+    ("required", "expected"),
+    [
+        (["agrees", "agrees"], "agrees"),
+        (["agrees", "not run"], "not run"),
+        (["agrees", "cannot tell"], "cannot tell"),
+        (["disagrees", "not run"], "disagrees"),
+    ],
+)
+def test_parts_that_a_claim_cannot_do_without(required: list[Verdict], expected: str) -> None:
+    assert overall([*required, "agrees", "agrees"], required) == expected
+
+
+def test_a_required_half_that_was_not_run_leaves_the_claim_open() -> None:
+    given = compared(0.05, 0.01, 0.09)
+    present = {"kind": "better", "first": "a", "second": "b", "key": "detection.AP", "required": True}
+    absent = {**present, "second": "c"}
+    assert judge(claim(present, absent), given).verdict == "not run"
+    assert judge(claim(present), given).verdict == "agrees"
+    coarser = next(one for one in claims() if one.id == "coarser-codes")
+    assert all(part.get("required") for part in coarser.parts)
+
+
+def test_parts_that_contradict_each_other_are_told() -> None:
+    agrees = {"kind": "better", "first": "a", "second": "b", "key": "detection.AP"}
+    against = {**agrees, "first": "b", "second": "a"}
+    mixed = judge(claim(agrees, against, against), compared(0.05, 0.01, 0.09))
+    assert (mixed.verdict, mixed.detail) == ("cannot tell", "mixed: 1 of 3 parts agrees, 2 disagree")
+    open_ = judge(claim(agrees, {**agrees, "second": "c"}), compared(0.05, 0.01, 0.09))
+    assert open_.detail == "1 of 2 parts was not run"
+    assert "python -m bench run --decoder c --preset embedded" in open_.parts[1].evidence
+
+
+def swept(values: dict[str, float], reach: float, **changes: Any) -> Material:
+    """An ablation whose differences are known to ``reach``."""
+    points = {name: Point(values={"detection.AP": value}) for name, value in values.items()}
+    names = list(values)
+    pairs = [
+        Difference(
+            first=a,
+            second=b,
+            key="detection.AP",
+            value=values[b] - values[a],
+            low=values[b] - values[a] - reach,
+            high=values[b] - values[a] + reach,
+            **changes,
+        )
+        for place, a in enumerate(names)
+        for b in names[place + 1 :]
+    ]
+    return material(outcomes={"s": Outcome(name="s", title="t", decoder="d", points=points, differences=pairs)})
+
+
+def test_best_flat_and_enough() -> None:
+    best = {"kind": "best", "ablation": "s", "point": "b", "key": "detection.AP"}
+    assert judge(claim(best), swept({"a": 0.2, "b": 0.3, "c": 0.29}, 0.02)).verdict == "agrees"
+    assert judge(claim(best), swept({"a": 0.2, "b": 0.3, "c": 0.31}, 0.02)).verdict == "cannot tell"
+    assert judge(claim(best), swept({"a": 0.2, "b": 0.3, "c": 0.4}, 0.02)).verdict == "disagrees"
+    assert judge(claim(best), swept({"a": 0.28, "b": 0.3, "c": 0.29}, 0.05)).verdict == "cannot tell"
+    flat = {"kind": "flat", "ablation": "s", "reference": "b", "key": "detection.AP", "margin": 0.02}
+    assert judge(claim(flat), swept({"a": 0.30, "b": 0.3, "c": 0.305}, 0.01)).verdict == "agrees"
+    assert judge(claim(flat), swept({"a": 0.30, "b": 0.3, "c": 0.34}, 0.01)).verdict == "disagrees"
+    assert judge(claim(flat), swept({"a": 0.30, "b": 0.3, "c": 0.31}, 0.02)).verdict == "cannot tell"
+    enough = {"kind": "enough", "ablation": "s", "point": "a", "more": "b", "key": "detection.AP", "margin": 0.01}
+    assert judge(claim(enough), swept({"a": 0.30, "b": 0.3}, 0.005)).verdict == "agrees"
+    assert judge(claim(enough), swept({"a": 0.30, "b": 0.35}, 0.005)).verdict == "disagrees"
+
+
+def test_seeds_that_contradict_each_other_tell_nothing() -> None:
+    part = {"kind": "better", "ablation": "s", "first": "a", "second": "b", "key": "detection.AP"}
+    assert judge(claim(part), swept({"a": 0.2, "b": 0.3}, 0.02, agreeing=True)).verdict == "agrees"
+    assert judge(claim(part), swept({"a": 0.2, "b": 0.3}, 0.02, agreeing=False)).verdict == "cannot tell"
+
+
+def test_the_summary_counts() -> None:
+    part = {"kind": "better", "first": "a", "second": "b", "key": "detection.AP"}
+    given = compared(0.05, 0.01, 0.09)
+    judged = [judge(claim(part), given), judge(claim({**part, "first": "x"}), given)]
+    assert summary(judged) == ("Of 2 claims of the two papers 1 agree, 0 disagree, 0 cannot be told and 1 were not run")
+
+
+def test_titles_state_what_the_statistics_say() -> None:
+    given = material()
+    metrics = averaged([one.record for one in given.runs])
+    assert [one.label for one in frontier(given.runs, metrics)] == ["parallel", "mad"]
+    title = headline(given.runs, metrics, given.statistics)
+    assert title == "mad is 3.3 (3.2–3.5) times faster than autoregressive, at +10.2 (+8.2 … +12.2) points on average"
+    slow = [run("a", 10, 0.3), run("b", 20, 0.5)]
+    assert (
+        headline(slow, metrics, Statistics()) == "b is the most accurate on average, but a is 2.0 times faster than b"
+    )
+
+
+def test_ticks_are_round_and_few() -> None:
+    assert log_ticks(50, 200) == [50, 100, 200]
+    assert log_ticks(0.05, 300) == [0.1, 1, 10, 100]
+    for low, high in ((60, 75), (71, 120), (3, 4), (0.011, 0.013), (1, 1e6)):
+        ticks = log_ticks(low, high)
+        assert 3 <= len(ticks) <= 6 and low <= min(ticks) and max(ticks) <= high
+
+
+def test_knees() -> None:
+    assert knee([(1, 0.1), (2, 0.3), (4, 0.32), (8, 0.33)]) == 1
+    assert knee([(1, 1.0), (2, 0.4), (4, 0.35)], higher=False) == 1
+    assert knee([(1, 0.1), (2, 0.2), (4, 0.3)]) is None, "a straight line has none"
+    assert knee([(1, 0.1), (2, 0.05), (4, 0.3)]) is None, "below the line there is none"
+    assert knee([(1, 0.1), (2, 0.3)]) is None
