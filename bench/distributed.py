@@ -48,7 +48,7 @@ class Team:
         torch.distributed.all_gather_object(found, value)
         return found
 
-    def neighbours(self) -> list[int]:
+    def neighbors(self) -> list[int]:
         """Ids of the run's processes on this machine, this one's among them."""
         here = platform.node()
         return [pid for machine, pid in self.everyone((here, os.getpid())) if machine == here]

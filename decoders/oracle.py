@@ -15,7 +15,7 @@ class Oracle:
     """Copies ``Request.truth`` and is certain of it; no network, no evaluations."""
 
     name: ClassVar[str] = "oracle"
-    summary: ClassVar[str] = "the ground truth's own tokens: the ceiling that the tokenisation allows"
+    summary: ClassVar[str] = "the ground truth's own tokens: the ceiling that the tokenization allows"
     needs_truth: ClassVar[bool] = True
     needs_network: ClassVar[bool] = False
 

@@ -25,7 +25,7 @@ def refuse_unlike(runs: Sequence[Run]) -> None:
     tokenizers = _by({run.label: word for run in runs if (word := _tokenizer(run.record))})
     if len(tokenizers) > 1:
         raise ReportError(
-            f"caption metrics of different tokenisers never share a table ({_told(tokenizers)}); "
+            f"caption metrics of different tokenizers never share a table ({_told(tokenizers)}); "
             "run again with one --caption-tokenizer, or make a report of each"
         )
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 SIGNS: dict[Verdict, str] = {"pass": "✓", "fail": "✗", "cannot tell": "?"}
-COLOURS: dict[Verdict, str] = {"pass": "green", "fail": "bold red", "cannot tell": "yellow"}
+COLORS: dict[Verdict, str] = {"pass": "green", "fail": "bold red", "cannot tell": "yellow"}
 HEADINGS = ("", "decoder", "what", "before", "now", "loss", "95 % interval", "detectable", "why")
 
 
@@ -62,11 +62,11 @@ def print_report(report: GateReport, console: Console) -> None:
         table.add_column(heading, justify="left" if wide else "right", no_wrap=heading != "why")
     for line in report.lines:
         first, *others = cells(line)
-        table.add_row(Text(first, style=COLOURS[line.verdict]), *map(Text, others))
+        table.add_row(Text(first, style=COLORS[line.verdict]), *map(Text, others))
     console.print(table)
     for remark in report.remarks:
         console.print(f"note: {remark}", highlight=False, markup=False, soft_wrap=True)
-    console.print(summary(report), style=COLOURS[report.verdict], highlight=False, markup=False, soft_wrap=True)
+    console.print(summary(report), style=COLORS[report.verdict], highlight=False, markup=False, soft_wrap=True)
 
 
 def markdown(report: GateReport) -> str:

@@ -15,7 +15,7 @@ class Metric:
         task: task name.
         name: name in the record.
         heading: short heading of a column.
-        factor: fractions are shown times 100; metres and ratios as they are.
+        factor: fractions are shown times 100; meters and ratios as they are.
         digits: decimals shown.
         higher: whether more is better; None where that is not known, then nothing is ever called best.
     """
@@ -58,7 +58,7 @@ HEADLINE = (
 )
 AVERAGED = HEADLINE[:4]  # the four that MAD averages (Figure 1)
 _LOWER = {"abs_rel", "sq_rel", "rmse", "rmse_log", "log10", "silog"}
-_METRES = {"rmse": "RMSE m", "sq_rel": "SqRel m"}
+_METERS = {"rmse": "RMSE m", "sq_rel": "SqRel m"}
 _HEADINGS = {"delta1": "δ1", "delta2": "δ2", "delta3": "δ3", "abs_rel": "AbsRel", "rmse_log": "RMSE log"}
 _KNOWN = ("detection", "segmentation", "keypoints", "captioning", "depth")
 
@@ -71,7 +71,7 @@ def metric(task: str, name: str) -> Metric:
     if task not in _KNOWN:
         return Metric(task, name, name, 1, 3, None)
     if name in _LOWER:
-        return Metric(task, name, _METRES.get(name, _HEADINGS.get(name, name)), 1, 3, False)
+        return Metric(task, name, _METERS.get(name, _HEADINGS.get(name, name)), 1, 3, False)
     return Metric(task, name, _HEADINGS.get(name, name), 100, 1, True)
 
 

@@ -49,7 +49,7 @@ def newest(root: Path) -> list[Path]:
     return [records[-1].parent.parent]
 
 
-def labelled(files: Sequence[RunFiles]) -> dict[str, RunFiles]:
+def labeled(files: Sequence[RunFiles]) -> dict[str, RunFiles]:
     """Label to run: the decoder's name, with what differs where a decoder has several runs."""
     by_decoder: dict[str, list[RunFiles]] = {}
     for one in files:

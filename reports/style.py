@@ -1,4 +1,4 @@
-"""The look of every figure: one palette, fixed per strategy and safe for colour-blind readers, and few lines."""
+"""The look of every figure: one palette, fixed per strategy and safe for color-blind readers, and few lines."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Look:
-    """Colour (hex) and marker (matplotlib's name) of one strategy."""
+    """Color (hex) and marker (matplotlib's name) of one strategy."""
 
-    colour: str
+    color: str
     marker: str
 
 
@@ -41,7 +41,7 @@ FURTHER = (
     Look("#C2447A", "d"),
     Look("#56708F", "8"),
 )
-# Parts of an image's time. Nothing here is a strategy's colour; the same test tells these apart.
+# Parts of an image's time. Nothing here is a strategy's color; the same test tells these apart.
 PHASES = {
     "preprocess": "#BDD2D1",
     "backbone": "#424160",
@@ -56,8 +56,8 @@ PHASES = {
 FURTHER_PHASES = ("#8A9099", "#845E39", "#6E6A12")
 PUBLISHED = "#7F8489"
 
-# Stand-ins that the page turns into its own colours, so that one figure serves light and dark; files keep them dark
-# on white. Near-black, mid-grey and white, each a value that nothing else uses.
+# Stand-ins that the page turns into its own colors, so that one figure serves light and dark; files keep them dark
+# on white. Near-black, mid-gray and white, each a value that nothing else uses.
 INK, FAINT, GROUND = "#0b0c0d", "#b9bcc0", "#fefefe"
 COLUMN = 3.35  # inches: a column of a two-column paper, 8.5 cm
 WIDE = 6.9
@@ -126,8 +126,8 @@ def looks(decoders: list[str]) -> dict[str, Look]:
     return found
 
 
-def phase_colours(names: Sequence[str]) -> dict[str, str]:
-    """A colour for each phase: its own, or for those of other packages the next in turn."""
+def phase_colors(names: Sequence[str]) -> dict[str, str]:
+    """A color for each phase: its own, or for those of other packages the next in turn."""
     found = {name: PHASES[name] for name in names if name in PHASES}
     strange = sorted(set(names) - found.keys())
     return found | {name: FURTHER_PHASES[place % len(FURTHER_PHASES)] for place, name in enumerate(strange)}

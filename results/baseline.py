@@ -23,7 +23,7 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True):
         preset: preset of the run.
         data: content hash of the data.
         seed: seed of every random choice.
-        tokenizer: ``ptb`` or ``python``, the caption metrics' tokeniser; empty without captions.
+        tokenizer: ``ptb`` or ``python``, the caption metrics' tokenizer; empty without captions.
         settings: batch, threads, device, precision, mode, ... without which times or predictions mean something else.
         metrics: task to metric to value.
         checksum: of the predictions.

@@ -27,7 +27,7 @@ class System(msgspec.Struct, frozen=True, kw_only=True):
         data: what it was trained and evaluated on, as far as known.
         hardware: of ``seconds``; empty without them.
         seconds: per image, all tasks.
-        metrics: ``task.metric`` to value, fractions and metres as in records.
+        metrics: ``task.metric`` to value, fractions and meters as in records.
         caveat: what makes it hard to compare.
     """
 

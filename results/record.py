@@ -27,10 +27,10 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
         decoder: strategy.
         preset: preset that the options started from.
         options: every option as used.
-        data: roots' names, split, counts, what is absent, content hash, caption tokeniser.
+        data: roots' names, split, counts, what is absent, content hash, caption tokenizer.
         tasks: tasks that ran, in order.
         off: tasks that did not run, each with the reason.
-        metrics: task to metric to value: fractions in [0, 1], metres for depth; null where it is not defined.
+        metrics: task to metric to value: fractions in [0, 1], meters for depth; null where it is not defined.
         notes: task to remarks on how its values came about.
         latency: wall-clock time.
         cost: task to mean work per image.

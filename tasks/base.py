@@ -28,7 +28,7 @@ class TaskParts:
         vocabulary: the shared vocabulary.
         sizes: sizes of the preset.
         class_names: names of the object classes in class order.
-        tokenizer: caption tokeniser, or None when no captions are decoded.
+        tokenizer: caption tokenizer, or None when no captions are decoded.
         reading: where in its interval a coordinate token is read: ``centre``, or ``edge`` as MAD's release does.
         score_unseen: whether a pose without a visible joint keeps its detection's score, as in MAD's release.
         canvas: pixels of the side of the square network input, in which the coordinates of layout ``ait`` count.
@@ -73,12 +73,12 @@ class Metric(Protocol):
         """What the score needs of one image's prediction, as plain JSON data."""
         ...
 
-    def summarise(self, records: Mapping[int, Json]) -> dict[str, float | None]:
-        """Metric values from the records of the images (fractions in [0, 1], metres for depth), None: absent."""
+    def summarize(self, records: Mapping[int, Json]) -> dict[str, float | None]:
+        """Metric values from the records of the images (fractions in [0, 1], meters for depth), None: absent."""
         ...
 
     def notes(self) -> dict[str, str]:
-        """What a reader must know of how the values came about (tokeniser used, metric absent and why)."""
+        """What a reader must know of how the values came about (tokenizer used, metric absent and why)."""
         ...
 
 
@@ -128,7 +128,7 @@ class Task(Protocol):
         ...
 
     def interpret(self, decoded: Decoded, context: Context) -> Any:
-        """A prediction in original pixels or metres from one image's tokens (N, L) and probabilities (N, L, V)."""
+        """A prediction in original pixels or meters from one image's tokens (N, L) and probabilities (N, L, V)."""
         ...
 
     def origin(self, context: Context) -> Tensor:

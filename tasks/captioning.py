@@ -19,7 +19,7 @@ class Captioning:
     """One sequence per image, one target per reference.
 
     Raises:
-        TaskError: without a tokeniser, or if it has another number of pieces than the vocabulary has words.
+        TaskError: without a tokenizer, or if it has another number of pieces than the vocabulary has words.
     """
 
     name: ClassVar[str] = "captioning"
@@ -30,12 +30,12 @@ class Captioning:
 
     def __init__(self, parts: TaskParts) -> None:
         if parts.tokenizer is None:
-            raise TaskError("captioning needs a tokeniser; give a SentencePiece model or leave the task out")
+            raise TaskError("captioning needs a tokenizer; give a SentencePiece model or leave the task out")
         self._words = parts.vocabulary["word"]
         if len(parts.tokenizer) != len(self._words):
             raise TaskError(
-                f"captioning: the tokeniser has {len(parts.tokenizer)} pieces, the vocabulary {len(self._words)} "
-                "words; build the vocabulary for this tokeniser"
+                f"captioning: the tokenizer has {len(parts.tokenizer)} pieces, the vocabulary {len(self._words)} "
+                "words; build the vocabulary for this tokenizer"
             )
         self._tokenizer = parts.tokenizer
         self._prompt = torch.tensor([list(parts.vocabulary["caption_prompt"].ids())])  # (1, P)

@@ -34,11 +34,11 @@ class DepthFormat(Protocol):
     groups: int
 
     def encode(self, depth: Tensor) -> tuple[Tensor, Tensor]:
-        """(height, width) float metres, 0 where nothing was measured, to (L,) int64 tokens and (L,) float weights."""
+        """(height, width) float meters, 0 where nothing was measured, to (L,) int64 tokens and (L,) float weights."""
         ...
 
     def decode(self, decoded: Decoded, format: SequenceFormat) -> Tensor:
-        """(rows, columns) float metres, at the format's own size.
+        """(rows, columns) float meters, at the format's own size.
 
         Args:
             decoded: tokens (1, L) and, for formats that read more than the most probable token, probabilities.
@@ -76,8 +76,8 @@ class DepthBins:
         return self._range.start + index, known.float()
 
     def decode(self, decoded: Decoded, format: SequenceFormat) -> Tensor:
-        """(rows, columns) float metres of the tokens (1, L)."""
-        return self._bins.metres(decoded.tokens[0] - self._range.start).reshape(self.groups, self._columns)
+        """(rows, columns) float meters of the tokens (1, L)."""
+        return self._bins.meters(decoded.tokens[0] - self._range.start).reshape(self.groups, self._columns)
 
     def _cell_sums(self, depth: Tensor) -> tuple[Tensor, Tensor]:
         height, width = depth.shape
@@ -167,7 +167,7 @@ class Depth:
         return self._prompt
 
     def interpret(self, decoded: Decoded, context: Context) -> Tensor:
-        """(height, width) float32 metres at original size from tokens (1, L) and probabilities (1, L, V)."""
+        """(height, width) float32 meters at original size from tokens (1, L) and probabilities (1, L, V)."""
         coarse = self._depths.decode(decoded, self.format)
         whole = torch.nn.functional.interpolate(
             coarse[None, None], size=context.size, mode="bilinear", align_corners=False
@@ -179,7 +179,7 @@ class Depth:
         return torch.zeros(1, dtype=torch.int64)
 
     def metric(self, parts: MetricParts) -> Metric:
-        """Depth errors in metres and shares of pixels within a ratio."""
+        """Depth errors in meters and shares of pixels within a ratio."""
         from tasks.metrics.depth import DepthMetric
 
         return DepthMetric(parts=parts)

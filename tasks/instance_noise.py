@@ -28,7 +28,7 @@ class Noise:
 def noise_objects(boxes: Tensor, size: tuple[int, int], count: int, generator: torch.Generator) -> Noise:
     """``count`` noise objects beside objects with ``boxes`` (N, 4).
 
-    How many are copies is uniform from none to all. The boxes of nothing are drawn from as many random ones (centre
+    How many are copies is uniform from none to all. The boxes of nothing are drawn from as many random ones (center
     anywhere, half sides |t| / 4 of the image, t normal within two deviations) and as many objects' boxes moved away.
     Objects take turns: none is copied twice before all are copied once.
 
@@ -56,9 +56,9 @@ def _nothing(boxes: Tensor, size: tuple[int, int], count: int, generator: torch.
     halves = torch.cat(
         [_normal((count, 2), generator).abs() / 4 * extent, (boxes[moved, 2:] - boxes[moved, :2]) / 2]
     )  # (up to 2 * count, 2)
-    centres = torch.rand(len(halves), 2, generator=generator) * extent
+    centers = torch.rand(len(halves), 2, generator=generator) * extent
     chosen = torch.randperm(len(halves), generator=generator)[:count]
-    return torch.cat([centres - halves, centres + halves], dim=1)[chosen]
+    return torch.cat([centers - halves, centers + halves], dim=1)[chosen]
 
 
 def _jittered(boxes: Tensor, generator: torch.Generator) -> Tensor:

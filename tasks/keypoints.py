@@ -1,7 +1,7 @@
 """Keypoints: a detected person prompts [x y visibility] of each joint (MAD section 3.1).
 
 COCO gives a keypoint as the index of a pixel. It is coded as the middle of that pixel, index + 0.5, and half a pixel is
-taken off again on reading (MAD's loader and evaluator do the same). Without it the centre reading would be off by half
+taken off again on reading (MAD's loader and evaluator do the same). Without it the center reading would be off by half
 a pixel wherever bins and pixels coincide.
 
 All positions are dense: AiT decodes keypoints in parallel (Table 10: 77.4 AP beside 67.5 token by token) and says no
@@ -39,7 +39,7 @@ TINY = torch.finfo(torch.float32).tiny
 class Keypoints:
     """One sequence per detected person.
 
-    COCO does not score persons without a labelled joint, but a pose for one of them can still count as false: matching
+    COCO does not score persons without a labeled joint, but a pose for one of them can still count as false: matching
     is greedy, and their regions are wide and overlap. A pose without a joint that is more probably visible than not is
     such a pose, and by default its score is 0 instead of its detection's. Without this even perfect tokens fall short
     (98.0 instead of 100 AP on the images of COCO 2017 val that were measured).
@@ -88,7 +88,7 @@ class Keypoints:
         """One target sequence per object that has a detection slot: tokens and weights (N, L), prompts (N, P).
 
         Row i is the object in slot i of ``Detection.encode``, whatever its class, as MAD trains it. An object without a
-        labelled joint weighs nothing; a joint that is not labelled weighs nothing but for its visibility, and its
+        labeled joint weighs nothing; a joint that is not labeled weighs nothing but for its visibility, and its
         coordinates are drawn from ``generator`` inside the box, or are the middle of the box without one.
 
         Raises:
@@ -98,7 +98,7 @@ class Keypoints:
         return self._encode(targets, rows, generator)
 
     def sample(self, targets: Targets, generator: torch.Generator, *, limit: int) -> TrainingExample:
-        """One sequence per object with a labelled joint, at most ``limit`` of them drawn at random.
+        """One sequence per object with a labeled joint, at most ``limit`` of them drawn at random.
 
         MAD's release also takes objects without one; they weigh nothing there, so leaving them out changes no loss.
         """
@@ -112,13 +112,13 @@ class Keypoints:
         instances = annotated_instances(targets, self.name)
         boxes, joints = instances.boxes[rows], instances.keypoints[rows]
         self._check(joints)
-        labelled = joints[..., 2] > 0  # (N, K)
+        labeled = joints[..., 2] > 0  # (N, K)
         inside = _points_inside(boxes, joints.shape[1], generator)  # (N, K, 2)
-        points = torch.where(labelled[..., None], joints[..., :2] + PIXEL_MIDDLE, inside)
+        points = torch.where(labeled[..., None], joints[..., :2] + PIXEL_MIDDLE, inside)
         places = self._coordinates.tokens(points, targets.size)  # (N, K, 2)
-        visibility = torch.where(labelled, self._visible.start, self._invisible.start)
+        visibility = torch.where(labeled, self._visible.start, self._invisible.start)
         tokens = torch.cat([places, visibility[..., None]], dim=2).flatten(1)  # (N, K * 3)
-        weights = torch.stack([labelled, labelled, labelled.any(dim=1, keepdim=True).expand_as(labelled)], dim=2)
+        weights = torch.stack([labeled, labeled, labeled.any(dim=1, keepdim=True).expand_as(labeled)], dim=2)
         box_tokens = self._coordinates.tokens(boxes, targets.size)
         prompts = object_prompts(self._token, box_tokens, self._classes.start + instances.classes[rows])
         return Encoded(tokens, weights.flatten(1).float(), prompts)

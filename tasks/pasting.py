@@ -1,7 +1,7 @@
 """Between an instance mask at image size and the small mask inside its box: crop before encoding, paste after decoding.
 
-Cropping polygons and pasting follow detectron2, as MAD does (section 4.1): the COCO API rasterises the shifted and
-scaled polygons; pasting is bilinear sampling at pixel centres with zeros outside of the mask.
+Cropping polygons and pasting follow detectron2, as MAD does (section 4.1): the COCO API rasterizes the shifted and
+scaled polygons; pasting is bilinear sampling at pixel centers with zeros outside of the mask.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Bits = NDArray[np.bool_]
 def crop(segmentation: Segmentation, box: Tensor, side: int) -> Tensor:
     """(side, side) bool mask of one object inside its box.
 
-    Polygons are rasterised at the small size. A run-length code is averaged over each cell, and a cell is foreground if
+    Polygons are rasterized at the small size. A run-length code is averaged over each cell, and a cell is foreground if
     at least half of its area is covered.
 
     Args:

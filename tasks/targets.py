@@ -46,7 +46,7 @@ class Targets:
         instances: objects; an image without objects has an empty one.
         has_keypoints: whether persons carry keypoint annotations.
         captions: reference captions.
-        depth: (height, width) float32 in metres, 0 where the sensor saw nothing.
+        depth: (height, width) float32 in meters, 0 where the sensor saw nothing.
     """
 
     size: tuple[int, int]

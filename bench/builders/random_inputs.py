@@ -92,7 +92,7 @@ class RandomImages:
 
 
 class RandomWords:
-    """A tokeniser of the right size, whose pieces are numbers."""
+    """A tokenizer of the right size, whose pieces are numbers."""
 
     def __init__(self, pieces: int) -> None:
         self._pieces = pieces

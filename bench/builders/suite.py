@@ -1,4 +1,4 @@
-"""The parts of a run, put together from its options: data set, caption tokeniser, vocabulary, tasks and metrics."""
+"""The parts of a run, put together from its options: data set, caption tokenizer, vocabulary, tasks and metrics."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Suite:
         metrics: one per task that is scored; a task may run only because another needs its predictions.
         off: tasks that do not run, each with the reason.
         vocabulary: ids of all tokens.
-        data: what the record says of the data, the tokeniser included.
+        data: what the record says of the data, the tokenizer included.
         classes: classes of ``tasks``.
         tokenizer: of captions, if there are any.
         formats: what the record says of formats that are not plain.
@@ -250,7 +250,7 @@ def _metric_parts(kind: str, dataset: Dataset, options: RunOptions) -> MetricPar
 
 
 def _tokenizer(options: RunOptions, coco: Coco) -> tuple[text.SentencePieceTokenizer, dict[str, Any]]:
-    """The caption tokeniser and what the record says of it: given, shipped with the preset, or trained and cached."""
+    """The caption tokenizer and what the record says of it: given, shipped with the preset, or trained and cached."""
     shipped = PRESETS / f"{options.preset}.model"
     if options.tokenizer is not None:
         path, source = options.tokenizer, options.tokenizer.name

@@ -73,7 +73,7 @@ def write_checkpoint(path: Path, tensors: Mapping[str, Tensor], card: Mapping[st
 
 
 def fit_card(sizes: Sizes, network: NetworkOptions, vocabulary: Vocabulary, tokenizer: str | None) -> dict[str, Any]:
-    """What weights must agree on with a run: sizes of sequences and network, vocabulary and tokeniser."""
+    """What weights must agree on with a run: sizes of sequences and network, vocabulary and tokenizer."""
     return {
         "sizes": {**dataclasses.asdict(sizes), "depth_grid": list(sizes.depth_grid)},
         "network": shape_of(network),
@@ -129,7 +129,7 @@ def load_network(name: str, options: RunOptions, vocabulary: Vocabulary, *, toke
         name: the decoder whose weights to load.
         options: ``preset``, ``sizes`` and ``network`` of the run.
         vocabulary: of the run.
-        tokenizer: hash of the run's caption tokeniser (``Suite.data["tokenizer"]["hash"]``); None skips the check.
+        tokenizer: hash of the run's caption tokenizer (``Suite.data["tokenizer"]["hash"]``); None skips the check.
 
     Raises:
         UserError: if weights are missing, broken, or were made for something else.
@@ -219,7 +219,7 @@ def check_fit(path: Path, card: Mapping[str, Any], wanted: Mapping[str, Any]) ->
             told, asked = f"{key}.{name} {found[name]}", str(value[name])
         if key == "tokenizer" and found is None:
             raise UserError(
-                f"{path.parent.name}/{path.name}: names no caption tokeniser; import it again with --tokenizer MODEL"
+                f"{path.parent.name}/{path.name}: names no caption tokenizer; import it again with --tokenizer MODEL"
             )
         raise UserError(
             f"{path.parent.name}/{path.name}: was trained with {told}, this run has {asked}; "

@@ -70,7 +70,7 @@ def import_checkpoint(
 
 
 def _tokenizer_hash(path: Path, words: int) -> str:
-    """What cards call a caption tokeniser. Raises UserError if it is none, or has more pieces than there are words."""
+    """What cards call a caption tokenizer. Raises UserError if it is none, or has more pieces than there are words."""
     try:
         pieces = len(SentencePieceTokenizer(path))
     except TaskError as error:

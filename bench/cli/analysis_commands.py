@@ -1,4 +1,4 @@
-"""Commands that analyse finished runs: `compare`, `report`, `gate`, `planted-faults`, `history`."""
+"""Commands that analyze finished runs: `compare`, `report`, `gate`, `planted-faults`, `history`."""
 
 from __future__ import annotations
 

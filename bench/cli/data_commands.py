@@ -50,7 +50,7 @@ def scenes(options: ScenesOptions) -> int:
 
 
 def vocabulary(options: VocabularyOptions) -> int:
-    """Train or abbreviate a caption tokeniser."""
+    """Train or abbreviate a caption tokenizer."""
     from bench.data.coco.captions import caption_texts
     from tasks.formats import tokenizer as text
 

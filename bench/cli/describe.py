@@ -26,7 +26,7 @@ PRESETS = {"mad": "paper", "ait": "ait-swinv2b-insseg"}  # one of each layout
 
 
 class Letters:
-    """Stands in for a tokeniser where only the number of pieces matters."""
+    """Stands in for a tokenizer where only the number of pieces matters."""
 
     def __init__(self, pieces: int) -> None:
         self._pieces = pieces

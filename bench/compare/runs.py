@@ -182,7 +182,7 @@ def _change(first: Run, second: Run, task: str, metric: str) -> Change | None:
     if a is None or b is None:
         return msgspec.structs.replace(plain, note="one run has no value")
     if len(tokenizers) > 1:
-        return msgspec.structs.replace(plain, note=f"not comparable: tokenised by {' and '.join(sorted(tokenizers))}")
+        return msgspec.structs.replace(plain, note=f"not comparable: tokenized by {' and '.join(sorted(tokenizers))}")
     plain = msgspec.structs.replace(plain, difference=b - a)
     found = _difference(first, second, task, metric)
     if isinstance(found, str):

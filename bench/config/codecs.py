@@ -21,7 +21,7 @@ class CodecTraining:
 
     Args:
         shape: the network and the codebook.
-        schedule: optimiser and learning rate.
+        schedule: optimizer and learning rate.
         flip: share of the maps that are mirrored.
         hidden: share of the patches of a depth map that the encoder does not see (AiT section 3.2).
         patch: pixels of such a patch along each side.

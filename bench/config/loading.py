@@ -91,14 +91,14 @@ def _names(options: type) -> set[str]:
 
 def _typed(parser: ArgumentParser, words: list[str], options: type) -> Any:
     try:
-        parsed = parser.parse_args(_normalised(words, parser))
+        parsed = parser.parse_args(_normalized(words, parser))
         made = parser.instantiate(parsed)
         return options(**{name: value for name, value in vars(made).items() if name in _names(options)})
     except (ArgumentError, ValueError) as error:
         raise UserError(f"{_one_line(str(error))}; see `{parser.prog} --help`") from None
 
 
-def _normalised(words: list[str], parser: ArgumentParser) -> list[str]:
+def _normalized(words: list[str], parser: ArgumentParser) -> list[str]:
     """Accept ``--headers-only`` for ``--headers_only``, a bare ``--fresh`` for ``--fresh true``, a path for a list."""
     flags, paths = _options_of_type(parser, bool), _options_of_type(parser, list[Path])
     out = []

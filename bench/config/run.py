@@ -49,7 +49,7 @@ class RunOptions:
         decoder: decoder strategies, separated by commas; ``all`` for every one that has weights; ``list`` shows them.
         preset: named starting point of all options; default: ``embedded`` without data, ``paper`` with.
         coco: COCO 2017 folder (``annotations/``, ``val2017/``); no data option means the embedded scenes.
-        nyu: NYUv2 folder (list file, images, 16-bit depth) or labelled ``.mat`` file.
+        nyu: NYUv2 folder (list file, images, 16-bit depth) or labeled ``.mat`` file.
         nyu_list: list file, if it has an unusual name.
         split: COCO split; NYUv2 uses its test list with ``val2017`` and its train list with ``train2017``.
         tasks: tasks to run, separated by commas; default: all that the data allows.
@@ -76,7 +76,7 @@ class RunOptions:
         tokenizer: SentencePiece ``.model`` for captions; default: the preset's, else trained on the folder's captions.
         temperatures: codec (``masks``, ``depth``) to temperature of the softmax by which mixtures of its codes are
             read; default: 1 and .8, as in AiT's release.
-        caption_tokenizer: tokeniser of the caption metrics; ``auto`` takes ``ptb`` if Java is there.
+        caption_tokenizer: tokenizer of the caption metrics; ``auto`` takes ``ptb`` if Java is there.
         threads: CPU threads of the network; 0 leaves the choice to torch.
         device: where the network computes; ``auto`` takes a GPU if there is one.
         precision: of the network's matrix products while decoding.

@@ -39,7 +39,7 @@ class VerifyOptions:
 
     Args:
         coco: COCO 2017 folder.
-        nyu: NYUv2 folder or labelled ``.mat`` file.
+        nyu: NYUv2 folder or labeled ``.mat`` file.
         split: which split; ``all`` takes those that are there.
         workers: threads that decode images.
         headers_only: read sizes only, do not decode images (much faster, misses truncated files).

@@ -18,7 +18,7 @@ class Schedule:
     """How weights are learned. Defaults are MAD-R50's (Table 9 and section 4.1).
 
     Args:
-        steps: optimiser steps.
+        steps: optimizer steps.
         batch: images of a step, over all processes.
         rate: peak learning rate.
         kind: ``drops`` (a tenth behind each of ``drops``), ``linear`` (down to a hundredth) or ``one_cycle`` (cosine up
@@ -102,7 +102,7 @@ class TrainingOptions:
         short: shortest sides that images are scaled to at random, in pixels; none: as the preset's ``image`` says.
         crop: share of the images that are cropped before.
         jitter: least and most scale of a square image that a crop is taken from; None: whole images.
-        colour: share of the images whose colours are changed (AiT's depth).
+        colour: share of the images whose colors are changed (AiT's depth).
         anywhere: whether windows of training images lie anywhere (AiT), or where a run's windows do.
         accumulate: parts that a process cuts its share of a step into; more than one costs a forward pass more, by
             which the weight of all their targets is found.
@@ -173,7 +173,7 @@ class TrainOptions:
         reading: where in its bin a coordinate is read, for evaluations.
         temperatures: codec to temperature of the softmax by which mixtures of its codes are read, as in a run and in
             the loss on what they show.
-        caption_tokenizer: tokeniser of the caption metrics, for evaluations; ``python`` needs no Java.
+        caption_tokenizer: tokenizer of the caption metrics, for evaluations; ``python`` needs no Java.
         strategy: options of the decoder, e.g. ``{mad: {train_ratios: [0.5]}}``; ``describe DECODER`` lists them.
         encoder: encoder weights, where the preset freezes it; default: the published ones.
         start: weights with their card to start from instead of random ones: a finished training's or imported ones;

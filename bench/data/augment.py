@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 from torchvision.transforms.v2 import functional as v2
 
-from bench.data.color_jitter import recoloured
+from bench.data.color_jitter import recolored
 from bench.data.geometry import Size, crop_targets, resize_targets
 from bench.data.transforms import (
     AnyImage,
@@ -35,7 +35,7 @@ class Augment:
         crop: share of the images that are scaled to one of three small sizes and cropped before.
         jitter: least and most scale of a square that a crop is then taken from (MAD-ViT: 0.3 to 2), or None. What is
             smaller than the square stays so, with padding around it.
-        colour: share of the images whose brightness, contrast, gamma and hues are changed, each on its own.
+        color: share of the images whose brightness, contrast, gamma and hues are changed, each on its own.
         anywhere: whether windows lie anywhere, as in AiT's training, or where a run's windows do.
     """
 
@@ -44,14 +44,14 @@ class Augment:
     shorts: tuple[int, ...] = ()
     crop: float = 0.0
     jitter: tuple[float, float] | None = None
-    colour: float = 0.0
+    color: float = 0.0
     anywhere: bool = True
 
     def __call__(self, image: AnyImage, targets: Targets, generator: torch.Generator) -> Prepared:
         """Pixels and targets; every choice is drawn from ``generator``."""
         image = v2.to_image(image)
-        if self.colour:
-            image = v2.to_image(recoloured(torch.as_tensor(image), self.colour, generator))
+        if self.color:
+            image = v2.to_image(recolored(torch.as_tensor(image), self.color, generator))
         if _draw(generator) < self.flip:
             image, targets = HorizontalFlip(drop_sided_captions=True)(image, targets)
         if _draw(generator) < self.crop:

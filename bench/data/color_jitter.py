@@ -1,4 +1,4 @@
-"""Random colours for training, by the ranges of the library that AiT's release uses (albumentations' defaults)."""
+"""Random colors for training, by the ranges of the library that AiT's release uses (albumentations' defaults)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ GAMMA = (0.8, 1.2)
 HUE, SATURATION, VALUE = 20 / 180, 30 / 255, 20 / 255  # most change
 
 
-def recoloured(image: Tensor, share: float, generator: torch.Generator) -> Tensor:
+def recolored(image: Tensor, share: float, generator: torch.Generator) -> Tensor:
     """An image (3, height, width) uint8, as a plain tensor, with three changes, each done to ``share`` of the images.
 
     Args:
@@ -29,6 +29,6 @@ def recoloured(image: Tensor, share: float, generator: torch.Generator) -> Tenso
         pixels = pixels.clamp(0, 1) ** float((low + high) / 2 + (high - low) / 2 * drawn[2])
     if chosen[2]:
         shifted = v2.adjust_hue(pixels.clamp(0, 1), float(HUE * drawn[3]))
-        grey = shifted.mean(dim=0, keepdim=True)
-        pixels = grey + (shifted - grey) * float(1 + SATURATION * drawn[4]) + float(VALUE * drawn[5])
+        gray = shifted.mean(dim=0, keepdim=True)
+        pixels = gray + (shifted - gray) * float(1 + SATURATION * drawn[4]) + float(VALUE * drawn[5])
     return torch.as_tensor(v2.to_dtype(pixels.clamp(0, 1), torch.uint8, scale=True))

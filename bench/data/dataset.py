@@ -28,7 +28,7 @@ class Sample:
 
     Args:
         image_id: COCO's id; minus the list's line number for an image that only NYUv2 lists.
-        path: image file; None in NYUv2's labelled file.
+        path: image file; None in NYUv2's labeled file.
         coco: whether COCO lists the image.
         nyu_index: index into ``Nyu.pairs``, or None.
     """
@@ -40,7 +40,7 @@ class Sample:
 
     @property
     def file_name(self) -> str:
-        """Name of the image file; a number in NYUv2's labelled file."""
+        """Name of the image file; a number in NYUv2's labeled file."""
         return self.path.name if self.path is not None else f"pair {-self.image_id}"
 
 
@@ -88,7 +88,7 @@ class Dataset:
         return read_rgb(sample.path, size=size, record=f"image {sample.image_id}")
 
     def targets(self, sample: Sample) -> Targets:
-        """Everything annotated for a sample, in original pixels and metres.
+        """Everything annotated for a sample, in original pixels and meters.
 
         Raises:
             DataError: if the depth file is broken or its size disagrees with the image.
@@ -220,7 +220,7 @@ class Dataset:
         if sample.nyu_index is not None:
             nyu, index = self._nyu(sample)
             pair = nyu.pairs[index]
-            files = (pair.rgb, pair.depth, nyu.labelled_path)
+            files = (pair.rgb, pair.depth, nyu.labeled_path)
             found += [(path, nyu.base) for path in files if path is not None]
         try:
             return [(path.relative_to(base).as_posix(), path.stat().st_size) for path, base in found]

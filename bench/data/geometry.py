@@ -1,9 +1,9 @@
 """Moves targets along with their image, through torchvision's v2 tensors: scaled, mirrored or cropped.
 
 What v2 leaves to its caller is done here: boxes are clamped, keypoints carry their visibility and change sides when
-mirrored, and masks are scaled by the nearest pixel *centre* (v2 takes the nearest corner, up to half a pixel off).
+mirrored, and masks are scaled by the nearest pixel *center* (v2 takes the nearest corner, up to half a pixel off).
 Boxes and polygons are continuous (the left edge of an image is 0, the right one its width); keypoints are COCO's pixel
-numbers (the last pixel is width - 1), so that a keypoint's pixel has its centre half a pixel further.
+numbers (the last pixel is width - 1), so that a keypoint's pixel has its center half a pixel further.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def mirror_targets(targets: Targets, pairs: Sequence[tuple[int, int]] | None = N
 def crop_targets(targets: Targets, *, top: int, left: int, size: Size) -> Targets:
     """Targets of a window of the image; what lies outside of the image is empty.
 
-    Objects without extent in the window are left out, keypoints outside of it become unlabelled. A box that the window
+    Objects without extent in the window are left out, keypoints outside of it become unlabeled. A box that the window
     cuts becomes the tight box of what it leaves of the object, as in MAD's release.
     """
     instances, depth = targets.instances, targets.depth
@@ -133,7 +133,7 @@ def _plain_boxes(boxes: BoundingBoxes) -> Tensor:
 
 
 def _with_visibility(points: Tensor, before: Tensor) -> Tensor:
-    """(N, K, 3) keypoints from moved x, y (N, K, 2) and the keypoints before; unlabelled ones stay all 0."""
+    """(N, K, 3) keypoints from moved x, y (N, K, 2) and the keypoints before; unlabeled ones stay all 0."""
     visibility = before[..., 2:]
     return torch.where(visibility > 0, torch.cat([points, visibility], dim=-1), torch.zeros(()))
 
@@ -197,7 +197,7 @@ def _flat(points: Tensor) -> list[float]:
 
 
 def _nearest(mask: Mask, size: Size) -> Tensor:
-    """A mask (height, width) scaled to ``size``, each pixel from the one whose centre is nearest."""
+    """A mask (height, width) scaled to ``size``, each pixel from the one whose center is nearest."""
     plain = mask.as_subclass(Tensor)[None]  # (1, height, width)
     scaled: Tensor = v2.resize_image(plain, list(size), interpolation=InterpolationMode.NEAREST_EXACT, antialias=False)
     return scaled[0]

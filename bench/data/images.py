@@ -13,7 +13,7 @@ from torch import Tensor
 
 from bench.data.problems import Fault, Problem, refuse
 
-MILLIMETRES = 1000.0  # of a metre
+MILLIMETERS = 1000.0  # of a meter
 RGB_FORMATS = ("JPEG", "PNG", "PPM", "BMP", "WEBP")  # not every format Pillow knows: some start other programs
 DEPTH_FORMATS = ("PNG",)
 END_MARKS = {".jpg": b"\xff\xd9", ".jpeg": b"\xff\xd9", ".png": b"IEND\xaeB`\x82"}
@@ -41,20 +41,20 @@ def read_rgb(path: Path, *, size: tuple[int, int] | None = None, record: str = "
 
 
 def read_depth(path: Path, *, size: tuple[int, int] | None = None, record: str = "") -> Tensor:
-    """(height, width) float32 metres from a 16-bit PNG in millimetres; 0 where the sensor saw nothing.
+    """(height, width) float32 meters from a 16-bit PNG in millimeters; 0 where the sensor saw nothing.
 
     Raises:
-        DataError: if the file is missing, broken, not 16-bit grey, or has another size than ``size``.
+        DataError: if the file is missing, broken, not 16-bit gray, or has another size than ``size``.
     """
     try:
         with Image.open(path, formats=DEPTH_FORMATS) as opened:
             mode = opened.mode
-            millimetres = np.asarray(opened)
+            millimeters = np.asarray(opened)
     except _BROKEN as error:
         refuse(Problem(path, record, _broken(error)))
     _check_mode(path, record, mode)
-    _check_size(path, record, (millimetres.shape[1], millimetres.shape[0]), size)
-    return torch.from_numpy(millimetres.astype(np.float32) / MILLIMETRES)
+    _check_size(path, record, (millimeters.shape[1], millimeters.shape[0]), size)
+    return torch.from_numpy(millimeters.astype(np.float32) / MILLIMETERS)
 
 
 def header_size(
@@ -123,6 +123,6 @@ def _broken(error: BaseException) -> Fault:
 def _eight_bit(mode: str) -> Fault:
     return Fault(
         "depth is not 16-bit",
-        f"depth image has mode {mode}, expected 16-bit grey (millimetres)",
-        "export the depth as 16-bit PNG in millimetres",
+        f"depth image has mode {mode}, expected 16-bit gray (millimeters)",
+        "export the depth as 16-bit PNG in millimeters",
     )

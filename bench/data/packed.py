@@ -25,7 +25,7 @@ from bench.data.geometry import resize_targets
 from bench.data.transforms import IMAGENET
 from tasks.targets import Segmentation, Targets
 
-VERSION = 1
+VERSION = 2
 OWNER_PIXELS = 2  # side of a cell of ``Packed.owner``
 DEPTH_PIXELS = 4  # side of a cell of ``Packed.depth``
 MOST_OBJECTS = 100  # of an image; further ones are left out, smallest first
@@ -43,11 +43,11 @@ class Packed:
     Args:
         images: (N, S, S, 3) uint8 RGB.
         owner: (N, S / 2, S / 2) uint8, 1 + index of the object that covers at least half of the cell, or 0.
-        depth: (N, S / 4, S / 4) float16, mean metres of the valid pixels of the cell, 0 where there are none.
+        depth: (N, S / 4, S / 4) float16, mean meters of the valid pixels of the cell, 0 where there are none.
         counts: (N,) int64, objects of an image.
         boxes: (N, M, 4) float32, x0 y0 x1 y1 in pixels.
         classes: (N, M) int64 class indices.
-        colours: (N, M, 3) float32, mean RGB in [0, 1] of the object's pixels.
+        colors: (N, M, 3) float32, mean RGB in [0, 1] of the object's pixels.
         keypoints: (N, M, K, 3) float32, x and y in pixels (the middle of the first is 0.5), visibility 0, 1 or 2.
         words: (N, W) bool, pieces that occur in a caption of the image.
     """
@@ -58,7 +58,7 @@ class Packed:
     counts: Array
     boxes: Array
     classes: Array
-    colours: Array
+    colors: Array
     keypoints: Array
     words: Array
 
@@ -124,7 +124,7 @@ def _write(dataset: Dataset, root: Path, side: int, words: Words | None, progres
     np.save(root / "depth.npy", depth)
     np.save(root / "words.npy", np.stack(spoken))
     np.save(root / "counts.npy", np.array([len(row["classes"]) for row in rows]))
-    for name in ("boxes", "classes", "colours", "keypoints"):
+    for name in ("boxes", "classes", "colors", "keypoints"):
         np.save(root / f"{name}.npy", _padded([row[name] for row in rows]))
 
 
@@ -146,7 +146,7 @@ def _objects(targets: Targets, image: Array) -> tuple[dict[str, Array], Array]:
     if found is None or not len(found):
         joints = 0 if found is None else found.keypoints.shape[1]
         empty: dict[str, Array] = {"boxes": np.zeros((0, 4), np.float32), "classes": np.zeros(0, np.int64)}
-        empty |= {"colours": np.zeros((0, 3), np.float32), "keypoints": np.zeros((0, joints, 3), np.float32)}
+        empty |= {"colors": np.zeros((0, 3), np.float32), "keypoints": np.zeros((0, joints, 3), np.float32)}
         return empty, owner
     masks = np.stack([_mask(s, side) for s in found.segmentations])  # (n, S, S)
     kept = np.argsort(-masks.sum((1, 2)), kind="stable")[:MOST_OBJECTS]
@@ -154,14 +154,14 @@ def _objects(targets: Targets, image: Array) -> tuple[dict[str, Array], Array]:
     cells = masks.reshape(len(masks), *(side // OWNER_PIXELS, OWNER_PIXELS) * 2).sum((2, 4))  # (n, S / 2, S / 2)
     owner[:] = np.where(cells.max(0) * 2 >= OWNER_PIXELS**2, cells.argmax(0) + 1, 0)
     pixels = masks.reshape(len(masks), -1).astype(np.float32)
-    colours = pixels @ (image.reshape(-1, 3) / np.float32(255)) / np.maximum(pixels.sum(1, keepdims=True), 1)
+    colors = pixels @ (image.reshape(-1, 3) / np.float32(255)) / np.maximum(pixels.sum(1, keepdims=True), 1)
     keypoints = found.keypoints.numpy()[np.sort(kept)].copy()
     keypoints[..., :2] += 0.5 * (keypoints[..., 2:] > 0)
     row: dict[str, Array] = {
         "boxes": found.boxes.numpy()[np.sort(kept)],
         "classes": found.classes.numpy()[np.sort(kept)],
     }
-    return row | {"colours": colours.astype(np.float32), "keypoints": keypoints}, owner
+    return row | {"colors": colors.astype(np.float32), "keypoints": keypoints}, owner
 
 
 def _mask(segmentation: Segmentation, side: int) -> Array:
@@ -201,7 +201,7 @@ def as_tensors(arrays: Packed, index: npt.NDArray[np.int64]) -> dict[str, torch.
     return {f.name: torch.from_numpy(np.ascontiguousarray(getattr(arrays, f.name)[index])) for f in fields(Packed)}
 
 
-def normalised(images: torch.Tensor) -> torch.Tensor:
+def normalized(images: torch.Tensor) -> torch.Tensor:
     """(B, S, S, 3) uint8 RGB to (B, 3, S, S) float32 as the network expects it, channels last in memory."""
     scale, shift = torch.tensor(IMAGENET.std) * 255, torch.tensor(IMAGENET.mean) / torch.tensor(IMAGENET.std)
     return (images.float() / scale.to(images.device) - shift.to(images.device)).permute(0, 3, 1, 2)

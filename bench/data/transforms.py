@@ -20,14 +20,14 @@ SIDES = re.compile(r"\b(left|right)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
-class Normalisation:
+class Normalization:
     """Mean and standard deviation per channel of an RGB image in [0, 1]."""
 
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
 
 
-IMAGENET = Normalisation((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+IMAGENET = Normalization((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 """What pretrained backbones expect (MAD's 123.675, 116.28, 103.53 and 58.395, 57.12, 57.375, divided by 255)."""
 
 
@@ -36,7 +36,7 @@ class Prepared:
     """An image as the network gets it.
 
     Args:
-        pixels: (3, height, width) float32, padding 0 after normalising.
+        pixels: (3, height, width) float32, padding 0 after normalizing.
         size: height and width of the content, which is in the top left corner; the rest is padding.
         targets: targets in pixels of the content, or None if none were given.
         left: column of the resized image that the first column of ``pixels`` is.
@@ -68,7 +68,7 @@ class ShortestSide:
 
     short: int = 800
     longest: int = 1333
-    normalise: Normalisation | None = IMAGENET
+    normalise: Normalization | None = IMAGENET
 
     def size(self, before: Size) -> Size:
         """Height and width after scaling; halves round up, as in detectron2."""
@@ -90,7 +90,7 @@ class Letterbox:
     """
 
     side: int = 1024
-    normalise: Normalisation | None = IMAGENET
+    normalise: Normalization | None = IMAGENET
 
     def size(self, before: Size) -> Size:
         """Height and width of the content."""
@@ -116,7 +116,7 @@ class Square:
     """
 
     side: int
-    normalise: Normalisation | None = IMAGENET
+    normalise: Normalization | None = IMAGENET
 
     def __call__(self, image: AnyImage, targets: Targets | None = None) -> Prepared:
         """(3, side, side) pixels without padding."""
@@ -136,7 +136,7 @@ class Windows:
     """
 
     side: int = 480
-    normalise: Normalisation | None = IMAGENET
+    normalise: Normalization | None = IMAGENET
     mirrored: bool = False
 
     def size(self, before: Size) -> Size:
@@ -241,7 +241,7 @@ def _size_of(image: AnyImage) -> Size:
     return image.shape[-2], image.shape[-1]
 
 
-def _fit(image: AnyImage, targets: Targets | None, size: Size, normalise: Normalisation | None) -> Prepared:
+def _fit(image: AnyImage, targets: Targets | None, size: Size, normalise: Normalization | None) -> Prepared:
     if targets is not None and targets.size != _size_of(image):
         raise ValueError(f"targets are of an image of {targets.size} pixels, the image has {_size_of(image)}")
     tensor = v2.to_image(image)  # (3, height, width) uint8

@@ -13,8 +13,8 @@ from bench.data.coco.annotations import KINDS, annotation_path
 from bench.data.coco.classes import COCO_CLASSES, OFFICIAL_IMAGES, OFFICIAL_PAIRS
 from bench.data.coco.reader import CocoTables, read_coco
 from bench.data.images import header_size, read_depth, read_rgb
-from bench.data.nyu.labelled import NO_SPLITS, Labelled
-from bench.data.nyu.reader import Pair, find_list, labelled_file, read_list
+from bench.data.nyu.labeled import NO_SPLITS, Labeled
+from bench.data.nyu.reader import Pair, find_list, labeled_file, read_list
 from bench.data.problems import Fault, Problem, Refused, printable, quote
 from bench.errors import UserError
 
@@ -22,7 +22,7 @@ Level = Literal["error", "warning", "info"]
 Progress = Callable[[int, int], None]
 
 MOST_OF_A_KIND = 20
-LABELLED_PAIRS = 1449
+LABELED_PAIRS = 1449
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def verify(
 
     Args:
         coco: COCO folder, or None.
-        nyu: NYUv2 folder or labelled file, or None.
+        nyu: NYUv2 folder or labeled file, or None.
         splits: of ``val2017``, ``train2017``, ``test``, ``train``; default: those that are there.
         workers: threads that open images.
         full: decode every image; else only read the size in its head.
@@ -183,9 +183,9 @@ def _nyu_splits(root: Path, splits: Sequence[str] | None) -> list[str]:
 
 def _check_nyu(root: Path, split: str, full: bool, findings: _Findings) -> list[Job]:
     try:
-        labelled = labelled_file(root, split, None)
-        if labelled is not None:
-            return _check_labelled(labelled, findings)
+        labeled = labeled_file(root, split, None)
+        if labeled is not None:
+            return _check_labeled(labeled, findings)
     except Refused as error:
         findings.problem(error.problem)
         return []
@@ -198,9 +198,9 @@ def _check_nyu(root: Path, split: str, full: bool, findings: _Findings) -> list[
     return [_pair_job(pair, full) for pair in tables.pairs]
 
 
-def _check_labelled(path: Path, findings: _Findings) -> list[Job]:
-    file = Labelled(path)
-    _count(findings, path, file.pairs, LABELLED_PAIRS, "labelled pairs")
+def _check_labeled(path: Path, findings: _Findings) -> list[Job]:
+    file = Labeled(path)
+    _count(findings, path, file.pairs, LABELED_PAIRS, "labeled pairs")
     if file.indices("test") is None:
         findings.note("warning", path, NO_SPLITS, "put splits.mat there")
 

@@ -114,7 +114,7 @@ def _against(
 
 
 def tokenizer(record: Record) -> str:
-    """First word of the caption metrics' tokeniser: ``ptb``, ``python`` or nothing."""
+    """First word of the caption metrics' tokenizer: ``ptb``, ``python`` or nothing."""
     return record.notes.get("captioning", {}).get("tokenizer", "").partition(" ")[0]
 
 

@@ -107,7 +107,7 @@ def accuracy(run: Measured, baseline: Baseline, thresholds: Thresholds) -> list[
         if task not in record.metrics:
             found += [Finding(decoder, f"{task} {n}", "accuracy", blocked="the task did not run") for n in names]
         elif task == "captioning" and tokenizer(record) != baseline.tokenizer:
-            why = f"tokenised by {tokenizer(record)}, the baseline by {baseline.tokenizer}"
+            why = f"tokenized by {tokenizer(record)}, the baseline by {baseline.tokenizer}"
             found += [Finding(decoder, f"{task} {n}", "accuracy", blocked=why) for n in names]
         else:
             found += _metrics(run, baseline, thresholds, task, names)

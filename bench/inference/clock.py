@@ -68,7 +68,7 @@ class EventStopwatch:
     Args:
         device: the GPU.
         event: makes an event; for tests.
-        synchronise: waits for the device; for tests.
+        synchronize: waits for the device; for tests.
     """
 
     def __init__(
@@ -76,10 +76,10 @@ class EventStopwatch:
         device: torch.device,
         *,
         event: Callable[[], Any] | None = None,
-        synchronise: Callable[[], None] | None = None,
+        synchronize: Callable[[], None] | None = None,
     ) -> None:
         self._make = event or (lambda: torch.cuda.Event(enable_timing=True))  # type: ignore[no-untyped-call]
-        self._synchronise = synchronise or (lambda: torch.cuda.synchronize(device))
+        self._synchronize = synchronize or (lambda: torch.cuda.synchronize(device))
         self._free: list[Any] = []
         self._used: list[Any] = []
 
@@ -92,7 +92,7 @@ class EventStopwatch:
 
     def finish(self) -> None:
         """Wait for the device, once; the events may be used again from the next ``now`` on."""
-        self._synchronise()
+        self._synchronize()
         self._free, self._used = self._free + self._used, []
 
     def between(self, first: Any, second: Any) -> float:

@@ -17,7 +17,7 @@ GAVE_UP = "some shapes ran eagerly, as torch.compile had reached its limit of re
 class Compiled:
     """Stands in for a network; what is not named here is the network's own.
 
-    Products with the vocabulary stay as they are: the network keeps their normalised rows, which compiled code cannot.
+    Products with the vocabulary stay as they are: the network keeps their normalized rows, which compiled code cannot.
 
     Args:
         network: the network, in evaluation mode.
@@ -44,7 +44,7 @@ class Compiled:
         self._refused = refused or _refused_shapes
         self.extract = self._watched(compiler(network.extract))
         self.encode = self._watched(compiler(network.encode))
-        self.memorise = self._watched(compiler(network.memorise))
+        self.memorize = self._watched(compiler(network.memorize))
         self._decode = self._watched(compiler(network.decode))
         self.prepared = 0
         self.prepare_ms = 0.0

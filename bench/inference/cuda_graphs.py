@@ -84,9 +84,9 @@ class Graphed:
         """As ``Network.encode``."""
         return self._run("encode", self._network.encode, (features,))
 
-    def memorise(self, encoding: Any) -> Any:
-        """As ``Network.memorise``."""
-        return self._run("memorise", self._network.memorise, (encoding,))
+    def memorize(self, encoding: Any) -> Any:
+        """As ``Network.memorize``."""
+        return self._run("memorize", self._network.memorize, (encoding,))
 
     def decode(self, memory: Any, tokens: Tensor, *, attention: Any = "full", cache: Any = None, **more: Any) -> Tensor:
         """As ``Network.decode``; a mask of one's own runs eagerly."""

@@ -86,7 +86,7 @@ class CostCounter:
         network, pixels = self._network, torch.empty(1, 3, height, width, device="meta")
         found: list[Any] = []
         backbone = _counted(lambda: found.append(network.extract(pixels)))
-        encoder = _counted(lambda: found.append(network.memorise(network.encode(found[0]))))
+        encoder = _counted(lambda: found.append(network.memorize(network.encode(found[0]))))
         other = [network.backbone, network.decoder, network.embedding]
         own = _bytes(network.parameters()) - sum(_bytes(part.parameters()) for part in other)
         work = ImageWork((backbone, float(_bytes(network.backbone.parameters()))), (encoder, float(own)))

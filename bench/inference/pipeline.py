@@ -132,7 +132,7 @@ class Pipeline:
         with clock.phase("backbone"):
             features = self.network.extract(images, pad)
         with clock.phase("encoder"):
-            memory = self.network.memorise(self.network.encode(features))
+            memory = self.network.memorize(self.network.encode(features))
             del features  # giving its memory back takes time too
         return memory
 

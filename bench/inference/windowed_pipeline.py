@@ -17,7 +17,7 @@ from bench.inference.clock import Clock, Times, stopwatch
 from bench.inference.pipeline import Item, Outcome, Pipeline
 from tasks.targets import Targets
 
-NEAREST = 1e-3  # metres, which AiT cuts merged depths to
+NEAREST = 1e-3  # meters, which AiT cuts merged depths to
 TASK = "depth"
 
 

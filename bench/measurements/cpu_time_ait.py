@@ -97,7 +97,7 @@ def _measured(options: RunOptions, repeats: int) -> tuple[dict[str, float], dict
 
     features: Features = timed("backbone", lambda: network.extract(torch.rand(1, 3, WINDOW, WINDOW)))
     wide = Features(torch.randn(1, features.map.shape[1], CANVAS // 32, CANVAS // 32))
-    memory = network.memorise(network.encode(wide))
+    memory = network.memorize(network.encode(wide))
 
     def decoded(task: Task, strategy: str, seen: Callable[[], Any]) -> Decoded:
         name = f"{task.name} {strategy}"
@@ -106,7 +106,7 @@ def _measured(options: RunOptions, repeats: int) -> tuple[dict[str, float], dict
         return found
 
     for strategy in STRATEGIES:
-        own = decoded(depth, strategy, lambda: network.memorise(network.encode(features)))
+        own = decoded(depth, strategy, lambda: network.memorize(network.encode(features)))
     timed("depth map", lambda: depth.interpret(own.image(0, 1), Context((WINDOW, WINDOW))))
     for strategy in STRATEGIES:
         own = decoded(instances, strategy, lambda: memory)

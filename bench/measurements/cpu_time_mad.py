@@ -75,7 +75,7 @@ def _one_image(options: RunOptions, dtype: torch.dtype, published: Mapping[str, 
         with _phase(clock, "backbone"):
             features = network.extract(image, None)
         with _phase(clock, "encoder"):
-            memory = network.memorise(network.encode(features))
+            memory = network.memorize(network.encode(features))
         context = Context(ORIGINAL, {"detection": _detections(published["instances"], published["persons"])})
         for task in tasks:
             with _phase(clock, task.name):

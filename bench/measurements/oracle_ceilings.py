@@ -34,10 +34,10 @@ BOXES = ("AP", "AP50", "AP75")
 DEPTH = ("rmse", "abs_rel", "delta1")
 VARIANTS = (
     Variant(
-        "detection", "500 bins, centre", BOXES, "half a bin of every side is lost; small boxes feel it at high IoU"
+        "detection", "500 bins, center", BOXES, "half a bin of every side is lost; small boxes feel it at high IoU"
     ),
     Variant("detection", "500 bins, lower edge", BOXES, "every side moves up to one bin left or up", reading="edge"),
-    Variant("detection", "1000 bins, centre", BOXES, "half the rounding of 500 bins", {"bins": 1000}),
+    Variant("detection", "1000 bins, center", BOXES, "half the rounding of 500 bins", {"bins": 1000}),
     Variant("segmentation", "12×12 bits", BOXES, "contours finer than a twelfth of the box vanish", {"mask_size": 12}),
     Variant("segmentation", "14×14 bits", BOXES, "as above, a fourteenth", {"mask_size": 14}),
     Variant("segmentation", "16×16 bits", BOXES, "as above, a sixteenth: the paper's choice", {"mask_size": 16}),
@@ -45,11 +45,11 @@ VARIANTS = (
     Variant(
         "segmentation", "16×16 bits, lower edge", BOXES, "the shifted box shifts the whole mask with it", reading="edge"
     ),
-    Variant("keypoints", "500 bins, centre", BOXES, "half a bin, far below the joints' own tolerance"),
+    Variant("keypoints", "500 bins, center", BOXES, "half a bin, far below the joints' own tolerance"),
     Variant("keypoints", "500 bins, lower edge", BOXES, "one bin at most", reading="edge"),
     Variant(
         "keypoints",
-        "500 bins, centre, poses without a visible joint scored",
+        "500 bins, center, poses without a visible joint scored",
         BOXES,
         "persons without an annotated joint are not scored, but poses for them can take others' matches",
         score_unseen=True,
@@ -127,7 +127,7 @@ def _markdown(rows: Sequence[dict[str, Any]]) -> str:
         "# Ceilings: what perfect tokens score",
         "",
         "The oracle fills every sequence with the ground truth's own tokens; what is missing to perfection is",
-        "lost by the tokenisation alone. Metrics × 100, depth errors in metres. Written by",
+        "lost by the tokenization alone. Metrics × 100, depth errors in meters. Written by",
         "`python -m bench ceilings --coco DIR --nyu DIR`.",
         "",
         "| task | format | images | metrics | what is lost |",

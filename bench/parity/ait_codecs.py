@@ -1,4 +1,4 @@
-"""Parity of AiT's codecs: encoding, quantising, hard and soft decoding, steps of training, and the dense losses."""
+"""Parity of AiT's codecs: encoding, quantizing, hard and soft decoding, steps of training, and the dense losses."""
 
 from __future__ import annotations
 

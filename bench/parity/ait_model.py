@@ -68,7 +68,7 @@ class AitSubject:
     def memory(self) -> Memory:
         """What the decoder reads of the file's images."""
         features = self.network.extract(torch.zeros(self.images, 3, 1, 1))
-        return self.network.memorise(self.network.encode(features))
+        return self.network.memorize(self.network.encode(features))
 
 
 def build(golden: GoldenFile) -> AitSubject:

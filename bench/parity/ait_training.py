@@ -109,7 +109,7 @@ def _check_loss(
 
 
 def _check_dense(comparison: Comparison, form: SequenceFormat, view: View, *, logits: Tensor, where: str) -> None:
-    """The loss of what the detokeniser makes of the soft predictions."""
+    """The loss of what the detokenizer makes of the soft predictions."""
     if form.dense_loss is None or view.originals is None:
         raise ValueError(f"{where}: the format judges no soft predictions")
     own = logits[..., form.ids]  # all released ids, in both tasks

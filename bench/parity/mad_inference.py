@@ -58,7 +58,7 @@ class Ran:
 def check_inference(subject: Subject, golden: GoldenFile, comparison: Comparison) -> None:
     """The file's own boxes, all tags, then the forward pass that they make up."""
     _check_given(subject, golden, comparison)
-    memory = subject.network.memorise(subject.network.encode(subject.features))
+    memory = subject.network.memorize(subject.network.encode(subject.features))
     ran: dict[str, Ran] = {}
     for tag in TAGS:
         try:

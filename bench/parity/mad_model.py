@@ -41,7 +41,7 @@ RANGES = {  # name in the file's vocabulary, ours
 
 
 class Pieces:
-    """A tokeniser whose text is its pieces' numbers."""
+    """A tokenizer whose text is its pieces' numbers."""
 
     def __init__(self, words: int) -> None:
         self._words = words

@@ -42,7 +42,7 @@ def check_training(subject: Subject, golden: GoldenFile, comparison: Comparison)
     network = subject.network
     targets = [_targets(golden, image, size) for image, size in enumerate(subject.inputs)]
     _check_crops(subject, golden, comparison, targets)
-    memory = network.memorise(network.encode(subject.features))
+    memory = network.memorize(network.encode(subject.features))
     network.zero_grad()
     total = torch.zeros(())
     for tag in golden.meta["tasks"]:

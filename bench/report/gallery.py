@@ -219,13 +219,13 @@ def _joints(results: Sequence[Mapping[str, Any]] | None) -> NDArray[np.float64] 
 
 
 def _depth(picture: Mapping[str, Any] | None, truth: Shown) -> NDArray[np.float64] | None:
-    """(rows, columns) metres of the small picture that the record keeps; None where it keeps none."""
+    """(rows, columns) meters of the small picture that the record keeps; None where it keeps none."""
     if picture is None:
         return None
     levels = np.frombuffer(zlib.decompress(base64.b64decode(picture["levels"])), dtype=np.uint8)
     share = levels.reshape(picture["rows"], picture["columns"]).astype(float) / 255
-    metres: NDArray[np.float64] = picture["nearest"] * (picture["farthest"] / picture["nearest"]) ** share
-    return metres if truth.depth is None or truth.depth.shape == metres.shape else None
+    meters: NDArray[np.float64] = picture["nearest"] * (picture["farthest"] / picture["nearest"]) ** share
+    return meters if truth.depth is None or truth.depth.shape == meters.shape else None
 
 
 def _reduced(depth: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -20,7 +20,7 @@ from bench.report.study_outcomes import studies
 from bench.system.environment import git_state
 from reports.checks import refuse_unlike
 from reports.report_data import Material, ReportError, Statistics
-from reports.runs import find_runs, labelled, left_out, main_and_variants, object_counts, shown
+from reports.runs import find_runs, labeled, left_out, main_and_variants, object_counts, shown
 from reports.style import in_order
 from results.ablation import read_outcomes
 from results.run_files import RunFiles
@@ -66,7 +66,7 @@ def gather(files: Sequence[RunFiles], options: ReportOptions) -> Material:
     Raises:
         UserError: if the runs cannot be shown together.
     """
-    runs = labelled(files)
+    runs = labeled(files)
     main, variants = main_and_variants(runs)
     drawn = {label: shown(label, one) for label, one in runs.items()}
     try:

@@ -96,7 +96,7 @@ def _add_average(main: Sequence[RunFiles], scores: dict[str, Scores]) -> None:
 
 
 def _time(run: RunFiles, *, resamples: int, seed: int) -> Interval | None:
-    """Interval of the mean time: blocks of consecutive images are drawn anew, for neighbours are not independent."""
+    """Interval of the mean time: blocks of consecutive images are drawn anew, for neighbors are not independent."""
     timed = [sample for sample in run.samples if "total" in sample.milliseconds]
     totals = np.array([sample.milliseconds["total"] for sample in timed])
     blocks = block_means(totals, pieces([sample.measurement for sample in timed]))

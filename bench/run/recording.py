@@ -153,7 +153,7 @@ def _metrics(suite: Suite, samples: Sequence[Sample]) -> dict[str, dict[str, flo
     found = {}
     for task, metric in suite.metrics.items():
         kept = {s.image_id: s.predictions[task] for s in samples if task in s.predictions}
-        found[task] = metric.summarise(kept)
+        found[task] = metric.summarize(kept)
     return found
 
 

@@ -156,7 +156,7 @@ class _Run:
     def _surroundings(self) -> Surroundings:
         if self.options.accuracy_only:
             return Surroundings()
-        pids = self.team.neighbours()
+        pids = self.team.neighbors()
         gpu, reason = watch_gpu(self.device, pids)
         if reason:
             self.tell(f"note: {reason}")

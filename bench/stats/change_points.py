@@ -1,7 +1,7 @@
 """Change points of a series: the piecewise-constant fit that is worth its steps, with a least length of a piece.
 
 Costs are absolute deviations from a piece's median, so single outliers make no step; a step has to save more than what
-noise alone would, as estimated from the differences of neighbours. Optimal partitioning (Jackson et al. 2005).
+noise alone would, as estimated from the differences of neighbors. Optimal partitioning (Jackson et al. 2005).
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def _settled(found: list[Piece], series: Array, offset: int, least: int) -> list
 
 
 def _noise(series: Array) -> float:
-    """Mean absolute deviation of a value from its level, from the differences of neighbours; a step hardly moves it."""
+    """Mean absolute deviation of a value from its level, from the differences of neighbors; a step hardly moves it."""
     differences = np.abs(np.diff(series))
     typical = float(np.median(differences)) / 2**0.5 if len(differences) else 0.0
     return max(typical, 1e-9 * float(np.median(np.abs(series))), np.finfo(float).tiny)

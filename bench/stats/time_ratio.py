@@ -1,6 +1,6 @@
 """Ratio of two runs' times on the same images, with an interval: consecutive images share the machine's state.
 
-A machine's speed drifts over seconds, so neighbouring images are not independent, and a test that takes them for it
+A machine's speed drifts over seconds, so neighboring images are not independent, and a test that takes them for it
 finds differences between two runs of the same thing. Log-ratios are averaged over blocks of consecutive images first.
 Accuracy is resampled by ``bench.stats.bootstrap``.
 """

@@ -29,7 +29,7 @@ from tasks.metrics.depth import FARTHEST, DepthMetric
 
 SHOWN = ("rmse", "abs_rel", "delta1")
 PICTURE = "pairs.png"
-COLOURS = np.array([(48, 18, 59), (40, 160, 240), (120, 240, 90), (250, 180, 50), (120, 5, 5)])  # near to far
+COLORS = np.array([(48, 18, 59), (40, 160, 240), (120, 240, 90), (250, 180, 50), (120, 5, 5)])  # near to far
 
 
 def measure_pairs(options: CodecStudyOptions, base: CodecTrainOptions) -> str:
@@ -87,7 +87,7 @@ def _rows(codec: Codec, dataset: Dataset, grid: tuple[int, int]) -> tuple[list[d
             }
         )
         image = np.asarray(dataset.image(sample))
-        strips.append(np.concatenate([image, coloured(targets.depth), coloured(found)], axis=1)[::2, ::2])
+        strips.append(np.concatenate([image, colored(targets.depth), colored(found)], axis=1)[::2, ::2])
     return rows, np.concatenate(strips, axis=0)
 
 
@@ -96,10 +96,10 @@ def _name(sample: Sample) -> str:
     return sample.file_name if sample.path is None else f"{sample.path.parent.name}/{sample.path.name}"
 
 
-def coloured(depth: torch.Tensor) -> npt.NDArray[np.uint8]:
-    """(height, width) metres as (height, width, 3) colours from near to far; unknown is black."""
-    places = np.linspace(0, FARTHEST, len(COLOURS))
-    found = np.stack([np.interp(depth.numpy(), places, channel) for channel in COLOURS.T], axis=-1)
+def colored(depth: torch.Tensor) -> npt.NDArray[np.uint8]:
+    """(height, width) meters as (height, width, 3) colors from near to far; unknown is black."""
+    places = np.linspace(0, FARTHEST, len(COLORS))
+    found = np.stack([np.interp(depth.numpy(), places, channel) for channel in COLORS.T], axis=-1)
     return np.where(depth.numpy()[..., None] > 0, found, 0).astype(np.uint8)
 
 
@@ -114,7 +114,7 @@ def _markdown(data: dict[str, Any]) -> str:
         "",
         f"Trained and scored on the same {len(rows)} pairs of NYUv2, so this shows what a codec can keep, not what it",
         f"makes of other rooms: {codec['steps']} steps of {batch} crops of {side}×{side}, {codec['cpu_seconds']} CPU",
-        f"seconds; whole maps of 480×640 as {whole}. Eigen's crop, metres. Written by",
+        f"seconds; whole maps of 480×640 as {whole}. Eigen's crop, meters. Written by",
         "`python -m bench codecs --nyu DIR`.",
         "",
         "| pair | RMSE | AbsRel | δ1 × 100 | codes used |",

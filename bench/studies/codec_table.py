@@ -132,7 +132,7 @@ def mean_depth_errors(base: CodecTrainOptions) -> dict[str, float]:
     pixels = torch.cat([t.depth[t.depth > 0].double() for _, t in known if t.depth is not None])
     mean, metric = pixels.mean().item(), DepthMetric(parts=MetricParts())
     records = {i: metric.observe(i, torch.full_like(t.depth, mean), t) for i, t in known if t.depth is not None}
-    return {n: float(v) for n, v in metric.summarise(records).items() if n in HEADLINES["depth"] and v is not None}
+    return {n: float(v) for n, v in metric.summarize(records).items() if n in HEADLINES["depth"] and v is not None}
 
 
 def _markdown(data: dict[str, Any]) -> str:
@@ -143,7 +143,7 @@ def _markdown(data: dict[str, Any]) -> str:
     lines = [
         "# Codecs: what a few learned codes keep of a mask or a depth map",
         "",
-        "Held-out maps are encoded, decoded and scored by the metric of their task: RMSE of depth maps in metres, AP",
+        "Held-out maps are encoded, decoded and scored by the metric of their task: RMSE of depth maps in meters, AP",
         "× 100 of masks pasted into the annotated boxes with score 1. One choice is changed at a time; trainings are",
         f"short (steps: {steps}), {seconds} CPU seconds at most. Written by `python -m bench codecs`.",
         "",

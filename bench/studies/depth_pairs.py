@@ -97,7 +97,7 @@ def _markdown(options: PairsOptions, data: Mapping[str, Any]) -> str:
         f"A small network (`{options.decoder}`, preset `{options.preset}`) trained and scored on the same {len(rows)}",
         "pairs of NYUv2, so this shows that the pipeline works on real images, not what it makes of other rooms:",
         "480×640 images as two windows of 480×480, each also mirrored, 15×15 codes, soft tokens, merged; Eigen's crop,",
-        "metres. The oracle has the true codes of the same windows. CPU seconds of training:",
+        "meters. The oracle has the true codes of the same windows. CPU seconds of training:",
         f"{codec['cpu_seconds']} (codec, {codec['steps']} steps) and {network['cpu_seconds']} (network,",
         f"{network['steps']} steps).",
         "Written by `python -m bench depth-pairs --nyu DIR`.",

@@ -120,7 +120,7 @@ def _markdown(
         f"The published weights and {options.seeds - 1} trainings of the same recipe under other seeds",
         f"({told}), on the same frozen encoder and scored on the same held-out images. Mean ±",
         "standard deviation (n - 1) over trainings, in brackets the published weights'; metrics × 100, depth in",
-        "metres. Written by `python -m bench seeds`.",
+        "meters. Written by `python -m bench seeds`.",
         "",
         "| decoder | " + " | ".join(METRICS) + " |",
         "| --- |" + " ---: |" * len(METRICS),

@@ -1,4 +1,4 @@
-"""AiT's Table 9, measured: soft tokens in the solver, in the detokeniser, in both, and with the auxiliary loss."""
+"""AiT's Table 9, measured: soft tokens in the solver, in the detokenizer, in both, and with the auxiliary loss."""
 
 from __future__ import annotations
 

@@ -163,7 +163,7 @@ def verdict(found: Interval | None, paper: float | None, reference: float | None
 
 def cells(found: Mapping[str, Any], task: str) -> list[str]:
     """``accuracy`` as cells of a table: mean, difference with its interval, the paper's value, verdict."""
-    times, digits = (100, 1) if METRICS[task] == "AP" else (1, 4)  # papers print AP times 100, errors in metres
+    times, digits = (100, 1) if METRICS[task] == "AP" else (1, 4)  # papers print AP times 100, errors in meters
     difference, printed = "", "–" if found["paper"] is None else f"{found['paper']:.{digits}f}"
     if found["difference"] is not None:
         ends = {name: f"{number * times:+.{digits}f}" for name, number in found["difference"].items()}

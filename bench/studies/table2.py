@@ -64,7 +64,7 @@ def markdown(records: Sequence[Record]) -> str:
         "# MAD's Table 2 and AiT, on the embedded scenes",
         "",
         f"{first.images} images, preset {first.preset}, batch {first.latency.batch}, seed {first.seed}; {cpu},",
-        f"threads: {threads}. Metrics × 100, depth error in metres. Written by `python -m bench table2`.",
+        f"threads: {threads}. Metrics × 100, depth error in meters. Written by `python -m bench table2`.",
         "",
         "| | " + " | ".join(heading for _, _, heading, _ in COLUMNS) + " | ms/image |",
         "| --- |" + " ---: |" * (len(COLUMNS) + 1),
@@ -76,7 +76,7 @@ def markdown(records: Sequence[Record]) -> str:
     missing = [heading for name, heading in ROWS.items() if name not in {record.decoder for record in records}]
     lines += ["", f"Not measured, as there are no weights: {', '.join(missing)}."] if missing else []
     notes = first.notes.get("captioning", {}).get("tokenizer")
-    lines += [f"\nCaption metrics: tokeniser {notes}."] if notes else []
+    lines += [f"\nCaption metrics: tokenizer {notes}."] if notes else []
     return "\n".join([*lines, *(f"\n{text}" for text in _doubts(records))]) + "\n"
 
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from bench.data.dataset import Dataset
-from bench.data.packed import Packed, as_tensors, mirrored, normalised
+from bench.data.packed import Packed, as_tensors, mirrored, normalized
 from bench.data.transforms import Prepared, stack_images
 from bench.train.batch_stream import Indices
 from decoders.network.network import Encoding, Network
@@ -67,7 +67,7 @@ class TokenBatch:
     Args:
         tasks: task name to its targets; tasks that no image of the batch carries are left out.
         generator: source of the strategy's random choices.
-        images: (B, 3, height, width) normalised pixels.
+        images: (B, 3, height, width) normalized pixels.
         pad: (B, height, width) bool, True where padded, or None.
         states: (B, S, D) cached memory.
     """
@@ -198,7 +198,7 @@ def cached_memory(
         kept: np.memmap[Any, np.dtype[np.float16]] | None = None
         for start in range(0, len(arrays), CACHE_BATCH):
             pixels = np.array(arrays.images[start : start + CACHE_BATCH])
-            states = network.encode(network.extract(normalised(torch.from_numpy(pixels)))).states
+            states = network.encode(network.extract(normalized(torch.from_numpy(pixels)))).states
             if kept is None:
                 shape = (len(arrays), *states.shape[1:])
                 kept = np.lib.format.open_memmap(part, mode="w+", dtype=np.float16, shape=shape)

@@ -53,7 +53,7 @@ class CodecObjective(nn.Module):
         return reconstruction + self.commitment * commitment, parts
 
     def reconstruction(self, found: Tensor, targets: Tensor) -> Tensor:
-        """Squared error of (B, H, W) in the network's own values for masks, in metres for depths."""
+        """Squared error of (B, H, W) in the network's own values for masks, in meters for depths."""
         if self.codec.options.values == "unit":
             return (found.float() - self.codec.inwards(targets)).square().mean()
         known = targets > 0

@@ -31,7 +31,7 @@ class MapBatch:
     """B maps.
 
     Args:
-        inputs: (B, side, side) float32 masks or metres, as the encoder sees them.
+        inputs: (B, side, side) float32 masks or meters, as the encoder sees them.
         targets: (B, side, side) float32, what is to be reconstructed; depths of 0 are unknown.
     """
 

@@ -110,5 +110,5 @@ def _reconstructed_masks(codec: Codec, targets: Targets, usage: Usage) -> Masks:
 
 
 def _shown(metric: Metric, records: dict[int, Any], names: tuple[str, ...]) -> dict[str, float]:
-    found = metric.summarise(records)
+    found = metric.summarize(records)
     return {name: float(value) for name in names if (value := found.get(name)) is not None}

@@ -13,15 +13,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bench.data.packed import DEPTH_PIXELS, OWNER_PIXELS, normalised
+from bench.data.packed import DEPTH_PIXELS, OWNER_PIXELS, normalized
 from bench.train.encoder_targets import Dense, dense_targets
 
-COLOURS = 3
+COLORS = 3
 WEIGHTS = {
     "class": 1.0,
     "box": 1.0,
     "overlap": 1.0,
-    "colour": 2.0,
+    "color": 2.0,
     "semantics": 1.0,
     "own": 1.0,
     "depth": 4.0,
@@ -37,7 +37,7 @@ class DenseHeads(nn.Module):
     """Linear layers that read everything of a cell; thrown away after stage 0.
 
     Where an object is, is read as distances from the cell and, with ``places``, also as the bins that coordinates are
-    quantised to. Positions enter the keys of attention only, so a decoder can find absolute places nowhere but in the
+    quantized to. Positions enter the keys of attention only, so a decoder can find absolute places nowhere but in the
     states; without ``places`` a linear reading of a cell is 14 pixels off there, and 3 in the distances.
 
     Args:
@@ -58,7 +58,7 @@ class DenseHeads(nn.Module):
         self.sizes = {
             "class": classes + 1,
             "box": 4,
-            "colour": COLOURS,
+            "color": COLORS,
             "semantics": cells * (classes + 1),
             "own": cells,
             "depth": coarse,
@@ -107,7 +107,7 @@ def dense_losses(read: Mapping[str, Tensor], targets: Dense) -> dict[str, Tensor
         "class": F.cross_entropy(read["class"].flatten(0, 1), targets.classes.flatten()),
         "box": _mean((read["box"].exp()[full] - targets.distances[full].clamp(min=0)).abs()),
         "overlap": _overlap_loss(read["box"][full].exp(), targets.distances[full].clamp(min=0)),
-        "colour": _mean((read["colour"][full] - targets.colour[full]).abs()),
+        "color": _mean((read["color"][full] - targets.color[full]).abs()),
         "semantics": F.cross_entropy(semantics.flatten(0, 2), targets.semantics.flatten()),
         "own": _mean(F.binary_cross_entropy_with_logits(read["own"][full], targets.own[full], reduction="none")),
         "depth": _mean((read["depth"] - targets.depth).abs()[targets.known]),
@@ -165,7 +165,7 @@ class DenseObjective(nn.Module):
 
     def states(self, arrays: Mapping[str, Tensor]) -> Tensor:
         """(B, S, D) memory of packed images."""
-        images = normalised(arrays["images"])
+        images = normalized(arrays["images"])
         return self.network.encode(self.network.extract(images)).states  # type: ignore[no-any-return, operator]
 
     def targets(self, arrays: Mapping[str, Tensor]) -> Dense:

@@ -21,14 +21,14 @@ class Dense:
     Args:
         classes: (B, S) int64, class of the cell's object, or the number of classes where there is none.
         distances: (B, S, 4) float, from the cell's middle to left, top, right, bottom of the object's box, in units.
-        colour: (B, S, 3) float, mean colour of the object.
+        color: (B, S, 3) float, mean color of the object.
         semantics: (B, S, A) int64, class of each of the A sub-cells, as ``classes``.
         own: (B, S, A) float, 1 where the sub-cell belongs to the cell's object.
-        depth: (B, S, E) float, log metres of each depth sub-cell; 0 where unknown.
+        depth: (B, S, E) float, log meters of each depth sub-cell; 0 where unknown.
         known: (B, S, E) bool, where depth is known.
         offsets: (B, S, K, 2) float, from the cell's middle to each joint, in units.
-        visible: (B, S, K) bool, joint is labelled.
-        posed: (B, S) bool, the cell's object has labelled joints.
+        visible: (B, S, K) bool, joint is labeled.
+        posed: (B, S) bool, the cell's object has labeled joints.
         corners: (B, S, 4) int64, bins of x0 y0 x1 y1 of the object's box in the image.
         joints: (B, S, K, 2) int64, bins of x and y of each joint in the image.
         words: (B, W) float, 1 for pieces that a caption of the image uses.
@@ -36,7 +36,7 @@ class Dense:
 
     classes: Tensor
     distances: Tensor
-    colour: Tensor
+    color: Tensor
     semantics: Tensor
     own: Tensor
     depth: Tensor
@@ -60,20 +60,20 @@ def dense_targets(arrays: Mapping[str, Tensor], *, stride: int, classes: int, bi
     labels = torch.cat([torch.full_like(arrays["classes"][:, :1], classes), arrays["classes"]], dim=1)  # (B, 1 + M)
     semantics = labels.gather(1, owner.flatten(1)).reshape(owner.shape)
     side = arrays["images"].shape[1]
-    centres = _centres(side, stride).to(owner.device)  # (S, 2)
+    centers = _centers(side, stride).to(owner.device)  # (S, 2)
     boxes = _of_object(arrays["boxes"], cell)  # (B, S, 4)
-    distances = torch.cat([centres - boxes[..., :2], boxes[..., 2:] - centres], dim=-1) / BOX_UNIT
+    distances = torch.cat([centers - boxes[..., :2], boxes[..., 2:] - centers], dim=-1) / BOX_UNIT
     joints = _of_object(arrays["keypoints"].flatten(2), cell).view(*boxes.shape[:2], -1, 3)  # (B, S, K, 3)
     visible = (joints[..., 2] > 0) & ~empty[..., None]
     return Dense(
         classes=torch.where(empty, classes, arrays["classes"].gather(1, cell)),
         distances=distances,
-        colour=_of_object(arrays["colours"], cell),
+        color=_of_object(arrays["colors"], cell),
         semantics=semantics,
         own=(owner == cell[..., None] + 1).float(),
         depth=depth.clamp(min=0.1).log() * (depth > 0),
         known=depth > 0,
-        offsets=(joints[..., :2] - centres[:, None]) / BOX_UNIT,
+        offsets=(joints[..., :2] - centers[:, None]) / BOX_UNIT,
         visible=visible,
         posed=visible.any(-1),
         corners=(boxes / side * bins).long().clamp(0, bins),
@@ -88,7 +88,7 @@ def _blocks(maps: Tensor, side: int) -> Tensor:
     return maps.reshape(batch, rows, side, rows, side).transpose(2, 3).reshape(batch, rows * rows, side * side)
 
 
-def _centres(side: int, stride: int) -> Tensor:
+def _centers(side: int, stride: int) -> Tensor:
     """(S, 2) x and y of the middles of the cells, row by row."""
     along = torch.arange(side // stride) * float(stride) + stride / 2
     y, x = torch.meshgrid(along, along, indexing="ij")

@@ -39,7 +39,7 @@ def pipeline_scores(decoder: Any, network: Network, suite: Suite, *, options: Tr
             records[name][sample.image_id] = kept
     scores = {}
     for task in (task for task in suite.tasks if task.name in suite.metrics):
-        found = suite.metrics[task.name].summarise(records[task.name])
+        found = suite.metrics[task.name].summarize(records[task.name])
         for metric in task.headline:
             value = found.get(metric)
             if value is not None:

@@ -113,11 +113,11 @@ class MixedObjective(nn.Module):
     def _memory(self, batch: TokenBatch) -> Any:
         device = device_of(self.network)
         if batch.states is not None:
-            return self.network.memorise(remembered(self.network, batch.states.to(device)))
+            return self.network.memorize(remembered(self.network, batch.states.to(device)))
         if batch.images is None:
             raise ValueError("a batch needs images or states")
         pad = None if batch.pad is None else batch.pad.to(device)
-        return self.network.memorise(self.network.encode(self.network.extract(batch.images.to(device), pad)))
+        return self.network.memorize(self.network.encode(self.network.extract(batch.images.to(device), pad)))
 
 
 def _everyone(weights: Tensor, own: int) -> Whole:

@@ -236,7 +236,7 @@ def _augment(options: TrainOptions) -> Augment:
         shorts=chosen.short,
         crop=chosen.crop,
         jitter=chosen.jitter,
-        colour=chosen.colour,
+        color=chosen.colour,
         anywhere=chosen.anywhere,
     )
 

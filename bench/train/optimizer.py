@@ -60,16 +60,16 @@ def _layer_scales(model: nn.Module, schedule: Schedule) -> dict[int, float]:
     return found
 
 
-def make_optimiser(model: nn.Module, schedule: Schedule) -> torch.optim.AdamW:
+def make_optimizer(model: nn.Module, schedule: Schedule) -> torch.optim.AdamW:
     """AdamW over the parameters that learn; its rate is set anew at every step by ``set_rate``."""
     groups = parameter_groups(model, schedule)
     return torch.optim.AdamW(groups, lr=schedule.rate, betas=schedule.betas, fused=True)
 
 
-def set_rate(optimiser: torch.optim.Optimizer, step: int, schedule: Schedule) -> float:
+def set_rate(optimizer: torch.optim.Optimizer, step: int, schedule: Schedule) -> float:
     """Give every group its learning rate of a step; the unscaled rate is returned."""
     rate = schedule.rate * factor(step, schedule)
-    for group in optimiser.param_groups:
+    for group in optimizer.param_groups:
         group["lr"] = rate * group["scale"]
     return rate
 

@@ -24,12 +24,12 @@ from bench.console import progress
 from bench.distributed import Processes
 from bench.errors import UserError
 from bench.train.batch_stream import Batches, BatchStream
-from bench.train.optimizer import MovingAverage, make_optimiser, set_rate
+from bench.train.optimizer import MovingAverage, make_optimizer, set_rate
 from results.store import write_atomically
 
 CURVE = "curve.jsonl"
 STATE = "state.pt"
-KEPT = {"signature", "step", "objective", "optimiser"}  # among what a state holds
+KEPT = {"signature", "step", "objective", "optimizer"}  # among what a state holds
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -67,7 +67,7 @@ class Trainer:
     Args:
         objective: a module that makes a scalar loss and its named parts from a batch.
         batches: training data.
-        schedule: optimiser and learning rate.
+        schedule: optimizer and learning rate.
         pace: how often to log, evaluate and save.
         folder: of the training; a state with the same ``signature`` in it is continued.
         signature: everything that decides the numbers, as plain JSON data.
@@ -77,7 +77,7 @@ class Trainer:
         team: the processes that share the work.
 
     Attributes:
-        step: optimiser steps done.
+        step: optimizer steps done.
         average: moving average of the weights.
         precision: the type of matrix products that was chosen.
         seconds: wall-clock time of all steps so far.
@@ -112,7 +112,7 @@ class Trainer:
         self.folder = folder
         self.signature = {**json.loads(json.dumps(signature)), "parts": self.parts}  # draws depend on the part
         self.evaluate = evaluate
-        self.optimiser = make_optimiser(self.objective, schedule)
+        self.optimizer = make_optimizer(self.objective, schedule)
         self.average = MovingAverage(self.objective.named_parameters(), schedule.average)
         self.step = 0
         self.precision: str = schedule.precision
@@ -157,7 +157,7 @@ class Trainer:
         return dict(found[-1]) if found else {}
 
     def _one_step(self) -> tuple[Tensor, dict[str, Tensor], Tensor, float]:
-        rate = set_rate(self.optimiser, self.step, self.schedule)
+        rate = set_rate(self.optimizer, self.step, self.schedule)
         losses, details = [], []
         first = self.team.rank * self.pace.accumulate
         given = [self._stream.get(self.step, first + own) for own in range(self.pace.accumulate)]
@@ -168,11 +168,11 @@ class Trainer:
             loss, found = self._backward(batch, seed, last=own == len(given) - 1)
             losses.append(loss)
             details.append(found)
-        self._scaler.unscale_(self.optimiser)
+        self._scaler.unscale_(self.optimizer)
         norm = nn.utils.clip_grad_norm_(self.objective.parameters(), self.schedule.clip, foreach=True)
-        self._scaler.step(self.optimiser)
+        self._scaler.step(self.optimizer)
         self._scaler.update()
-        self.optimiser.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad(set_to_none=True)
         if self.schedule.average:
             self.average.update(self.step)
         mean = {name: torch.stack([found[name] for found in details]).mean() for name in details[0]}
@@ -257,7 +257,7 @@ class Trainer:
             "cpu_seconds": self.cpu_seconds,
             "sums": self._sums,
             "objective": self.objective.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
             "average": self.average.values,
             "scaler": self._scaler.state_dict(),
         }
@@ -285,7 +285,7 @@ class Trainer:
                 "choose another --out, or discard it with --fresh"
             )
         self.objective.load_state_dict(state["objective"])
-        self.optimiser.load_state_dict(state["optimiser"])
+        self.optimizer.load_state_dict(state["optimizer"])
         self.average.load(state["average"])
         self.step, self.precision = state["step"], state["precision"]
         self.seconds, self.cpu_seconds = state["seconds"], state["cpu_seconds"]

@@ -31,7 +31,7 @@ def released_nucleus() -> dict[str, float]:
 
 
 def released_weights() -> dict[str, float]:
-    """Task to weight of the loss through the detokeniser, beside the mean cross-entropy.
+    """Task to weight of the loss through the detokenizer, beside the mean cross-entropy.
 
     The release adds 5 · 0.2 · (mask tokens) of it to the sum over all tokens. In ``instances`` a mask token weighs .2;
     in ``segmentation`` all tokens are mask tokens and weigh 1.
@@ -46,7 +46,7 @@ class AitOptions:
     Args:
         soft_input: whether a dense position passes a mixture of embeddings on.
         soft_output: whether formats that can read dense positions as mixtures.
-        dense_weight: task to weight of the loss through its detokeniser, in training; 0 where not named.
+        dense_weight: task to weight of the loss through its detokenizer, in training; 0 where not named.
         top_p: task to the probability that the likeliest legal tokens must make up to be sampled among (the token that
             crosses it is kept); 0, or not named: the likeliest one. A dense position with soft input samples nothing.
         order: of the objects of ``detection`` in training, as for ``autoregressive``; AiT's own ``boxes`` and

@@ -35,7 +35,7 @@ class AitParallelOptions:
 
     Args:
         soft_output: whether formats that can read dense positions as mixtures.
-        dense_weight: task to weight of the loss through its detokeniser, in training; 0 where not named.
+        dense_weight: task to weight of the loss through its detokenizer, in training; 0 where not named.
         top_p: as for ``ait``, of sparse tokens. Of dense ones the likeliest is taken: draws that do not know of each
             other would not fit together.
         one_pass: whether a run of dense positions is one pass. Off, every position is a step, as in the released code.

@@ -74,7 +74,7 @@ class Backbone(nn.Module):
         self._multiple = multiple
 
     def forward(self, images: Tensor) -> Tensor:
-        """(B, 3, height, width) normalised pixels to (B, C, h, w)."""
+        """(B, 3, height, width) normalized pixels to (B, C, h, w)."""
         below, right = (-side % self._multiple for side in images.shape[-2:])
         if below or right:
             images = functional.pad(images, (0, right, 0, below))

@@ -1,4 +1,4 @@
-"""Token embedding and its tied cosine head: the same rows embed a token and recognise it (MAD's release)."""
+"""Token embedding and its tied cosine head: the same rows embed a token and recognize it (MAD's release)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 SCALE = math.log(1 / 0.07)
-KEPT = 16  # sets of ids whose normalised rows are kept
+KEPT = 16  # sets of ids whose normalized rows are kept
 
 
 class Embedding(nn.Module):
@@ -42,12 +42,12 @@ class Embedding(nn.Module):
             return predicted @ self.rows(ids).T
 
     def rows(self, ids: Tensor | slice) -> Tensor:
-        """(V, D) float32 normalised rows of the given ids; at inference they are kept until the table changes.
+        """(V, D) float32 normalized rows of the given ids; at inference they are kept until the table changes.
 
-        Not so in training, where fused optimisers change the table without raising its version.
+        Not so in training, where fused optimizers change the table without raising its version.
         """
         if self.training or torch.is_grad_enabled() or torch.compiler.is_compiling():
-            return self._normalised(as_slice(ids))
+            return self._normalized(as_slice(ids))
         weight = self.table.weight
         version = (weight.data_ptr(), weight.dtype, weight.device, weight._version)
         if version != self._kept_for or len(self._kept) > KEPT:
@@ -56,11 +56,11 @@ class Embedding(nn.Module):
         if key not in self._kept:
             self._kept[key] = (
                 ids,
-                self._normalised(as_slice(ids)),
+                self._normalized(as_slice(ids)),
             )  # the ids stay alive, so that their id stays theirs
         return self._kept[key][1]
 
-    def _normalised(self, ids: Tensor | slice) -> Tensor:
+    def _normalized(self, ids: Tensor | slice) -> Tensor:
         weight = self.table.weight
         chosen = weight[ids] if isinstance(ids, slice) else weight[ids.to(weight.device)]
         return functional.normalize(chosen.float(), dim=-1)

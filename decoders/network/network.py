@@ -96,7 +96,7 @@ class Network(nn.Module):
         """Backbone features.
 
         Args:
-            images: (B, 3, height, width) normalised pixels, 0 where padded.
+            images: (B, 3, height, width) normalized pixels, 0 where padded.
             pad: (B, height, width) bool, True where padded.
         """
         found = self.backbone(images)
@@ -118,10 +118,10 @@ class Network(nn.Module):
         states = self.encoder(states.flatten(2).transpose(1, 2), rows, mask)
         return Encoding(states, rows, flat, (height, width))
 
-    def memorise(self, encoding: Encoding) -> Memory:
+    def memorize(self, encoding: Encoding) -> Memory:
         """Cross-attention keys and values of every decoder layer, to be made once per image."""
         placed = self.options.placed_values
-        return self.decoder.memorise(encoding.states, encoding.positions, encoding.pad, placed=placed)
+        return self.decoder.memorize(encoding.states, encoding.positions, encoding.pad, placed=placed)
 
     def decode(
         self,
@@ -245,7 +245,7 @@ def _mad(options: NetworkOptions, vocabulary: Vocabulary, backbone: nn.Module, c
         decoder=Decoder(layers=decoder_layers, positions=options.positions),
         embedding=Embedding(tokens=len(vocabulary), width=options.width),
     )
-    _initialise(network)
+    _initialize(network)
     return network
 
 
@@ -255,7 +255,7 @@ def _matrices(*modules: nn.Module) -> Iterator[nn.Parameter]:
 
 
 @torch.no_grad()
-def _initialise(network: Network) -> None:
+def _initialize(network: Network) -> None:
     for matrix in _matrices(network.encoder, *network.decoder.layers):
         nn.init.xavier_uniform_(matrix)
     for module in network.modules():

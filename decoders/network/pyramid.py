@@ -17,7 +17,7 @@ class ChannelNorm(nn.LayerNorm):
 
 
 class LastMap(nn.Module):
-    """The coarsest map as it is (MAD-R50), or normalised (MAD-SwinB)."""
+    """The coarsest map as it is (MAD-R50), or normalized (MAD-SwinB)."""
 
     def __init__(self, *, norm: nn.Module | None = None) -> None:
         super().__init__()

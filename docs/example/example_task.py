@@ -76,7 +76,7 @@ class CountingError:
         """Absolute error of one image."""
         return abs(prediction - len(targets.instances or ()))
 
-    def summarise(self, records: Mapping[int, Any]) -> dict[str, float | None]:
+    def summarize(self, records: Mapping[int, Any]) -> dict[str, float | None]:
         """Mean over images."""
         return {"mae": sum(records.values()) / len(records) if records else None}
 

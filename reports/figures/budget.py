@@ -142,13 +142,11 @@ def _figure(panel: Panel) -> Drawn:
         for knob in panel.knobs:
             x, y = [p[1] for p in knob.points], [p[2] * factor for p in knob.points]
             mark = look[knob.decoder]
-            axes.plot(
-                x, y, marker=mark.marker, markersize=3.5, color=mark.colour, label=f"{knob.decoder}: {knob.title}"
-            )
+            axes.plot(x, y, marker=mark.marker, markersize=3.5, color=mark.color, label=f"{knob.decoder}: {knob.title}")
             for (_, _, _, interval), place in zip(knob.points, x, strict=True):
                 if interval is not None:
                     ends = [interval.low * factor, interval.high * factor]
-                    axes.plot([place, place], ends, color=mark.colour, linewidth=0.7, alpha=0.6)
+                    axes.plot([place, place], ends, color=mark.color, linewidth=0.7, alpha=0.6)
             bend = _knee(knob, panel.metric)
             if bend is not None:
                 ring = {"markersize": 10, "markerfacecolor": "none", "markeredgecolor": INK, "markeredgewidth": 0.9}

@@ -1,4 +1,4 @@
-"""A finished figure: its files for papers, and its SVG for the page, where the page's own colours take over."""
+"""A finished figure: its files for papers, and its SVG for the page, where the page's own colors take over."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ class Drawn:
 
     @property
     def inline(self) -> str:
-        """The SVG as the page contains it: without file header, in the page's colours, ids its own."""
+        """The SVG as the page contains it: without file header, in the page's colors, ids its own."""
         text = self.files["svg"].decode()
         text = text[text.index("<svg") :]
         text = re.sub(r"<metadata>.*?</metadata>|<style[^>]*>.*?</style>|<!--.*?-->", "", text, flags=re.S)
         text = re.sub(r"\n\s*", "\n", text)
-        for stand_in, colour in _ON_THE_PAGE.items():
-            text = text.replace(stand_in, colour)
+        for stand_in, color in _ON_THE_PAGE.items():
+            text = text.replace(stand_in, color)
         text = re.sub(r'\bid="', f'id="{self.name}-', text)
         text = re.sub(r'(href="#|url\(#)', rf"\g<1>{self.name}-", text)
         size = re.search(r'width="([\d.]+)pt" height="([\d.]+)pt"', text)
@@ -60,8 +60,8 @@ def finished(figure: Figure, *, name: str, title: str, alt: str) -> Drawn:
     files = {}
     for suffix in FORMATS:
         stream = io.BytesIO()
-        colour = "none" if suffix == "svg" else "white"
-        figure.savefig(stream, format=suffix, metadata=stable[suffix], facecolor=colour)
+        color = "none" if suffix == "svg" else "white"
+        figure.savefig(stream, format=suffix, metadata=stable[suffix], facecolor=color)
         files[suffix] = stream.getvalue()
     width = float(figure.get_size_inches()[0])
     plt.close(figure)

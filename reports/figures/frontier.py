@@ -82,11 +82,11 @@ def _marks(axes: Axes, runs: Sequence[Run], metrics: Sequence[Metric], material:
         up = material.statistics.interval(run.label, AVERAGE)
         across = material.statistics.interval(run.label, TIME)
         mark = look[run.decoder]
-        bar = {"color": mark.colour, "linewidth": 0.9, "alpha": 0.8, "zorder": 2}
+        bar = {"color": mark.color, "linewidth": 0.9, "alpha": 0.8, "zorder": 2}
         for start_x, start_y, end_x, end_y in (lines_of := _bars(x, y, across, up)):
             axes.plot([start_x, end_x], [start_y, end_y], **bar)  # type: ignore[arg-type]
         edge = {"markeredgecolor": GROUND, "markeredgewidth": 0.6, "linestyle": "none", "label": run.label}
-        axes.plot(x, y, mark.marker, color=mark.colour, markersize=5.5, zorder=3, **edge)  # type: ignore[arg-type]
+        axes.plot(x, y, mark.marker, color=mark.color, markersize=5.5, zorder=3, **edge)  # type: ignore[arg-type]
         lines += lines_of
     return lines
 
@@ -103,7 +103,7 @@ def _ceiling(axes: Axes, runs: Sequence[Run], metrics: Sequence[Metric]) -> floa
     if not known:
         return None
     ceiling = max(known) * 100
-    text = f"tokenisation's ceiling {ceiling:.1f}"
+    text = f"tokenization's ceiling {ceiling:.1f}"
     if ceiling <= top * 1.35:
         axes.axhline(ceiling, color=PUBLISHED, linewidth=0.7, linestyle=(0, (4, 3)))
         axes.annotate(text, (1, ceiling), xycoords=("axes fraction", "data"), ha="right", va="bottom", fontsize=6)

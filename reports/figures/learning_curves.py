@@ -37,7 +37,7 @@ def curves_figure(material: Material) -> Drawn | None:
                 if points:
                     x, y = zip(*points, strict=True)
                     label = curve.label if place == 0 else None
-                    panel.plot(x, y, color=mark.colour, marker=mark.marker, markersize=3, label=label)
+                    panel.plot(x, y, color=mark.color, marker=mark.marker, markersize=3, label=label)
             panel.set_title(metric.heading, fontsize=7, fontweight="normal")
             panel.margins(y=0.12)
             panel.set_xlim(left=0)
@@ -83,8 +83,8 @@ def _losses(curves: Sequence[Curve]) -> Drawn | None:
         figure, axes = plt.subplots(figsize=(COLUMN, 2.4), layout="constrained")
         for curve in curves:
             steps, values = zip(*curve.loss, strict=True)
-            axes.plot(steps, values, color=look[curve.label].colour, linewidth=0.4, alpha=0.3)
-            axes.plot(steps, _smooth(values), color=look[curve.label].colour, label=curve.label)
+            axes.plot(steps, values, color=look[curve.label].color, linewidth=0.4, alpha=0.3)
+            axes.plot(steps, _smooth(values), color=look[curve.label].color, label=curve.label)
         axes.set_yscale("log")
         log_axis(axes.yaxis)
         axes.set_xlim(left=0)

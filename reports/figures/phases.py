@@ -9,7 +9,7 @@ from reports.figures.drawing import Drawn, finished
 from reports.findings import joined, milliseconds
 from reports.metrics import in_task_order
 from reports.report_data import Material, Run
-from reports.style import COLUMN, GROUND, INK, drawing, phase_colours
+from reports.style import COLUMN, GROUND, INK, drawing, phase_colors
 from reports.tables.table import Cell, Table, plain, words
 
 # Files, bookkeeping and a yardstick, which are not in the total; earlier records name some bookkeeping ``keep``.
@@ -23,7 +23,7 @@ def phases_figure(material: Material) -> Drawn | None:
         return None
     parts = {run.label: grouped(run) for run in runs}
     names = ordered([name for each in parts.values() for name in each])
-    colours = phase_colours(names)
+    colors = phase_colors(names)
     decoding = {run.label: sum(v for n, v in parts[run.label].items() if n.startswith("decode")) for run in runs}
     title = _title(runs, decoding)
     with drawing():
@@ -37,7 +37,7 @@ def phases_figure(material: Material) -> Drawn | None:
                 width = parts[run.label].get(name, 0.0)
                 label = phase_name(name) if row == 0 else None
                 edge: dict[str, Any] = {"edgecolor": GROUND, "linewidth": 0.4, "label": label}
-                axes.barh(row, width, left=left, height=0.66, color=colours[name], **edge)
+                axes.barh(row, width, left=left, height=0.66, color=colors[name], **edge)
                 left += width
             axes.annotate(
                 milliseconds(left),

@@ -45,7 +45,7 @@ def objects_figure(material: Material) -> Drawn | None:
                 errorbar=("ci", 95),
                 seed=0,
                 ax=axes,
-                color=mark.colour,
+                color=mark.color,
                 marker=mark.marker,
                 markeredgewidth=0,
                 label=run.label,
@@ -126,7 +126,7 @@ def positions_figure(material: Material) -> Drawn | None:
                 known = [(x, y) for x, y, own in _lengths(run) if own == task]
                 mark = look[run.decoder]
                 for x, y in known:
-                    panel.plot(x, y, mark.marker, color=mark.colour)
+                    panel.plot(x, y, mark.marker, color=mark.color)
             panel.set_title(task, fontsize=6.5, fontweight="normal")
             panel.set_xscale("log")
             panel.set_yscale("log")
@@ -141,7 +141,7 @@ def positions_figure(material: Material) -> Drawn | None:
         axes.flat[lowest].set_xlabel("positions computed in an image", x=0, ha="left", fontsize=7)
         figure.supylabel("ms of decoding", fontsize=7)
         marks = [
-            Line2D([], [], color=look[r.decoder].colour, marker=look[r.decoder].marker, ls="", label=r.label)
+            Line2D([], [], color=look[r.decoder].color, marker=look[r.decoder].marker, ls="", label=r.label)
             for r in runs
         ]
         figure.legend(handles=marks, loc="outside lower left", ncols=3, handlelength=1.4, columnspacing=1)
@@ -192,7 +192,7 @@ def _setting(name: str, label: str, of: Callable[[Run], float | None], material:
         for decoder, points in groups.items():
             x = sorted(points)
             mark = look[decoder]
-            axes.plot(x, [points[value] for value in x], color=mark.colour, marker=mark.marker, label=decoder)
+            axes.plot(x, [points[value] for value in x], color=mark.color, marker=mark.marker, label=decoder)
         axes.set_xscale("log", base=2)
         axes.set_yscale("log")
         _plain_numbers(axes)

@@ -1,6 +1,6 @@
 """The gallery: the same images, strategy beside strategy, drawn as pictures: boxes and joints, masks, depth, errors.
 
-Colours are the classes' in boxes and masks, one scale of metres for all depth maps of an image, another for all errors.
+Colors are the classes' in boxes and masks, one scale of meters for all depth maps of an image, another for all errors.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ Pixels = NDArray[np.uint8]  # (height, width, 3)
 
 TILE = 200  # pixels of a panel's longer side
 NAME = 11.0  # pixels of a name's height
-DEPTH, ERROR = "cividis_r", "magma"  # colour maps of even brightness
+DEPTH, ERROR = "cividis_r", "magma"  # color maps of even brightness
 QUALITY = 72
-# Okabe and Ito's colours, told apart by readers with any kind of cones; their black is a light grey on photographs.
+# Okabe and Ito's colors, told apart by readers with any kind of cones; their black is a light gray on photographs.
 CLASSES = (
     (0, 114, 178),
     (230, 159, 0),
@@ -47,7 +47,7 @@ class Shown:
         masks: N arrays (height, width) of booleans.
         joints: (M, K, 3) x, y and visibility; below 0.5 a joint is not drawn.
         caption: the caption.
-        depth: (rows, columns) metres, 0 where unknown.
+        depth: (rows, columns) meters, 0 where unknown.
         scores: what it scores on this image, in words.
     """
 
@@ -117,7 +117,7 @@ def rows(picture: Picture) -> list[dict[str, Any]]:
 
 
 def legend(picture: Picture) -> list[tuple[str, str]]:
-    """Class and colour of everything that is drawn, in the order of the classes."""
+    """Class and color of everything that is drawn, in the order of the classes."""
     found = {
         number: name
         for shown in (picture.truth, *picture.shown)
@@ -127,13 +127,13 @@ def legend(picture: Picture) -> list[tuple[str, str]]:
 
 
 def scales(picture: Picture) -> list[tuple[str, str, str]]:
-    """Name, colours as CSS and farthest value of the maps of depth and of error, which begin at 0 m."""
+    """Name, colors as CSS and farthest value of the maps of depth and of error, which begin at 0 m."""
     import matplotlib as mpl
 
     found = []
-    for name, colours, top in zip(("depth", "depth error"), (DEPTH, ERROR), _scales(picture), strict=True):
+    for name, colors, top in zip(("depth", "depth error"), (DEPTH, ERROR), _scales(picture), strict=True):
         if name in columns(picture):
-            steps = ", ".join(mpl.colors.to_hex(mpl.colormaps[colours](share)) for share in np.linspace(0, 1, 6))
+            steps = ", ".join(mpl.colors.to_hex(mpl.colormaps[colors](share)) for share in np.linspace(0, 1, 6))
             found.append((name, steps, f"{top:.1f} m" if top >= 1 else f"{top:.2f} m"))
     return found
 
@@ -189,12 +189,12 @@ def _with_boxes(picture: Picture, shown: Shown) -> Any:
     written: list[tuple[float, float, float, float]] = []
     for box, number, name in zip(shown.boxes, shown.classes, shown.names, strict=True):
         x0, y0, x1, y1 = (float(value) * scale for value in box)
-        colour = CLASSES[number % len(CLASSES)]
-        draw.rectangle((x0, y0, max(x0, x1), max(y0, y1)), outline=colour, width=2)
+        color = CLASSES[number % len(CLASSES)]
+        draw.rectangle((x0, y0, max(x0, x1), max(y0, y1)), outline=color, width=2)
         written.append(_place_name((x0, y0, x1, y1), draw.textlength(name) + 3, image.size, written))
         left, top, *_ = written[-1]
-        draw.rectangle(written[-1], fill=colour)
-        draw.text((left + 2, top), name, fill="white" if sum(colour) < 420 else "black")
+        draw.rectangle(written[-1], fill=color)
+        draw.text((left + 2, top), name, fill="white" if sum(color) < 420 else "black")
     for pose in () if shown.joints is None else shown.joints:
         _pose(draw, pose, picture.limbs, scale)
     return image
@@ -233,8 +233,8 @@ def _pose(draw: Any, pose: NDArray[np.float64], limbs: Sequence[tuple[int, int]]
 def _with_masks(picture: Picture, shown: Shown) -> Any:
     from PIL import Image
 
-    grey = picture.image.astype(np.float64).mean(axis=2, keepdims=True)
-    canvas = np.repeat(grey * 0.6 + 80, 3, axis=2)  # (height, width, 3)
+    gray = picture.image.astype(np.float64).mean(axis=2, keepdims=True)
+    canvas = np.repeat(gray * 0.6 + 80, 3, axis=2)  # (height, width, 3)
     for mask, number in zip(shown.masks or (), shown.classes, strict=True):
         canvas[mask] = 0.4 * canvas[mask] + 0.6 * np.array(CLASSES[number % len(CLASSES)])
         canvas[_outline(mask)] = CLASSES[number % len(CLASSES)]
@@ -251,7 +251,7 @@ def _outline(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def _scales(picture: Picture) -> tuple[float, float]:
-    """Farthest metre and largest error that the maps of a picture reach."""
+    """Farthest meter and largest error that the maps of a picture reach."""
     maps = [shown.depth for shown in (picture.truth, *picture.shown) if shown.depth is not None]
     farthest = max((float(depth.max()) for depth in maps), default=1.0)
     truth = picture.truth.depth
@@ -261,19 +261,19 @@ def _scales(picture: Picture) -> tuple[float, float]:
 
 
 def _error(depth: NDArray[np.float64], truth: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(rows, columns) metres between two maps of one size, not a number where the truth is unknown."""
+    """(rows, columns) meters between two maps of one size, not a number where the truth is unknown."""
     if depth.shape != truth.shape:
         raise ValueError(f"depth map of {depth.shape} against a truth of {truth.shape}; give both at one size")
     found: NDArray[np.float64] = np.where(truth > 0, np.abs(depth - truth), np.nan)
     return found
 
 
-def _map(values: NDArray[np.float64], top: float, colours: str, size: tuple[int, int]) -> Any:
-    """A map from 0 to ``top``, grey where it is not known."""
+def _map(values: NDArray[np.float64], top: float, colors: str, size: tuple[int, int]) -> Any:
+    """A map from 0 to ``top``, gray where it is not known."""
     import matplotlib as mpl
     from PIL import Image
 
-    pixels = (mpl.colormaps[colours]((values / top).clip(0, 1))[..., :3] * 255).astype(np.uint8)
+    pixels = (mpl.colormaps[colors]((values / top).clip(0, 1))[..., :3] * 255).astype(np.uint8)
     pixels[~np.isfinite(values)] = 150
     return Image.fromarray(pixels).resize(size, Image.Resampling.NEAREST)
 

@@ -45,10 +45,10 @@ def write_readme(material: Material, readme: Path, *, figures: Path, tables: Pat
     table = comparison_table(material)
     for suffix, make in {"md": markdown, "csv": as_csv, "tex": latex}.items():
         write_atomically(tables / f"{table.name}.{suffix}", make(table).encode())
-    for theme, colours in _THEMES.items():
+    for theme, colors in _THEMES.items():
         svg = drawn.files["svg"].decode()
-        for stand_in, colour in colours.items():
-            svg = svg.replace(stand_in, colour)
+        for stand_in, color in colors.items():
+            svg = svg.replace(stand_in, color)
         write_atomically(figures / f"{drawn.name}-{theme}.svg", svg.encode())
     place = figures.relative_to(readme.parent).as_posix() if figures.is_relative_to(readme.parent) else figures.name
     title = findings.headline(material.runs, averaged([run.record for run in material.runs]), material.statistics)

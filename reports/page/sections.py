@@ -144,8 +144,8 @@ def _gallery(material: Material) -> Part:
     ]
     lines = [
         "The same images, strategy under strategy. Boxes with a score below 0.3 are not drawn; boxes and masks have "
-        "the colours of their classes. The depth maps of an image share one scale, light for near, and so do the "
-        "errors, dark for small; grey is not known. In captions, words that no reference uses are underlined."
+        "the colors of their classes. The depth maps of an image share one scale, light for near, and so do the "
+        "errors, dark for small; gray is not known. In captions, words that no reference uses are underlined."
     ]
     return Part(name="gallery", heading="Gallery", lines=lines, html=fragment("gallery.html.j2", pictures=pictures))
 

@@ -35,7 +35,7 @@ def comparison_table(material: Material) -> Table:
     look = looks([run.decoder for run in runs])
     rows = []
     for run in runs:
-        row = [words(run.label, swatch=look[run.decoder].colour)]
+        row = [words(run.label, swatch=look[run.decoder].color)]
         row += [words(_backbone(run) if run.encodes else "–")] if backbones else []
         row += [_millions(_parameters(run), run)] if sizes else []
         rows.append([*row, _time(run, material), *(_score(run, column, material) for column in columns)])
@@ -111,7 +111,7 @@ def _time(run: Run, material: Material) -> Cell:
 def _comparison_notes(material: Material, columns: Sequence[Metric]) -> list[str]:
     first = material.runs[0].record
     unit = f"time is wall clock at batch {_batch(first)}"
-    notes = [f"{first['images']} images. Fractions × 100, depth errors in metres; {unit}."]
+    notes = [f"{first['images']} images. Fractions × 100, depth errors in meters; {unit}."]
     if material.statistics.intervals:
         notes.append(f"{BRACKETS}: {material.statistics.method}. {BOLD}")
     else:
@@ -120,7 +120,7 @@ def _comparison_notes(material: Material, columns: Sequence[Metric]) -> list[str
     notes += [f"All strategies: {alike}."] if alike else []
     ceilings = [run.label for run in material.runs if not run.encodes]
     if ceilings:
-        notes.append(f"{joined(ceilings)}: the ground truth's own tokens, the ceiling of the tokenisation.")
+        notes.append(f"{joined(ceilings)}: the ground truth's own tokens, the ceiling of the tokenization.")
     if not one_machine(material.runs):
         notes.append("Times are of different machines and must not be compared.")
     return notes + doubtful_times([run for run in material.runs if run.timed])
@@ -135,7 +135,7 @@ def detail_tables(material: Material) -> list[Table]:
         columns = [metric(task, name) for name in names]
         look = looks([run.decoder for run in material.runs])
         rows = [
-            [words(run.label, swatch=look[run.decoder].colour), *(_score(run, column, material) for column in columns)]
+            [words(run.label, swatch=look[run.decoder].color), *(_score(run, column, material) for column in columns)]
             for run in runs
         ]
         tables.append(
@@ -161,7 +161,7 @@ def _units(columns: Sequence[Metric]) -> list[str]:
     fractions = any(column.factor == 100 for column in columns)
     plain = [column.heading for column in columns if column.factor != 100 and not column.heading.endswith(" m")]
     found = ["Fractions are shown × 100"] if fractions else []
-    found += ["errors that end in m are metres"] if any(c.heading.endswith(" m") for c in columns) else []
+    found += ["errors that end in m are meters"] if any(c.heading.endswith(" m") for c in columns) else []
     found += [f"{joined(plain)} as they are"] if plain else []
     text = "; ".join(found)
     return [f"{text[0].upper()}{text[1:]}."] if text else []

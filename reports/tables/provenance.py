@@ -89,7 +89,7 @@ def _names(run: Run) -> tuple[str, ...]:
 
 
 def facts(material: Material) -> list[tuple[str, str]]:
-    """Data, counts, tokeniser and the report's own state, as name and text."""
+    """Data, counts, tokenizer and the report's own state, as name and text."""
     data = material.runs[0].record["data"]
     counts = ", ".join(f"{value} {name}" for name, value in data.get("counts", {}).items())
     found = [("data", f"{_root(data, 'coco')}; {_root(data, 'nyu')}; content hash {data.get('hash')}")]

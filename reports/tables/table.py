@@ -22,7 +22,7 @@ class Cell:
         interval: confidence interval as printed, or empty.
         reach: half of the interval's width as printed, for places too narrow for its ends.
         best: whether it is significantly the best of its column.
-        swatch: colour that stands before the text, or empty.
+        swatch: color that stands before the text, or empty.
     """
 
     text: str

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 SHOWN = {(task, metric): (heading, factor) for task, metric, heading, factor in COLUMNS}
 SHORT = {"detection": "box", "segmentation": "mask", "keypoints": "kpt", "captioning": "caption"}
-IN_METRES = {"rmse", "sq_rel"}
+IN_METERS = {"rmse", "sq_rel"}
 HEADINGS = ("", "first", "second", "difference", "95 % interval", "p", "p (Holm)", "detectable")
 
 
@@ -74,7 +74,7 @@ def shown(change: Change) -> tuple[str, float]:
     known = SHOWN.get((change.task, change.metric))
     if known is not None:
         return known
-    return f"{SHORT.get(change.task, change.task)} {change.metric}", 1 if change.metric in IN_METRES else 100
+    return f"{SHORT.get(change.task, change.task)} {change.metric}", 1 if change.metric in IN_METERS else 100
 
 
 def signed(change: Change, value: float) -> str:
@@ -124,7 +124,7 @@ def about(comparison: Comparison) -> str:
     return (
         f"{comparison.images} images, data {comparison.data}; paired bootstrap, {comparison.resamples:,} resamples; "
         f"paired permutation for time, seed {comparison.seed}; detectable: found with probability 0.8 "
-        "(metrics × 100, depth in metres)"
+        "(metrics × 100, depth in meters)"
     )
 
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-# Task, metric, heading, factor: fractions are shown times 100, depth in metres.
+# Task, metric, heading, factor: fractions are shown times 100, depth in meters.
 COLUMNS = (
     ("detection", "AP", "box AP", 100),
     ("segmentation", "AP", "mask AP", 100),
@@ -25,7 +25,7 @@ COLUMNS = (
 
 
 def print_records(records: Sequence[Record], console: Console) -> None:
-    """Print a table; records whose captions were tokenised differently never share one."""
+    """Print a table; records whose captions were tokenized differently never share one."""
     for _, group in groupby(sorted(records, key=_caption_tokenizer), key=_caption_tokenizer):
         together = list(group)
         console.print(_title(together[0]), style="bold", highlight=False, soft_wrap=True)
@@ -38,13 +38,13 @@ def records_table(records: Sequence[Record]) -> Table:
     """A rich table of records made on the same data.
 
     Raises:
-        ValueError: if the caption metrics come from different tokenisers.
+        ValueError: if the caption metrics come from different tokenizers.
     """
     from rich import box
     from rich.table import Table
 
     if len({_caption_tokenizer(record) for record in records}) > 1:
-        raise ValueError("caption metrics of different tokenisers cannot share a table")
+        raise ValueError("caption metrics of different tokenizers cannot share a table")
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     table.add_column("decoder", no_wrap=True)
     for _, _, heading, _ in COLUMNS:
@@ -102,7 +102,7 @@ def remarks(records: Sequence[Record]) -> list[str]:
 def _title(record: Record) -> str:
     batch = "batches of several sizes" if record.latency.scenario == "stream" else f"batch {record.latency.batch}"
     seed = f"seed {record.seed}"
-    return f"{record.images} images, preset {record.preset}, {batch}, {seed} (metrics × 100, depth in metres)"
+    return f"{record.images} images, preset {record.preset}, {batch}, {seed} (metrics × 100, depth in meters)"
 
 
 def _caption_tokenizer(record: Record) -> str:

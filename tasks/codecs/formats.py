@@ -51,7 +51,7 @@ class CodeGrid:
         self._known: dict[bytes, Tensor] = {}
 
     def tokens(self, maps: Tensor) -> Tensor:
-        """(N, H, W) masks or metres to (N, L) int64 tokens; those of the last maps are kept, as training asks again."""
+        """(N, H, W) masks or meters to (N, L) int64 tokens; those of the last maps are kept, as training asks again."""
         if not len(maps):
             return torch.zeros(0, self.rows * self.columns, dtype=torch.int64)
         return torch.stack([self._tokens(one) for one in maps.float().cpu()])
@@ -142,7 +142,7 @@ class DepthCodes:
         self.slots, self.groups = self._grid.slots, self._grid.rows
 
     def encode(self, depth: Tensor) -> tuple[Tensor, Tensor]:
-        """Tokens (L,) of a map in metres, 0 where unknown, and weights (L,).
+        """Tokens (L,) of a map in meters, 0 where unknown, and weights (L,).
 
         Every code counts, those of unknown cells too (the release); of a map without any depth none does.
         """
@@ -150,15 +150,15 @@ class DepthCodes:
         return tokens, torch.full(tokens.shape, float(bool((depth > 0).any())))
 
     def decode(self, decoded: Decoded, format: SequenceFormat) -> Tensor:
-        """(height, width) float metres at the grid's size."""
+        """(height, width) float meters at the grid's size."""
         return self._grid.maps(decoded, format)[0]
 
     def original(self, depth: Tensor) -> Tensor:
-        """The map (height, width) float32 metres at the grid's size, which codes are made from."""
+        """The map (height, width) float32 meters at the grid's size, which codes are made from."""
         return fitted(depth, self._grid.size)
 
     def dense_loss(self, logits: Tensor, originals: Tensor, format: SequenceFormat) -> Tensor:
-        """SILog, a scalar, of logits (R, L, V) read softly against maps (R, height, width) in metres."""
+        """SILog, a scalar, of logits (R, L, V) read softly against maps (R, height, width) in meters."""
         return silog(self._grid.soft_maps(logits, format), originals)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-NEAREST = 1e-3  # metres; a prediction that is nearer counts as this near
+NEAREST = 1e-3  # meters; a prediction that is nearer counts as this near
 VARIANCE = 0.5  # share of the mean error that is forgiven (Eigen et al. 2014, Eq. 4)
 
 
@@ -13,8 +13,8 @@ def silog(prediction: Tensor, truth: Tensor) -> Tensor:
     """Scale-invariant logarithmic error of depths, a scalar; 0 where no depth is known.
 
     Args:
-        prediction: metres, any shape.
-        truth: metres, same shape, 0 where unknown.
+        prediction: meters, any shape.
+        truth: meters, same shape, 0 where unknown.
     """
     known = truth > 0
     if not bool(known.any()):

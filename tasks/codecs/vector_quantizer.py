@@ -17,7 +17,7 @@ DECAY = 0.99
 EPSILON = 1e-5
 
 
-class Quantiser(nn.Module):
+class Quantizer(nn.Module):
     """A codebook of K vectors.
 
     Args:
@@ -66,7 +66,7 @@ class Quantiser(nn.Module):
         return (shares.float() @ self.embedding).movedim(-1, 1)
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """Quantised features (B, D, h, w), through which gradients pass unchanged, and the commitment loss, a scalar.
+        """Quantized features (B, D, h, w), through which gradients pass unchanged, and the commitment loss, a scalar.
 
         In training the codebook is moved afterwards; what is returned is of the codebook before.
         """

@@ -15,11 +15,11 @@ import torch
 from torch import Tensor, nn
 
 from tasks.codecs.options import CodecOptions
-from tasks.codecs.vector_quantizer import Quantiser
+from tasks.codecs.vector_quantizer import Quantizer
 from tasks.errors import TaskError
 
 COMMITMENT = 0.25  # lambda of Eq. 1, which the paper leaves open; the release's value
-NEAREST = 1e-3  # metres; a logarithm needs more than 0
+NEAREST = 1e-3  # meters; a logarithm needs more than 0
 TINY = torch.finfo(torch.float32).tiny
 RELEASED = {"_embedding": "embedding", "_ema_cluster_size": "cluster_size", "_ema_w": "sums"}
 
@@ -46,12 +46,12 @@ class ResidualBlock(nn.Module):
 class Codec(nn.Module):
     """Encoder, codebook and decoder.
 
-    Modules are named as in the release (``encoder.<i>``, ``decoder.<i>``, ``net.<i>``) but for the quantiser's buffers;
+    Modules are named as in the release (``encoder.<i>``, ``decoder.<i>``, ``net.<i>``) but for the quantizer's buffers;
     ``released_tensors`` renames those.
 
     Args:
         options: sizes and values.
-        revive: see ``Quantiser``.
+        revive: see ``Quantizer``.
     """
 
     def __init__(self, options: CodecOptions, *, revive: float = 0.0) -> None:
@@ -59,7 +59,7 @@ class Codec(nn.Module):
         self.options = options
         widths = [options.width * 2**level for level in range(options.halvings)]
         self.encoder = _encoder(options, widths)
-        self.quantiser = Quantiser(codes=options.codes, width=options.code_width, revive=revive)
+        self.quantiser = Quantizer(codes=options.codes, width=options.code_width, revive=revive)
         self.decoder = _decoder(options, widths)
 
     def grid(self, size: tuple[int, int]) -> tuple[int, int]:
@@ -74,13 +74,13 @@ class Codec(nn.Module):
         return size[0] // ratio, size[1] // ratio
 
     def features(self, maps: Tensor) -> Tensor:
-        """(B, H, W) masks in [0, 1] or metres (0: unknown) to (B, D, h, w) before they are quantised."""
+        """(B, H, W) masks in [0, 1] or meters (0: unknown) to (B, D, h, w) before they are quantized."""
         result: Tensor = self.encoder(self.inwards(maps)[:, None])
         return result
 
     @torch.no_grad()
     def encode(self, maps: Tensor) -> Tensor:
-        """(B, H, W) masks in [0, 1] or metres (0: unknown) to (B, h, w) int64 codes."""
+        """(B, H, W) masks in [0, 1] or meters (0: unknown) to (B, h, w) int64 codes."""
         self.grid((maps.shape[1], maps.shape[2]))
         return self.quantiser.nearest(self.features(maps.float()))
 
@@ -93,7 +93,7 @@ class Codec(nn.Module):
         return self.maps(self.quantiser.mixtures(shares))
 
     def maps(self, vectors: Tensor) -> Tensor:
-        """(B, D, h, w) quantised features to (B, H, W) float maps."""
+        """(B, D, h, w) quantized features to (B, H, W) float maps."""
         return self.outwards(self.decoder(vectors)[:, 0])
 
     def forward(self, maps: Tensor) -> tuple[Tensor, Tensor]:
@@ -102,7 +102,7 @@ class Codec(nn.Module):
         return self.decoder(vectors)[:, 0], commitment
 
     def inwards(self, maps: Tensor) -> Tensor:
-        """Masks or metres to what the network sees."""
+        """Masks or meters to what the network sees."""
         if self.options.values == "unit":
             return maps * 2 - 1
         if self.options.values == "log":
@@ -110,7 +110,7 @@ class Codec(nn.Module):
         return maps
 
     def outwards(self, values: Tensor) -> Tensor:
-        """What the network makes to masks (unbounded) or metres."""
+        """What the network makes to masks (unbounded) or meters."""
         values = values.float()
         if self.options.values == "unit":
             return values * 0.5 + 0.5
@@ -123,7 +123,7 @@ UNKNOWN_LOG = -3.0  # what the network sees of an unknown depth where it sees lo
 def tempered(probabilities: Tensor, temperature: float) -> Tensor:
     """Shares (..., K) of a softmax of ``temperature`` times the logits, from the probabilities (..., K) of a plain one.
 
-    The same as p^temperature, renormalised; also from probabilities that other ids have a part of.
+    The same as p^temperature, renormalized; also from probabilities that other ids have a part of.
     """
     return (probabilities.float().clamp(min=TINY).log() * temperature).softmax(dim=-1)
 

@@ -24,7 +24,7 @@ class Coordinates:
     """Pixel coordinates as tokens of one range.
 
     The bin of x is floor(x / size * bins), clamped to 0..bins: with 500 bins there are 501 tokens, the last one for x =
-    size. A token is read at the centre of its bin, (bin + 0.5) / bins but at most 1, or as MAD's release does at its
+    size. A token is read at the center of its bin, (bin + 0.5) / bins but at most 1, or as MAD's release does at its
     lower edge, bin / bins, which moves everything up and left by half a bin.
 
     Args:
@@ -52,8 +52,8 @@ class Coordinates:
 
     def pixels(self, tokens: Tensor, size: tuple[int, int]) -> Tensor:
         """Pixel coordinates of tokens: (..., 2m) int64, x and y by turns, to (..., 2m) float32."""
-        normalised = self._read(tokens - self.ids.start)
-        return normalised * _scale(normalised, size)
+        normalized = self._read(tokens - self.ids.start)
+        return normalized * _scale(normalized, size)
 
     def again(self, points: Tensor, size: tuple[int, int]) -> Tensor:
         """The tokens that coordinates were read from by ``pixels``: (..., 2m) float to (..., 2m) int64.
@@ -113,8 +113,8 @@ class LogBins:
 
     Args:
         bins: number of bins.
-        low: metres, lower edge of the first bin; anything nearer falls into it.
-        high: metres, upper edge of the last bin; anything farther falls into it.
+        low: meters, lower edge of the first bin; anything nearer falls into it.
+        high: meters, upper edge of the last bin; anything farther falls into it.
         reading: ``centre`` reads a bin at its geometric middle, ``edge`` at its lower edge.
     """
 
@@ -127,13 +127,13 @@ class LogBins:
         if self.reading not in READINGS:
             raise TaskError(f"depths cannot be read at {self.reading!r}; choose one of {', '.join(READINGS)}")
 
-    def index(self, metres: Tensor) -> Tensor:
+    def index(self, meters: Tensor) -> Tensor:
         """Bins of depths, int64 of the same shape."""
-        ratio = (metres.clamp(self.low, self.high) / self.low).log() / math.log(self.high / self.low)
+        ratio = (meters.clamp(self.low, self.high) / self.low).log() / math.log(self.high / self.low)
         return (ratio * self.bins).floor().clamp(0, self.bins - 1).long()
 
-    def metres(self, index: Tensor) -> Tensor:
-        """Depths of bins in metres, float32 of the same shape."""
+    def meters(self, index: Tensor) -> Tensor:
+        """Depths of bins in meters, float32 of the same shape."""
         offset = 0.5 if self.reading == "centre" else 0.0
         return self.low * torch.exp((index + offset) / self.bins * math.log(self.high / self.low))
 

@@ -80,7 +80,7 @@ class ObjectSequence:
         )
 
     def encode(self, targets: Targets) -> Encoded:
-        """The objects in the order of the annotation; what follows is labelled noise and has no place and no mask.
+        """The objects in the order of the annotation; what follows is labeled noise and has no place and no mask.
 
         Args:
             targets: in pixels of the original image.
@@ -182,8 +182,8 @@ class ObjectSequence:
     def _corrupted(self, generator: torch.Generator) -> Tensor:
         """(G,) class inputs: half of them any class, half the noise label."""
         drawn = torch.randint(len(self._classes), (self.format.groups,), generator=generator)
-        labelled = torch.rand(self.format.groups, generator=generator) < 0.5
-        return torch.where(labelled, self._noise, self._classes.start + drawn)
+        labeled = torch.rand(self.format.groups, generator=generator) < 0.5
+        return torch.where(labeled, self._noise, self._classes.start + drawn)
 
     def _all_crops(self, instances: Instances, rows: Tensor, noise: Noise, size: tuple[int, int]) -> Tensor:
         """(G, M, M) bool: the masks of the objects in their boxes and in those of their copies, none elsewhere."""

@@ -56,7 +56,7 @@ class SentencePieceTokenizer:
         return len(self._processor) + self._shift
 
     def encode(self, text: str) -> list[int]:
-        """Pieces of the normalised caption, without an end token."""
+        """Pieces of the normalized caption, without an end token."""
         return [piece + self._shift for piece in self._processor.encode(normalise(text))]
 
     def decode(self, pieces: list[int]) -> str:
@@ -78,7 +78,7 @@ def train(captions: Iterable[str], path: Path, *, size: int) -> int:
     would not fit 20 tokens, with BPE none). Other choices are T5's.
 
     Args:
-        captions: sentences; they are normalised here.
+        captions: sentences; they are normalized here.
         path: the ``.model`` file to write; written whole or not at all.
         size: largest number of pieces, with the three special ones; few captions fill fewer.
 
@@ -128,7 +128,7 @@ def abbreviate(model: Path, captions: Iterable[str], path: Path) -> int:
 
     Args:
         model: the ``.model`` file to shorten.
-        captions: sentences; they are normalised here.
+        captions: sentences; they are normalized here.
         path: the ``.model`` file to write; written whole or not at all.
 
     Returns:

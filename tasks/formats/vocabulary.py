@@ -26,8 +26,8 @@ class Sizes:
         words: largest number of caption pieces.
         depth_bins: log-spaced depth intervals.
         depth_grid: rows and columns of the depth grid.
-        min_depth: metres, lower edge of the first depth bin.
-        max_depth: metres, upper edge of the last depth bin.
+        min_depth: meters, lower edge of the first depth bin.
+        max_depth: meters, upper edge of the last depth bin.
         layout: order of the id ranges: ``mad``, for all five tasks, or ``ait``, for the tasks as AiT has them.
     """
 
@@ -91,7 +91,7 @@ class Vocabulary:
 
     Args:
         sizes: sizes of the preset.
-        words: pieces of the tokeniser in use.
+        words: pieces of the tokenizer in use.
         extra: further ranges, name to size, appended in the given order (learned codes, third-party tasks). Layout
             ``ait`` has a place for codes, and 128 of each where they are not given.
 

@@ -87,8 +87,8 @@ def bleu_counts(references: Sequence[str], caption: str) -> list[int]:
     """What one caption adds to BLEU: its length, the closest reference's, n-grams and matched n-grams for n = 1 to 4.
 
     Args:
-        references: tokenised texts.
-        caption: tokenised text.
+        references: tokenized texts.
+        caption: tokenized text.
     """
     found = cook_test(caption, cook_refs(references, n=ORDERS), eff="closest", n=ORDERS)
     return [found["testlen"], found["reflen"], *found["guess"], *found["correct"]]

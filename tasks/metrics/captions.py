@@ -1,4 +1,4 @@
-"""BLEU, METEOR, ROUGE-L and CIDEr by pycocoevalcap, and what ran where: which tokeniser, and why a metric is absent."""
+"""BLEU, METEOR, ROUGE-L and CIDEr by pycocoevalcap, and what ran where: which tokenizer, and why a metric is absent."""
 
 from __future__ import annotations
 
@@ -58,19 +58,19 @@ class CaptionMetric:
 
     Args:
         parts: ``references`` and ``caption_tokenizer``: ``ptb`` (needs Java), ``python``, or ``auto`` for ptb where
-            Java works. Values of two tokenisers must not share a table; ``notes`` says which one ran.
+            Java works. Values of two tokenizers must not share a table; ``notes`` says which one ran.
 
     Raises:
-        TaskError: if references are missing, the tokeniser is unknown, or ``ptb`` is asked for without Java.
+        TaskError: if references are missing, the tokenizer is unknown, or ``ptb`` is asked for without Java.
     """
 
     def __init__(self, *, parts: MetricParts) -> None:
         if parts.references is None:
             raise TaskError("caption metrics need reference captions; this data set gives none")
         if parts.caption_tokenizer not in TOKENIZERS:
-            raise TaskError(f"no caption tokeniser {parts.caption_tokenizer!r}; choose one of {', '.join(TOKENIZERS)}")
+            raise TaskError(f"no caption tokenizer {parts.caption_tokenizer!r}; choose one of {', '.join(TOKENIZERS)}")
         if parts.caption_tokenizer == "ptb" and java_version() is None:
-            raise TaskError("the ptb tokeniser needs Java on the PATH; install a Java runtime, or choose 'python'")
+            raise TaskError("the ptb tokenizer needs Java on the PATH; install a Java runtime, or choose 'python'")
         self._references = parts.references
         self._choice = parts.caption_tokenizer
         self._known: tuple[Mapping[int, str], CaptionScores] | None = None
@@ -79,7 +79,7 @@ class CaptionMetric:
         """The caption itself."""
         return {"caption": str(prediction)}
 
-    def summarise(self, records: Mapping[int, dict[str, Any]]) -> dict[str, float | None]:
+    def summarize(self, records: Mapping[int, dict[str, Any]]) -> dict[str, float | None]:
         """Values over all images in ``records``; METEOR is None without Java.
 
         Raises:
@@ -103,7 +103,7 @@ class CaptionMetric:
         return table
 
     def notes(self) -> dict[str, str]:
-        """The tokeniser, and the reason for each metric that is absent from the last values."""
+        """The tokenizer, and the reason for each metric that is absent from the last values."""
         java = java_version() if self._choice != "python" else None
         tokenizer = "python" if java is None else f"ptb (Java {java})"
         absent = self._known[1].absent if self._known else _absent_from_the_start()
@@ -215,11 +215,11 @@ def tokenize_with_java(captions: Sequence[str]) -> list[str]:
                 [*command, str(text)], capture_output=True, timeout=SECONDS_TO_RUN, check=True, env=_environment()
             )
         except (OSError, subprocess.SubprocessError) as error:
-            raise TaskError(f"the ptb tokeniser failed ({error}); choose caption_tokenizer 'python'") from error
+            raise TaskError(f"the ptb tokenizer failed ({error}); choose caption_tokenizer 'python'") from error
     answers = done.stdout.decode("utf-8").split("\n")[: len(rows)]
     if len(answers) != len(rows):
         raise TaskError(
-            f"the ptb tokeniser gave {len(answers)} lines for {len(rows)}; choose caption_tokenizer 'python'"
+            f"the ptb tokenizer gave {len(answers)} lines for {len(rows)}; choose caption_tokenizer 'python'"
         )
     tokens = [""] * len(lines)
     for row, answer in zip(rows, answers, strict=True):

@@ -61,7 +61,7 @@ class CocoMetric:
             for shape, score, c in zip(shapes, scores, classes, strict=True)
         ]
 
-    def summarise(self, records: Mapping[int, list[Json]]) -> dict[str, float | None]:
+    def summarize(self, records: Mapping[int, list[Json]]) -> dict[str, float | None]:
         """COCO's numbers over exactly the images in ``records``: fractions, None where no object of that size exists.
 
         Raises:
@@ -82,7 +82,7 @@ class CocoMetric:
         """pycocotools' evaluation with each image matched, not yet accumulated.
 
         Raises:
-            TaskError: as ``summarise``.
+            TaskError: as ``summarize``.
         """
         truth = self._restricted(records)
         results = [dict(result) for image_id in sorted(records) for result in records[image_id]]
@@ -98,7 +98,7 @@ class CocoMetric:
         """The matches of each image, from which every resample of the images can be scored.
 
         Raises:
-            TaskError: as ``summarise``.
+            TaskError: as ``summarize``.
         """
         return MatchTable.of(self.evaluated(records))
 

@@ -21,9 +21,9 @@ from tasks.targets import Targets
 
 NAMES = ("delta1", "delta2", "delta3", "abs_rel", "sq_rel", "rmse", "rmse_log", "log10", "silog")
 LOWER = frozenset(name for name in NAMES if not name.startswith("delta"))  # errors: less is better
-NEAREST, FARTHEST = 1e-3, 10.0  # metres, both outside the valid range
+NEAREST, FARTHEST = 1e-3, 10.0  # meters, both outside the valid range
 CROPPED_SIZE = (480, 640)
-PICTURE_SIDE, PICTURE_NEAREST, PICTURE_FARTHEST = 64, 0.1, 20.0  # cells; metres
+PICTURE_SIDE, PICTURE_NEAREST, PICTURE_FARTHEST = 64, 0.1, 20.0  # cells; meters
 EIGEN_CROP = (slice(45, 471), slice(41, 601))  # rows and columns of a 480 x 640 map
 
 
@@ -31,7 +31,7 @@ class DepthMetric:
     """Nine depth numbers, each the mean over images of the image's own value.
 
     ``delta1`` to ``delta3``, ``abs_rel``, ``rmse_log`` (natural logarithm), ``log10`` and ``silog`` (not times 100)
-    have no unit; ``rmse`` and ``sq_rel`` are in metres. Eigen's crop is taken of 480 x 640 maps only. An image without
+    have no unit; ``rmse`` and ``sq_rel`` are in meters. Eigen's crop is taken of 480 x 640 maps only. An image without
     a valid pixel is counted but left out of the means.
 
     Args:
@@ -48,8 +48,8 @@ class DepthMetric:
 
         Args:
             image_id: for messages.
-            prediction: (height, width) metres.
-            targets: with ``depth`` (height, width) metres, 0 where unknown.
+            prediction: (height, width) meters.
+            targets: with ``depth`` (height, width) meters, 0 where unknown.
 
         Raises:
             TaskError: if the image has no depth, or one of another size.
@@ -61,7 +61,7 @@ class DepthMetric:
                 f"image {image_id}: predicted depth is {tuple(prediction.shape)}, the truth "
                 f"{tuple(targets.depth.shape)}; interpret the tokens at the size of the original image"
             )
-        metres = _array(prediction)  # (height, width)
+        meters = _array(prediction)  # (height, width)
         truth = _array(targets.depth.float())  # as the bounds are meant: a truth of float32(1e-3) is not valid
         valid = (truth > NEAREST) & (truth < FARTHEST)
         cropped = truth.shape == CROPPED_SIZE
@@ -70,10 +70,10 @@ class DepthMetric:
             inside[EIGEN_CROP] = True
             valid &= inside
         pixels = int(np.count_nonzero(valid))
-        errors: Mapping[str, float | None] = _errors(metres[valid], truth[valid]) if pixels else dict.fromkeys(NAMES)
-        return {**errors, "pixels": pixels, "cropped": cropped, "picture": _picture(metres)}
+        errors: Mapping[str, float | None] = _errors(meters[valid], truth[valid]) if pixels else dict.fromkeys(NAMES)
+        return {**errors, "pixels": pixels, "cropped": cropped, "picture": _picture(meters)}
 
-    def summarise(self, records: Mapping[int, dict[str, Any]]) -> dict[str, float | None]:
+    def summarize(self, records: Mapping[int, dict[str, Any]]) -> dict[str, float | None]:
         """Means over the images that have valid pixels; None where none has."""
         scored = [records[image_id] for image_id in sorted(records) if records[image_id]["pixels"]]
         self._notes = _notes(list(records.values()), len(scored))
@@ -92,17 +92,17 @@ class DepthMetric:
         return dict(self._notes)
 
 
-def _picture(metres: NDArray[np.float32]) -> dict[str, Json]:
+def _picture(meters: NDArray[np.float32]) -> dict[str, Json]:
     """A depth map (height, width) as a small picture: means of cells, in 255 steps of equal ratio (2.1 % each).
 
     Returns:
-        ``rows``, ``columns``, ``nearest`` and ``farthest`` in metres, and ``levels``: one byte a cell, row by row,
+        ``rows``, ``columns``, ``nearest`` and ``farthest`` in meters, and ``levels``: one byte a cell, row by row,
         compressed and in base 64; byte b stands for nearest * (farthest / nearest) ** (b / 255).
     """
-    rows, columns = picture_size(*metres.shape)
-    if not np.isfinite(metres).all():
-        metres = np.where(np.isfinite(metres), metres, np.float32(PICTURE_FARTHEST))
-    small = np.clip(_means(metres, rows, columns), PICTURE_NEAREST, PICTURE_FARTHEST)
+    rows, columns = picture_size(*meters.shape)
+    if not np.isfinite(meters).all():
+        meters = np.where(np.isfinite(meters), meters, np.float32(PICTURE_FARTHEST))
+    small = np.clip(_means(meters, rows, columns), PICTURE_NEAREST, PICTURE_FARTHEST)
     share = np.log(small / PICTURE_NEAREST) / math.log(PICTURE_FARTHEST / PICTURE_NEAREST)
     levels = (share * 255).round().astype(np.uint8).tobytes()
     packer = zlib.compressobj(6, zlib.DEFLATED, 12, 5)  # a quarter of the memory, whose first touch took longest
@@ -115,14 +115,14 @@ def _picture(metres: NDArray[np.float32]) -> dict[str, Json]:
     }
 
 
-def _means(metres: NDArray[np.float32], rows: int, columns: int) -> NDArray[np.float32]:
+def _means(meters: NDArray[np.float32], rows: int, columns: int) -> NDArray[np.float32]:
     """Means (rows, columns) of cells as even as they can be."""
-    height, width = metres.shape
+    height, width = meters.shape
     down, across = height // rows, width // columns
     if height % rows or width % columns:
-        whole = torch.from_numpy(metres)[None, None]
+        whole = torch.from_numpy(meters)[None, None]
         return np.asarray(torch.nn.functional.adaptive_avg_pool2d(whole, (rows, columns))[0, 0])
-    strips = reduce(np.add, [metres[row::down] for row in range(down)])  # a mean over the short axes takes long
+    strips = reduce(np.add, [meters[row::down] for row in range(down)])  # a mean over the short axes takes long
     return np.asarray(reduce(np.add, [strips[:, column::across] for column in range(across)]) / (down * across))
 
 
@@ -136,8 +136,8 @@ def depth_errors(prediction: Tensor, truth: Tensor, valid: Tensor) -> dict[str, 
     """Nine depth numbers over the valid pixels.
 
     Args:
-        prediction: metres, any shape; infinite counts as 10 m, not a number and anything nearer as 1 mm.
-        truth: metres, same shape, positive where valid.
+        prediction: meters, any shape; infinite counts as 10 m, not a number and anything nearer as 1 mm.
+        truth: meters, same shape, positive where valid.
         valid: bool, same shape, at least one True.
 
     Returns:

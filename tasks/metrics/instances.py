@@ -28,11 +28,11 @@ class InstancesMetric:
         parts: dict[str, Any] = {"box": prediction.detections, "mask": prediction.masks}
         return {name: metric.observe(image_id, parts[name], targets) for name, metric in self._metrics.items()}
 
-    def summarise(self, records: Mapping[int, dict[str, Json]]) -> dict[str, float | None]:
+    def summarize(self, records: Mapping[int, dict[str, Json]]) -> dict[str, float | None]:
         """COCO's numbers over exactly the images in ``records``."""
         found: dict[str, float | None] = {}
         for name, metric in self._metrics.items():
-            values = metric.summarise({image_id: record[name] for image_id, record in records.items()})
+            values = metric.summarize({image_id: record[name] for image_id, record in records.items()})
             found |= {f"{name} {number}": value for number, value in values.items()}
         return found
 

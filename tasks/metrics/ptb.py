@@ -19,7 +19,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator
 
-# What pycocoevalcap takes out after the tokeniser. The brackets never match: the tokens are in lower case by then.
+# What pycocoevalcap takes out after the tokenizer. The brackets never match: the tokens are in lower case by then.
 PUNCTUATION = frozenset(
     ["''", "'", "``", "`", "-LRB-", "-RRB-", "-LCB-", "-RCB-", ".", "?", "!", ",", ":", "-", "--", "...", ";"]
 )
@@ -153,7 +153,7 @@ def tokenize(captions: Iterable[str]) -> list[str]:
 
 
 def one_line(caption: str) -> str:
-    """The caption without line breaks of any kind: the tokenisers keep captions apart by lines."""
+    """The caption without line breaks of any kind: the tokenizers keep captions apart by lines."""
     return " ".join(caption.splitlines())
 
 

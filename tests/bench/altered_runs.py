@@ -77,7 +77,7 @@ def altered(
     samples = [msgspec.structs.replace(s, milliseconds=times(number)) for number, s in enumerate(samples)]
     metrics = metrics_of(source.record, place(scenes))
     values = {
-        task: metrics[task].summarise({s.image_id: s.predictions[task] for s in samples})
+        task: metrics[task].summarize({s.image_id: s.predictions[task] for s in samples})
         for task in source.record.metrics
     }
     record = msgspec.structs.replace(

@@ -47,7 +47,7 @@ def test_encode_is_fixed_without_a_generator_and_seeded_with_one(tasks: dict[str
     assert torch.equal(first, second)
 
 
-def test_an_image_without_the_annotation_is_recognised(tasks: dict[str, Task], task_name: str) -> None:
+def test_an_image_without_the_annotation_is_recognized(tasks: dict[str, Task], task_name: str) -> None:
     assert tasks[task_name].annotated(targets(2))
     assert not tasks[task_name].annotated(Targets(size=(48, 64)))
 

@@ -22,7 +22,7 @@ TASKS = {"det": Detection, "seg": Segmentation, "keypoint": Keypoints, "caption"
 
 
 class Words:
-    """Stands in for a tokeniser where only the number of pieces matters."""
+    """Stands in for a tokenizer where only the number of pieces matters."""
 
     def __init__(self, words: int) -> None:
         self.words = words

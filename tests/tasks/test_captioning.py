@@ -1,4 +1,4 @@
-"""Captioning: five references, ended and padded by piece 0, come back up to normalisation."""
+"""Captioning: five references, ended and padded by piece 0, come back up to normalization."""
 
 import pytest
 import torch
@@ -28,7 +28,7 @@ def captioned(*captions: str) -> Targets:
 
 
 @given(words=st.lists(st.sampled_from([*NOUNS, "Near", "A"]), min_size=1, max_size=8))
-def test_captions_come_back_up_to_normalisation(tokenizer, words):
+def test_captions_come_back_up_to_normalization(tokenizer, words):
     task = Captioning(parts(tokenizer=tokenizer, caption_length=40))
     assert perfect(task, captioned("  ".join(words) + ".", "a boat.")) == " ".join(words).lower() + "."
 
@@ -63,9 +63,9 @@ def test_an_image_without_captions_is_not_annotated(tokenizer):
     assert torch.equal(task.origin(Context(SIZE)), torch.tensor([0]))
 
 
-def test_the_vocabulary_must_be_the_tokenisers(tokenizer):
+def test_the_vocabulary_must_be_the_tokenizers(tokenizer):
     built = parts()
-    with pytest.raises(TaskError, match="needs a tokeniser"):
+    with pytest.raises(TaskError, match="needs a tokenizer"):
         Captioning(built)
     wrong = TaskParts(Vocabulary(built.sizes, words=7), built.sizes, built.class_names, tokenizer)
     with pytest.raises(TaskError, match="7 words"):

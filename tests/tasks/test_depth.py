@@ -21,11 +21,11 @@ def targets(depth: torch.Tensor) -> Targets:
 
 
 @given(st.floats(0.5, 10), st.integers(1, 70), st.integers(1, 70))
-def test_a_wall_comes_back_within_half_a_bin(metres, height, width):
-    found = perfect(Depth(parts(depth_grid=(3, 4))), targets(torch.full((height, width), metres)))
+def test_a_wall_comes_back_within_half_a_bin(meters, height, width):
+    found = perfect(Depth(parts(depth_grid=(3, 4))), targets(torch.full((height, width), meters)))
     assert found.shape == (height, width)
     assert found.dtype == torch.float32
-    ratio = found / metres
+    ratio = found / meters
     assert bool((ratio <= HALF_RATIO * 1.001).all() and (ratio >= 0.999 / HALF_RATIO).all())
 
 
@@ -36,7 +36,7 @@ def test_a_map_at_grid_size_comes_back_within_half_a_bin(seed):
     assert bool((ratio <= HALF_RATIO * 1.001).all() and (ratio >= 0.999 / HALF_RATIO).all())
 
 
-def test_only_valid_pixels_count_and_holes_take_their_nearest_neighbour():
+def test_only_valid_pixels_count_and_holes_take_their_nearest_neighbor():
     depth = torch.zeros(4, 6)
     depth[:, 0:2] = 2.0
     depth[0, 0] = 0  # a hole inside of a cell does not pull its mean down

@@ -189,7 +189,7 @@ def test_both_metrics_are_reported() -> None:
     }
     metric = TASK.metric(MetricParts(ground_truth=truth, category_ids=[1, 2, 3]))
     record = metric.observe(1, perfect(TASK, targets), targets)
-    scores = metric.summarise({1: record})
+    scores = metric.summarize({1: record})
     assert scores["box AP"] == pytest.approx(1) and scores["mask AP"] == pytest.approx(1)
     assert {name.split()[0] for name in scores} == {"box", "mask"} and len(scores) == 24
     assert set(TASK.headline) <= set(scores)

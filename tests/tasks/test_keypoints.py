@@ -1,4 +1,4 @@
-"""Keypoints: labelled joints come back within half a bin without bias, persons only."""
+"""Keypoints: labeled joints come back within half a bin without bias, persons only."""
 
 from dataclasses import replace
 
@@ -44,7 +44,7 @@ def test_pixel_indices_come_back_exactly_where_bins_are_pixels():
     assert torch.allclose(poses.keypoints[..., :2], keypoints[..., :2], atol=1e-4)
 
 
-def test_joints_that_are_not_labelled_weigh_nothing_but_for_their_visibility():
+def test_joints_that_are_not_labeled_weigh_nothing_but_for_their_visibility():
     keypoints = torch.zeros(2, 2, 3)
     keypoints[0, 0] = torch.tensor([30, 20, 1])
     targets = Targets(SIZE, instances([BOX, BOX], keypoints=keypoints), has_keypoints=True)

@@ -43,8 +43,8 @@ def test_masks_come_back_to_the_ceiling_of_their_cells(seed, side):
     foreground = built.vocabulary.id("foreground")
     assert torch.equal(encoded.tokens.reshape(side, side) == foreground, bits)
     _, masks = masks_of(targets, reading="edge", mask_size=side)
-    centres = np.arange(side) * 10 + 5  # bilinear sampling is exact in the middle of a cell
-    assert np.array_equal(pixels(masks.rles[0])[np.ix_(centres, centres)], bits.numpy())
+    centers = np.arange(side) * 10 + 5  # bilinear sampling is exact in the middle of a cell
+    assert np.array_equal(pixels(masks.rles[0])[np.ix_(centers, centers)], bits.numpy())
 
 
 def test_a_box_filled_by_its_object_is_read_as_that_box():

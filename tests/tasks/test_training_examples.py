@@ -1,4 +1,4 @@
-"""What is drawn for training: noise beside objects in random slots, few of many instances, random unlabelled joints."""
+"""What is drawn for training: noise beside objects in random slots, few of many instances, random unlabeled joints."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_segmentation_takes_some_instances_at_random() -> None:
     assert len(task.sample(targets, seeded(), limit=10).tokens) == 3
 
 
-def test_keypoints_take_labelled_instances_and_draw_the_other_joints_inside_the_box() -> None:
+def test_keypoints_take_labeled_instances_and_draw_the_other_joints_inside_the_box() -> None:
     task = Keypoints(PARTS)
     joints = torch.zeros(3, 2, 3)
     joints[1, 0] = torch.tensor([150.0, 60, 2])

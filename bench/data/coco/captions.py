@@ -1,4 +1,4 @@
-"""Captions as plain text, for training a caption tokeniser: of one file, or of all caption files of a folder."""
+"""Captions as plain text, for training a caption tokenizer: of one file, or of all caption files of a folder."""
 
 from __future__ import annotations
 

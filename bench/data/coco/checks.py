@@ -195,7 +195,7 @@ def _segmentation_fault(segmentation: Any, image: ImageEntry) -> Fault | None:
 def check_keypoints(
     file: Path, persons: Mapping[int, list[Record]], keypoints: int, report: Reporter
 ) -> dict[int, Record]:
-    """Annotation id to the record of every person with at least one labelled keypoint.
+    """Annotation id to the record of every person with at least one labeled keypoint.
 
     Args:
         file: the file that the records are from.

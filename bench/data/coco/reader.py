@@ -113,7 +113,7 @@ class Coco:
             boxes=corners.clamp(min=0).minimum(limit).float(),
             classes=torch.tensor([self._class_of[r["category_id"]] for r in records], dtype=torch.int64),
             segmentations=[r["segmentation"] for r in records],
-            keypoints=points * (points[:, :, 2:] > 0),  # what stands at an unlabelled keypoint means nothing
+            keypoints=points * (points[:, :, 2:] > 0),  # what stands at an unlabeled keypoint means nothing
             ids=[r["id"] for r in records],
         )
 

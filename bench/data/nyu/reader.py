@@ -1,4 +1,4 @@
-"""NYUv2: pairs of an RGB image and a 16-bit depth PNG from a list file (BTS, GLPDepth), or the labelled file."""
+"""NYUv2: pairs of an RGB image and a 16-bit depth PNG from a list file (BTS, GLPDepth), or the labeled file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from bench.data.folders import Folder, existing_folder
 from bench.data.images import header_size, read_depth, read_rgb
-from bench.data.nyu.labelled import NO_SPLITS, SPLITS_FILE, Labelled
+from bench.data.nyu.labeled import NO_SPLITS, SPLITS_FILE, Labeled
 from bench.data.problems import Fault, Problem, Reporter, quote, refuse
 from bench.errors import DataError, UserError
 
@@ -26,7 +26,7 @@ LIST_NAMES = {
     for split in ("test", "train")
 }
 BASES = {"test": "official_splits/test", "train": "sync"}
-LABELLED_NAME = "nyu_depth_v2_labeled.mat"
+LABELED_NAME = "nyu_depth_v2_labeled.mat"
 NO_DEPTH = "lines without a depth file"
 PROBED = 20  # pairs that are looked for to find the folder that the list speaks of
 
@@ -36,9 +36,9 @@ class Pair:
     """One pair.
 
     Args:
-        rgb: image file; None in the labelled file.
-        depth: depth file; None in the labelled file.
-        line: line of the list file, or number in the labelled file, from 1.
+        rgb: image file; None in the labeled file.
+        depth: depth file; None in the labeled file.
+        line: line of the list file, or number in the labeled file, from 1.
     """
 
     rgb: Path | None
@@ -61,7 +61,7 @@ class Nyu:
     """NYUv2 pairs of one split.
 
     Args:
-        root: folder of the images, or a labelled ``.mat`` file. List file and images may lie in the folder itself, in
+        root: folder of the images, or a labeled ``.mat`` file. List file and images may lie in the folder itself, in
             ``official_splits/test`` (test) or in ``sync`` (train), the list also in the folder above them.
         split: ``test`` or ``train``.
         list_file: list file, if it has an unusual name or place.
@@ -86,12 +86,12 @@ class Nyu:
         self.digests: dict[str, str] = {}
         self.pairs: list[Pair] = []
         self.base = root
-        self._labelled: Labelled | None = None
-        labelled = labelled_file(root, split, list_file)
-        if labelled is None:
+        self._labeled: Labeled | None = None
+        labeled = labeled_file(root, split, list_file)
+        if labeled is None:
             self._read_list(list_file)
         else:
-            self._read_labelled(labelled)
+            self._read_labeled(labeled)
 
     def _read_list(self, list_file: Path | None) -> None:
         tables = read_list(self.root, self.split, list_file, refuse)
@@ -100,23 +100,23 @@ class Nyu:
         self.pairs, self.skipped, self.base = tables.pairs, tables.skipped, tables.base
         self.digests[tables.list_file.name] = tables.digest
 
-    def _read_labelled(self, path: Path) -> None:
-        self._labelled = Labelled(path)
-        chosen = self._labelled.indices(self.split)
+    def _read_labeled(self, path: Path) -> None:
+        self._labeled = Labeled(path)
+        chosen = self._labeled.indices(self.split)
         if chosen is None:
             self.notes.append(NO_SPLITS)
-            chosen = list(range(self._labelled.pairs))
+            chosen = list(range(self._labeled.pairs))
         else:
             self.digests[SPLITS_FILE] = hashlib.sha256((path.parent / SPLITS_FILE).read_bytes()).hexdigest()
         if not chosen:
-            raise DataError(f"{path}: holds no pair; give {LABELLED_NAME}")
+            raise DataError(f"{path}: holds no pair; give {LABELED_NAME}")
         self.pairs = [Pair(None, None, index + 1) for index in chosen]
         self.base = path.parent
 
     @property
-    def labelled_path(self) -> Path | None:
-        """The labelled file, if the pairs come from one."""
-        return None if self._labelled is None else self._labelled.path
+    def labeled_path(self) -> Path | None:
+        """The labeled file, if the pairs come from one."""
+        return None if self._labeled is None else self._labeled.path
 
     def image(self, index: int) -> Image.Image:
         """RGB image of a pair, fully decoded.
@@ -130,7 +130,7 @@ class Nyu:
         return read_rgb(pair.rgb, record=f"line {pair.line}")
 
     def depth(self, index: int) -> Tensor:
-        """(height, width) float32 metres of a pair, 0 where the sensor saw nothing.
+        """(height, width) float32 meters of a pair, 0 where the sensor saw nothing.
 
         Raises:
             DataError: if the file is broken, is not 16-bit, or has another size than its image.
@@ -141,22 +141,22 @@ class Nyu:
         size = header_size(pair.rgb, record=f"line {pair.line}")
         return read_depth(pair.depth, size=size, record=f"line {pair.line}")
 
-    def _file(self) -> Labelled:
-        if self._labelled is None:
+    def _file(self) -> Labeled:
+        if self._labeled is None:
             raise DataError(f"{self.root}: pair without files; give a list with two columns")
-        return self._labelled
+        return self._labeled
 
 
-def labelled_file(root: Path, split: str, list_file: Path | None) -> Path | None:
-    """The labelled file that ``root`` is, or that it holds instead of a list."""
+def labeled_file(root: Path, split: str, list_file: Path | None) -> Path | None:
+    """The labeled file that ``root`` is, or that it holds instead of a list."""
     if root.suffix.lower() == ".mat":
         if list_file is not None:
-            raise UserError(f"{root} is a labelled file and takes no list file; leave {list_file} out")
+            raise UserError(f"{root} is a labeled file and takes no list file; leave {list_file} out")
         if not root.is_file():
-            fault = Fault("missing file", "no such file", f"give {LABELLED_NAME} or a folder with a list file")
+            fault = Fault("missing file", "no such file", f"give {LABELED_NAME} or a folder with a list file")
             refuse(Problem(root, "", fault))
         return root
-    inside = root / LABELLED_NAME
+    inside = root / LABELED_NAME
     return inside if list_file is None and inside.is_file() and find_list(root, split) is None else None
 
 

@@ -63,7 +63,7 @@ BESIDE_IT: dict[str, tuple[str, ...]] = {
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
     """What a caption asserts: ``kind`` is a relation of ``subject`` to ``other`` (positions in the layout's items), or
-    "ground", "wall", "side", "colour", "texture", "size", "pose" or "count" with what was said in ``value``."""
+    "ground", "wall", "side", "color", "texture", "size", "pose" or "count" with what was said in ``value``."""
 
     kind: str
     subject: int = -1
@@ -214,13 +214,13 @@ class _Speaker:
             value = "front" if pose.facing else "back"
             self.claims.append(Claim(kind="pose", subject=index, value=value))
             return f"a {noun} facing us" if pose.facing else f"a {noun} seen from behind"
-        self.claims.append(Claim(kind="colour", subject=index, value=item.colour))
-        return self.pick((f"a {noun} in {item.colour}", f"a {noun} wearing {item.colour}"))
+        self.claims.append(Claim(kind="color", subject=index, value=item.color))
+        return self.pick((f"a {noun} in {item.color}", f"a {noun} wearing {item.color}"))
 
     def _something(self, index: int, item: Item) -> str:
         noun = self.pick(NOUNS[item.name])
-        self.claims.append(Claim(kind="colour", subject=index, value=item.colour))
-        words = [item.colour, noun]
+        self.claims.append(Claim(kind="color", subject=index, value=item.color))
+        words = [item.color, noun]
         extra = self._generator.random()
         if extra < 0.3 and item.texture != "plain":
             self.claims.append(Claim(kind="texture", subject=index, value=item.texture))

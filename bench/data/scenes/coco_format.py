@@ -66,7 +66,7 @@ def documents(split: str, all_records: Sequence[Records], *, description: str) -
             "contributor": "decoder-bench",
             "date_created": "2017/09/01",
         },
-        "licenses": [{"id": 1, "name": "Same licence as decoder-bench", "url": ""}],
+        "licenses": [{"id": 1, "name": "Same license as decoder-bench", "url": ""}],
         "images": [_image(each) for each in all_records],
     }
     flat = [dict(each) for record in all_records for each in record.objects]

@@ -1,7 +1,7 @@
 """The embedded data set: small rendered scenes, written as a real COCO and NYUv2 folder and cached by their content.
 
 One folder is both roots: ``annotations/``, ``val2017/`` as COCO has them, and beside each image a 16-bit depth image in
-millimetres, paired by list files as NYUv2's are. The readers of the real data sets therefore read it unchanged. Every
+millimeters, paired by list files as NYUv2's are. The readers of the real data sets therefore read it unchanged. Every
 image has its own random stream, drawn from the seed, the split and the image's index, so neither the order of rendering
 nor the number of processes matters.
 """
@@ -257,8 +257,8 @@ def _render_chunk(job: tuple[Path, str, int, int, int]) -> list[scene_folder.Rec
         scene, image_id = render(split, index, seed=seed), index + 1
         name = scene_folder.image_name(image_id)
         Image.fromarray(scene.image).save(folder / split / f"{name}.jpg", quality=92, subsampling=0)
-        millimetres = np.rint(scene.depth * 1000).astype(np.uint16)
-        Image.fromarray(millimetres).save(folder / f"depth_{split}" / f"{name}.png", compress_level=4)
+        millimeters = np.rint(scene.depth * 1000).astype(np.uint16)
+        Image.fromarray(millimeters).save(folder / f"depth_{split}" / f"{name}.png", compress_level=4)
         finished.append(scene_folder.records(scene, image_id))
     return finished
 

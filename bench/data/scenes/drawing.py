@@ -1,6 +1,6 @@
 """A layout becomes a picture and a depth map: the room in perspective, shadows, objects from far to near, sensor noise.
 
-The ground is textured in metres, so its pattern shrinks towards the wall as a real floor's does; fine lines fade out
+The ground is textured in meters, so its pattern shrinks towards the wall as a real floor's does; fine lines fade out
 before they would alias. The depth map follows the same geometry and then suffers what a Kinect does to it: coarser
 steps farther away, a blind strip beside near edges, a few blind patches.
 """
@@ -18,10 +18,10 @@ from bench.data.scenes.layout import FOCAL, SIZE, Layout
 
 Floats = npt.NDArray[np.floating]
 
-NEAREST, FARTHEST = 0.5, 10.0  # metres
+NEAREST, FARTHEST = 0.5, 10.0  # meters
 ROWS = 2  # samples per pixel and direction of the room's textures
 
-# (wall, ground without a colour of its own): muted pairs that go together.
+# (wall, ground without a color of its own): muted pairs that go together.
 PALETTES: tuple[tuple[tuple[int, int, int], tuple[int, int, int]], ...] = (
     ((214, 206, 190), (150, 122, 98)),
     ((186, 200, 208), (138, 130, 122)),
@@ -40,7 +40,7 @@ BRICKS = ((178, 120, 100), (168, 132, 112), (190, 150, 126), (160, 112, 100))
 
 @dataclass(frozen=True, slots=True)
 class _Ground:
-    """Metres to the right ``x`` (R, C), ahead ``z`` (R, 1) and the size of a sample in metres both ways (R, 1)."""
+    """Meters to the right ``x`` (R, C), ahead ``z`` (R, 1) and the size of a sample in meters both ways (R, 1)."""
 
     x: Floats
     z: Floats
@@ -54,13 +54,13 @@ def picture(layout: Layout, generator: np.random.Generator) -> npt.NDArray[np.ui
     canvas *= _shadows(layout)[..., None]
     for sprite in reversed(layout.sprites):
         canvas *= 1 - sprite.coverage[..., None]
-        canvas += sprite.colour
+        canvas += sprite.color
     canvas += generator.standard_normal(canvas.shape, dtype=np.float32) * np.float32(generator.uniform(1.0, 3.0))
     return np.clip(np.rint(canvas), 0, 255).astype(np.uint8)
 
 
 def depth_map(layout: Layout, generator: np.random.Generator) -> npt.NDArray[np.float32]:
-    """Depth (H, W) in metres, within 0.5 … 10 where valid and 0 where invalid."""
+    """Depth (H, W) in meters, within 0.5 … 10 where valid and 0 where invalid."""
     depth = _room_depth(layout.room)
     for item, visible in zip(layout.items, layout.visible, strict=True):
         depth = np.where(visible, _relief(item), depth)
@@ -100,24 +100,24 @@ def _floor(room: Room, generator: np.random.Generator, split: int) -> Floats:
     # Darker where the floor meets the wall, a little brighter towards the light.
     tone = tone * (1 - 0.2 * np.exp((z - room.wall_depth) / 0.45)) * (0.93 + 0.05 * (rows - room.horizon) / SIZE * 2)
     tone = tone * (1 + 0.06 * room.light * (_columns() - SIZE / 2) / SIZE * 2)
-    return _coloured(tint, tone)
+    return _colored(tint, tone)
 
 
 def _wall(room: Room, generator: np.random.Generator, split: int) -> Floats:
     rows = (np.arange(split, dtype=np.float32)[:, None] + np.float32(0.5)) / np.float32(ROWS)
-    metre = np.float32(room.wall_depth / FOCAL)  # metres a pixel
-    across = (_columns() - SIZE / 2) * metre - np.float32(room.shift)
-    up = np.float32(room.height) - (rows - np.float32(room.horizon)) * metre
+    meter = np.float32(room.wall_depth / FOCAL)  # meters a pixel
+    across = (_columns() - SIZE / 2) * meter - np.float32(room.shift)
+    up = np.float32(room.height) - (rows - np.float32(room.horizon)) * meter
     tint, tone = _WALLS[room.wall](room, across, up, generator)
     tone = tone * (1 + 0.1 * room.light * (_columns() - SIZE / 2) / SIZE * 2) * (0.94 + 0.1 * rows / SIZE)
     if room.ground not in ("grass", "sand"):
         tone = np.where(up < 0.16, 1.07 * tone, tone)  # skirting board
-        tone = np.where((up > 0.16) & (up < 0.16 + 1.2 * metre), 0.88 * tone, tone)
+        tone = np.where((up > 0.16) & (up < 0.16 + 1.2 * meter), 0.88 * tone, tone)
     tone = tone * (1 - 0.16 * np.exp(-np.maximum(up, 0) / 0.3))
-    return _coloured(tint, tone)
+    return _colored(tint, tone)
 
 
-def _coloured(tint: tuple[int, int, int], tone: Floats) -> Floats:
+def _colored(tint: tuple[int, int, int], tone: Floats) -> Floats:
     full = np.broadcast_to(tone, (tone.shape[0], SIZE * ROWS)).astype(np.float32)
     return full[..., None] * np.array(tint, dtype=np.float32)
 
@@ -242,7 +242,7 @@ _WALLS = {"plain": _plain, "striped": _striped, "panelled": _panelled, "brick": 
 
 
 def _room_depth(room: Room) -> Floats:
-    """Depth of the empty room (H, W) in metres: the ground as far as the wall, then the wall."""
+    """Depth of the empty room (H, W) in meters: the ground as far as the wall, then the wall."""
     rows = np.arange(SIZE, dtype=np.float32)[:, None] + np.float32(0.5)
     below = np.maximum(rows - np.float32(room.horizon), np.float32(1e-3))
     ground = np.minimum(FOCAL * np.float32(room.height) / below, np.float32(room.wall_depth))
@@ -258,7 +258,7 @@ def _shadows(layout: Layout) -> Floats:
     factor = np.ones((SIZE, SIZE), dtype=np.float32)
     rows = np.arange(SIZE)[:, None]
     for item in layout.items:
-        reach = item.metres * (0.26 if item.name == "person" else 0.5)
+        reach = item.meters * (0.26 if item.name == "person" else 0.5)
         middle = (item.x - SIZE / 2) * item.depth / FOCAL - 0.25 * reach * room.light
         along = ((x - middle) / reach) ** 2 + ((depth - item.depth) / max(0.6 * reach, 0.16)) ** 2
         factor *= 1 - np.float32(0.42) * np.exp(-1.6 * along)
@@ -270,7 +270,7 @@ def _relief(item: Item) -> Floats:
     y, x = np.ogrid[0:SIZE, 0:SIZE]
     half = item.size / 2
     distance = ((x + 0.5 - item.x) / half) ** 2 + ((y + 0.5 - (item.foot - half)) / half) ** 2
-    bulge = 0.05 if item.name == "person" else 0.1 * item.metres
+    bulge = 0.05 if item.name == "person" else 0.1 * item.meters
     return (item.depth - bulge * np.clip(1 - distance, 0, 1)).astype(np.float32)
 
 
@@ -288,9 +288,9 @@ def _blind_patches(generator: np.random.Generator) -> npt.NDArray[np.bool_]:
     y, x = np.ogrid[0:SIZE, 0:SIZE]
     blind = np.zeros((SIZE, SIZE), dtype=np.bool_)
     for _ in range(int(generator.integers(1, 5))):
-        centre_x, centre_y = generator.uniform(0, SIZE, size=2)
+        center_x, center_y = generator.uniform(0, SIZE, size=2)
         radius_x, radius_y = generator.uniform(3, 13, size=2)
-        blind |= ((x - centre_x) / radius_x) ** 2 + ((y - centre_y) / radius_y) ** 2 < 1
+        blind |= ((x - center_x) / radius_x) ** 2 + ((y - center_y) / radius_y) ** 2 < 1
     ragged = _noise()[tuple(np.ix_(*(_window(generator) for _ in range(2))))] > -0.6
     blind &= ragged
     blind[:, : int(generator.integers(0, 4))] = True

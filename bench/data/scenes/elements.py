@@ -40,7 +40,7 @@ class Pose:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Room:
-    """The camera and what is behind the objects. Lengths in metres, ``horizon`` in pixel rows."""
+    """The camera and what is behind the objects. Lengths in meters, ``horizon`` in pixel rows."""
 
     horizon: float
     height: float
@@ -57,11 +57,11 @@ class Item:
     """One object as planned. ``size`` is its diameter (a person: height) in pixels, ``foot`` its lowest row."""
 
     name: str
-    colour: str
+    color: str
     rgb: tuple[float, float, float]
     texture: str
-    depth: float  # metres
-    metres: float
+    depth: float  # meters
+    meters: float
     size: float
     x: float
     foot: float

@@ -1,9 +1,9 @@
 """What stands where: a scene is a camera, a room and one to five things on the floor, before a single pixel is drawn.
 
 The room is a pinhole picture of a ground plane that ends at a wall. Whatever stands on the ground at depth ``Z`` has
-its foot in row ``horizon + FOCAL * height / Z`` and appears ``FOCAL * metres / Z`` pixels large, so that nearer is
+its foot in row ``horizon + FOCAL * height / Z`` and appears ``FOCAL * meters / Z`` pixels large, so that nearer is
 lower and bigger, and a reader of the picture can infer depth. Pixel coordinates are continuous: the pixel in the top
-left corner reaches from 0 to 1 both ways and its centre is (0.5, 0.5).
+left corner reaches from 0 to 1 both ways and its center is (0.5, 0.5).
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ MIN_VISIBLE_AREA = 70  # pixels, of a shape
 MIN_VISIBLE_AREA_PERSON = 130
 MIN_VISIBLE_SHARE = 0.4  # of everything the object would show were nothing in front of it and the picture endless
 MIN_SIDE = 7  # pixels
-DEPTH_GAP = 0.12  # metres between any two objects: who is nearer is never a matter of rounding
+DEPTH_GAP = 0.12  # meters between any two objects: who is nearer is never a matter of rounding
 
 # What rooms exist. Grass and sand are outdoors, where a striped or a panelled wall would look odd.
 INDOOR_GROUNDS = ("wood", "tiles", "checker", "carpet")
@@ -69,7 +69,7 @@ def sample(generator: np.random.Generator) -> Layout:
 
 
 def ground_row(room: Room, depth: float) -> float:
-    """The pixel row in which the ground is ``depth`` metres away."""
+    """The pixel row in which the ground is ``depth`` meters away."""
     return room.horizon + FOCAL * room.height / depth
 
 
@@ -151,22 +151,22 @@ def _depth(generator: np.random.Generator, near: float, far: float) -> float:
 
 def _shape(generator: np.random.Generator, room: Room, name: str) -> Item | None:
     depth = _depth(generator, 0.75, min(room.wall_depth - 0.4, 6.5))
-    metres = float(generator.uniform(0.28, 1.15))
-    size = FOCAL * metres / depth
+    meters = float(generator.uniform(0.28, 1.15))
+    size = FOCAL * meters / depth
     if not 14.0 <= size <= 62.0:
         return None
     foot = ground_row(room, depth)
     if foot > SIZE + 0.25 * size:
         return None
-    colour, rgb = scene_shapes.pick_colour(generator)
+    color, rgb = scene_shapes.pick_color(generator)
     texture = TEXTURES[int(generator.integers(len(TEXTURES)))] if size >= 18 else "plain"
     return Item(
         name=name,
-        colour=colour,
+        color=color,
         rgb=rgb,
         texture=texture,
         depth=depth,
-        metres=metres,
+        meters=meters,
         size=size,
         x=float(generator.uniform(0.2 * size, SIZE - 0.2 * size)),
         foot=foot,
@@ -176,20 +176,20 @@ def _shape(generator: np.random.Generator, room: Room, name: str) -> Item | None
 
 
 def _person(generator: np.random.Generator, room: Room) -> Item | None:
-    metres = float(generator.uniform(1.35, 1.85))
+    meters = float(generator.uniform(1.35, 1.85))
     depth = _depth(generator, 1.6, min(room.wall_depth - 0.4, 4.6))
-    size = FOCAL * metres / depth
+    size = FOCAL * meters / depth
     foot = ground_row(room, depth)
     if not 40.0 <= size <= 112.0 or foot > SIZE + 0.3 * size or foot - size < -0.12 * size:
         return None
-    colour, rgb = scene_shapes.pick_colour(generator)
+    color, rgb = scene_shapes.pick_color(generator)
     return Item(
         name="person",
-        colour=colour,
+        color=color,
         rgb=rgb,
         texture="striped" if generator.random() < 0.2 else "plain",
         depth=depth,
-        metres=metres,
+        meters=meters,
         size=size,
         x=float(generator.uniform(0.05 * SIZE, 0.95 * SIZE)),
         foot=foot,

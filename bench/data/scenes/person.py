@@ -2,7 +2,7 @@
 
 The figure faces the camera or turns its back. What tells them apart is drawn: a face, or nothing but hair. "Left" is
 the figure's own left as in COCO, so it is on the picture's right when the figure faces us and on its left when it does
-not; left limbs are a shade lighter than right ones. Turned away, nose and eyes are labelled where they would be and
+not; left limbs are a shade lighter than right ones. Turned away, nose and eyes are labeled where they would be and
 count as occluded (v = 1); so do the ears under long hair.
 """
 
@@ -37,13 +37,13 @@ SKELETON: tuple[tuple[int, int], ...] = (
 
 
 Point = tuple[float, float]
-Colour = tuple[int, int, int]
+Color = tuple[int, int, int]
 
-SKINS: tuple[Colour, ...] = ((246, 214, 186), (232, 190, 154), (205, 152, 112), (158, 106, 74), (112, 74, 54))
-HAIRS: tuple[Colour, ...] = ((48, 38, 34), (92, 60, 40), (150, 98, 54), (208, 160, 68), (140, 66, 40), (176, 172, 168))
-TROUSERS: tuple[Colour, ...] = ((62, 76, 112), (96, 100, 108), (124, 98, 72), (70, 92, 78), (88, 66, 92))
-SHOES: Colour = (58, 48, 46)
-INK: Colour = (52, 44, 48)
+SKINS: tuple[Color, ...] = ((246, 214, 186), (232, 190, 154), (205, 152, 112), (158, 106, 74), (112, 74, 54))
+HAIRS: tuple[Color, ...] = ((48, 38, 34), (92, 60, 40), (150, 98, 54), (208, 160, 68), (140, 66, 40), (176, 172, 168))
+TROUSERS: tuple[Color, ...] = ((62, 76, 112), (96, 100, 108), (124, 98, 72), (70, 92, 78), (88, 66, 92))
+SHOES: Color = (58, 48, 46)
+INK: Color = (52, 44, 48)
 
 # Angles in degrees, measured outwards from hanging straight down: (upper arm, forearm) and (thigh, shin).
 ARMS: dict[str, tuple[float, float]] = {
@@ -143,14 +143,14 @@ def draw(item: Item, pose: Pose) -> Sprite:
         _torso(pen, at, item, pose)
         _long_hair(pen, at, pose)  # hangs over the shoulders
         _head(pen, at, pose)
-    coverage, colour = pen.finish()
+    coverage, color = pen.finish()
     # A figure covers about 0.13 of its height squared, little depending on the pose.
     full_area = max(0.13 * item.size**2, float(coverage.sum()))
-    return Sprite(coverage=coverage, colour=colour, full_area=full_area, keypoints=points)
+    return Sprite(coverage=coverage, color=color, full_area=full_area, keypoints=points)
 
 
-def _shade(colour: Colour | tuple[float, float, float], factor: float) -> Colour:
-    red, green, blue = (min(255, max(0, round(c * factor))) for c in colour)
+def _shade(color: Color | tuple[float, float, float], factor: float) -> Color:
+    red, green, blue = (min(255, max(0, round(c * factor))) for c in color)
     return red, green, blue
 
 
@@ -195,23 +195,23 @@ def _torso(pen: _Pen, at: list[Point], item: Item, pose: Pose) -> None:
 
 def _long_hair(pen: _Pen, at: list[Point], pose: Pose, *, ink: bool = True) -> None:
     if pose.long_hair:
-        centre = _between(at[3], at[4], 0.5)
-        pen.disc((centre[0], centre[1] + 0.03 * pen.height), 0.094, 0.105, HAIRS[pose.hair], ink=ink)
+        center = _between(at[3], at[4], 0.5)
+        pen.disc((center[0], center[1] + 0.03 * pen.height), 0.094, 0.105, HAIRS[pose.hair], ink=ink)
 
 
 def _head(pen: _Pen, at: list[Point], pose: Pose) -> None:
     skin, hair = SKINS[pose.skin], HAIRS[pose.hair]
-    centre = _between(at[3], at[4], 0.5)
+    center = _between(at[3], at[4], 0.5)
     h = pen.height
     for ear in (at[3], at[4]):
         pen.disc(ear, 0.02, 0.026, skin)
     if not pose.facing:
-        pen.disc((centre[0], centre[1] - 0.006 * h), 0.08, HEAD_RADIUS + 0.006, hair)
+        pen.disc((center[0], center[1] - 0.006 * h), 0.08, HEAD_RADIUS + 0.006, hair)
         _long_hair(pen, at, pose, ink=False)  # once more: no edge where hair lies on hair
         return
     gaze = pose.gaze * h
-    pen.disc((centre[0], centre[1] - 0.022 * h), 0.08, 0.074, hair)
-    pen.disc((centre[0] + 0.5 * gaze, centre[1] + 0.018 * h), 0.069, 0.07, skin)
+    pen.disc((center[0], center[1] - 0.022 * h), 0.08, 0.074, hair)
+    pen.disc((center[0] + 0.5 * gaze, center[1] + 0.018 * h), 0.069, 0.07, skin)
     for eye in (at[1], at[2]):
         pen.disc(eye, 0.0185, 0.0205, (252, 250, 246), ink=False)
         pen.disc((eye[0] + 0.15 * gaze, eye[1]), 0.0105, 0.0135, INK, ink=False)
@@ -234,48 +234,48 @@ class _Pen:
         self._draw, self._mark = ImageDraw.Draw(self._image), ImageDraw.Draw(self._mask)
 
     def chain(
-        self, points: list[Point], width: float, colours: list[Colour], *, first: float | None = None, ink: bool = True
+        self, points: list[Point], width: float, colors: list[Color], *, first: float | None = None, ink: bool = True
     ) -> None:
         """A limb with round ends through ``points``; ``first`` is the width of its first piece."""
         widths = [first or width] + [width] * (len(points) - 2)
-        pieces = list(zip(points[:-1], points[1:], widths, colours, strict=True))
+        pieces = list(zip(points[:-1], points[1:], widths, colors, strict=True))
         if ink:
-            for a, b, thick, colour in pieces:
-                self._stroke(a, b, self._wide(thick) + 2 * self._edge, _shade(colour, 0.62))
-        for a, b, thick, colour in reversed(pieces):
-            self._stroke(a, b, self._wide(thick), colour)
+            for a, b, thick, color in pieces:
+                self._stroke(a, b, self._wide(thick) + 2 * self._edge, _shade(color, 0.62))
+        for a, b, thick, color in reversed(pieces):
+            self._stroke(a, b, self._wide(thick), color)
 
-    def disc(self, centre: Point, across: float, down: float, colour: Colour, *, ink: bool = True) -> None:
+    def disc(self, center: Point, across: float, down: float, color: Color, *, ink: bool = True) -> None:
         """An ellipse with the given half axes."""
-        x, y = self._at(centre)
-        for grow, tint in ((self._edge, _shade(colour, 0.62)), (0, colour)) if ink else ((0, colour),):
+        x, y = self._at(center)
+        for grow, tint in ((self._edge, _shade(color, 0.62)), (0, color)) if ink else ((0, color),):
             a, b = across * self.height * SUPER + grow, down * self.height * SUPER + grow
             self._draw.ellipse((x - a, y - b, x + a, y + b), fill=tint)
             self._mark.ellipse((x - a, y - b, x + a, y + b), fill=255)
 
-    def smile(self, middle: Point, across: float, colour: Colour) -> None:
+    def smile(self, middle: Point, across: float, color: Color) -> None:
         """The lower half of a flat ellipse, as a line."""
         x, y = self._at(middle)
         a, b = across * self.height * SUPER, 0.72 * across * self.height * SUPER
-        self._draw.arc((x - a, y - b, x + a, y + b), 20, 160, fill=colour, width=round(self._wide(0.011)))
+        self._draw.arc((x - a, y - b, x + a, y + b), 20, 160, fill=color, width=round(self._wide(0.011)))
 
-    def body(self, corners: list[Point], radius: float, colour: Colour) -> None:
+    def body(self, corners: list[Point], radius: float, color: Color) -> None:
         """A polygon with rounded corners."""
         loop = [*corners, corners[0]]
-        for grow, tint in ((2 * self._edge, _shade(colour, 0.62)), (0, colour)):
+        for grow, tint in ((2 * self._edge, _shade(color, 0.62)), (0, color)):
             for a, b in itertools.pairwise(loop):
                 self._stroke(a, b, self._wide(2 * radius) * 0.8 + grow, tint)
             self._draw.polygon([self._at(c) for c in corners], fill=tint)
             self._mark.polygon([self._at(c) for c in corners], fill=255)
 
     def finish(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-        """Coverage (H, W) in 0…1 and colour (H, W, 3) in 0…255 times coverage."""
+        """Coverage (H, W) in 0…1 and color (H, W, 3) in 0…255 times coverage."""
         coverage = np.asarray(self._mask.reduce(SUPER), dtype=np.float32) / np.float32(255)
         return coverage, np.asarray(self._image.reduce(SUPER), dtype=np.float32)
 
-    def _stroke(self, a: Point, b: Point, width: float, colour: Colour) -> None:
+    def _stroke(self, a: Point, b: Point, width: float, color: Color) -> None:
         start, end, half = self._at(a), self._at(b), width / 2
-        for draw, fill in ((self._draw, colour), (self._mark, 255)):
+        for draw, fill in ((self._draw, color), (self._mark, 255)):
             draw.line([start, end], fill=fill, width=max(1, round(width)))
             for x, y in (start, end):
                 draw.ellipse((x - half, y - half, x + half, y + half), fill=fill)

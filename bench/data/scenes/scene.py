@@ -44,7 +44,7 @@ class SceneObject:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scene:
-    """``image`` (H, W, 3) uint8, ``depth`` (H, W) float32 metres (0 invalid), five captions.
+    """``image`` (H, W, 3) uint8, ``depth`` (H, W) float32 meters (0 invalid), five captions.
 
     The objects come in no particular order; ``layout`` is the plan they were drawn from, nearest object first.
     """

@@ -1,7 +1,7 @@
-"""The seven shapes: outlines, named colours and textures, drawn as anti-aliased cut-outs with a soft light on them.
+"""The seven shapes: outlines, named colors and textures, drawn as anti-aliased cut-outs with a soft light on them.
 
-Everything is rasterised ``SUPER`` times larger as binary masks (what is covered, where the second tone of the texture
-lies, where the rim lies) and averaged down; colours are mixed afterwards at picture size, which costs a ninth.
+Everything is rasterized ``SUPER`` times larger as binary masks (what is covered, where the second tone of the texture
+lies, where the rim lies) and averaged down; colors are mixed afterwards at picture size, which costs a ninth.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Floats = npt.NDArray[np.floating]
 Point = tuple[float, float]
 
 # Saturated but not shrill: they stand out from the muted rooms and are told apart at a glance.
-COLOURS: dict[str, tuple[int, int, int]] = {
+COLORS: dict[str, tuple[int, int, int]] = {
     "red": (212, 52, 48),
     "orange": (240, 134, 36),
     "yellow": (246, 208, 56),
@@ -54,21 +54,21 @@ _Y, _X = np.mgrid[0:SIZE, 0:SIZE].astype(np.float32) + np.float32(0.5)
 class Sprite:
     """One drawn object.
 
-    ``coverage`` (H, W) in 0…1, ``colour`` (H, W, 3) in 0…255 already multiplied by the coverage, ``full_area`` in
+    ``coverage`` (H, W) in 0…1, ``color`` (H, W, 3) in 0…255 already multiplied by the coverage, ``full_area`` in
     pixels, also counting what lies outside the picture, ``keypoints`` (K, 2) x, y in pixels or None.
     """
 
     coverage: Floats
-    colour: Floats
+    color: Floats
     full_area: float
     keypoints: npt.NDArray[np.float64] | None
 
 
-def pick_colour(generator: np.random.Generator) -> tuple[str, tuple[float, float, float]]:
-    """A colour's name and a slightly varied RGB value of it."""
-    name = tuple(COLOURS)[int(generator.integers(len(COLOURS)))]
+def pick_color(generator: np.random.Generator) -> tuple[str, tuple[float, float, float]]:
+    """A color's name and a slightly varied RGB value of it."""
+    name = tuple(COLORS)[int(generator.integers(len(COLORS)))]
     brighter = generator.uniform(-9, 9)
-    red, green, blue = (float(np.clip(c + brighter + generator.uniform(-4, 4), 0, 255)) for c in COLOURS[name])
+    red, green, blue = (float(np.clip(c + brighter + generator.uniform(-4, 4), 0, 255)) for c in COLORS[name])
     return name, (red, green, blue)
 
 
@@ -78,9 +78,9 @@ def draw(item: Item, *, light: float) -> Sprite:
     radius = item.size / 2
     turned = _turn(outline, item.rotation, radius)
     # The lowest corner stands on the ground, wherever the turn has put it.
-    centre = (item.x, item.foot - max(y for _, y in turned))
-    body = _move(turned, centre)
-    inner = _move(_turn(hole, item.rotation, radius), centre) if hole else None
+    center = (item.x, item.foot - max(y for _, y in turned))
+    body = _move(turned, center)
+    inner = _move(_turn(hole, item.rotation, radius), center) if hole else None
 
     mask, pen = _canvas()
     pen.polygon(_scaled(body), fill=255)
@@ -95,15 +95,15 @@ def draw(item: Item, *, light: float) -> Sprite:
             pen.line([*_scaled(loop), *_scaled(loop[:2])], fill=255, width=width, joint="curve")
     rim = _reduced(mask)
 
-    colour = _toned(item, centre) * _light(centre, radius, light, round_body=item.name == "circle")[..., None]
-    colour *= (1 - (0.12 if item.colour == "white" else 0.3) * rim)[..., None]
-    colour = np.clip(colour, 0, 255) * coverage[..., None]
+    color = _toned(item, center) * _light(center, radius, light, round_body=item.name == "circle")[..., None]
+    color *= (1 - (0.12 if item.color == "white" else 0.3) * rim)[..., None]
+    color = np.clip(color, 0, 255) * coverage[..., None]
     full = _area(body) - (_area(inner) if inner else 0.0)
-    return Sprite(coverage=coverage, colour=colour.astype(np.float32), full_area=full, keypoints=None)
+    return Sprite(coverage=coverage, color=color.astype(np.float32), full_area=full, keypoints=None)
 
 
 def second_tone(rgb: tuple[float, float, float]) -> tuple[float, float, float]:
-    """The other tone of a texture: lighter for a dark colour, darker for a light one, always the same hue."""
+    """The other tone of a texture: lighter for a dark color, darker for a light one, always the same hue."""
     red, green, blue = rgb
     bright = 0.3 * red + 0.59 * green + 0.11 * blue
     towards, share = ((40.0, 32.0, 36.0), 0.38) if bright > 150 else ((255.0, 252.0, 244.0), 0.55)
@@ -114,14 +114,14 @@ def second_tone(rgb: tuple[float, float, float]) -> tuple[float, float, float]:
     )
 
 
-def _toned(item: Item, centre: Point) -> Floats:
+def _toned(item: Item, center: Point) -> Floats:
     """(H, W, 3): the two tones of the object's texture everywhere, also outside it."""
     first = np.array(item.rgb, dtype=np.float32)
     if item.texture == "plain":
         return np.broadcast_to(first, (SIZE, SIZE, 3)).astype(np.float32)
     mask, pen = _canvas()
     for patch in _texture(item.texture, item.size):
-        pen.polygon(_scaled(_move(_turn(patch, item.rotation, 1.0), centre)), fill=255)
+        pen.polygon(_scaled(_move(_turn(patch, item.rotation, 1.0), center)), fill=255)
     second = np.array(second_tone(item.rgb), dtype=np.float32)
     return first + (second - first) * _reduced(mask)[..., None]
 
@@ -142,9 +142,9 @@ def _texture(texture: str, size: float) -> list[list[Point]]:
     return [_move(dot, ((i + 0.5 * (j % 2)) * cell, j * cell * 0.87)) for i in span for j in span]
 
 
-def _light(centre: Point, radius: float, light: float, *, round_body: bool) -> Floats:
+def _light(center: Point, radius: float, light: float, *, round_body: bool) -> Floats:
     """(H, W) brightness factor: a gradient over the body, and a highlight where the body is a ball."""
-    x, y = (_X - centre[0]) / radius, (_Y - centre[1]) / radius
+    x, y = (_X - center[0]) / radius, (_Y - center[1]) / radius
     if not round_body:
         return np.asarray(1.0 + 0.13 * np.clip(0.7 * light * x - 0.8 * y, -1, 1), dtype=np.float32)
     distance = (x - 0.35 * light) ** 2 + (y + 0.4) ** 2
@@ -161,7 +161,7 @@ def _reduced(image: Image.Image) -> Floats:
 
 
 def _scaled(points: list[Point]) -> list[Point]:
-    # The drawing library counts from pixel centres.
+    # The drawing library counts from pixel centers.
     return [(x * SUPER - 0.5, y * SUPER - 0.5) for x, y in points]
 
 

@@ -1,4 +1,4 @@
-"""Pre-norm transformer blocks of AiT: every part reads a normalised input, and its result is added to the states."""
+"""Pre-norm transformer blocks of AiT: every part reads a normalized input, and its result is added to the states."""
 
 from __future__ import annotations
 
@@ -98,30 +98,30 @@ class DecoderBlock(Residual):
         self.cross_norm = nn.LayerNorm(own.width)
         self.feed_norm = nn.LayerNorm(own.width)
 
-    def memorise(self, states: Tensor) -> tuple[Tensor, Tensor]:
+    def memorize(self, states: Tensor) -> tuple[Tensor, Tensor]:
         """Keys and values (B, H, S, D / H) of memory states (B, S, D)."""
         keys, values = self.cross.project(self.cross_norm(states), 1, 2)
         return keys.contiguous(), values.contiguous()
 
     def attend_own(self, states: Tensor, mask: Tensor | None, cache: tuple[Cache, int] | None) -> Tensor:
         """Self-attention of (B * N, T, D), each sequence for itself, residual included."""
-        queries, keys, values = self.own.project(_normalised(self.own_norm, states), 0, 2)
+        queries, keys, values = self.own.project(_normalized(self.own_norm, states), 0, 2)
         if cache is not None:
             keys, values = cache[0].update(cache[1], keys, values)
         return self.add(states, self.own.forward(queries, keys, values, mask))
 
     def attend_memory(self, states: Tensor, memory: Memory, layer: int) -> Tensor:
         """Cross-attention of (B * N, T, D); the N sequences of an image are one long query of its memory."""
-        normalised = _normalised(self.cross_norm, states)
-        together = normalised.view(memory.batch, -1, states.shape[-1])  # (B, N * T, D)
+        normalized = _normalized(self.cross_norm, states)
+        together = normalized.view(memory.batch, -1, states.shape[-1])  # (B, N * T, D)
         (queries,) = self.cross.project(together, 0, 0)
         found = self.cross.forward(queries, memory.keys[layer], memory.values[layer])  # (B, N * T, D)
         return self.add(states, found.view_as(states))
 
     def feed(self, states: Tensor) -> Tensor:
         """Feed-forward of (B * N, T, D), residual included."""
-        return self.add(states, self.feed_forward.forward(_normalised(self.feed_norm, states)))
+        return self.add(states, self.feed_forward.forward(_normalized(self.feed_norm, states)))
 
 
-def _normalised(norm: nn.LayerNorm, states: Tensor) -> Tensor:
+def _normalized(norm: nn.LayerNorm, states: Tensor) -> Tensor:
     return functional.layer_norm(states, norm.normalized_shape, norm.weight, norm.bias, norm.eps)

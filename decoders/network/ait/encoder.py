@@ -1,4 +1,4 @@
-"""AiT's encoder: pre-norm blocks between a normalised stem and the projection that makes the decoder's memory."""
+"""AiT's encoder: pre-norm blocks between a normalized stem and the projection that makes the decoder's memory."""
 
 from __future__ import annotations
 

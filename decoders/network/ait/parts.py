@@ -1,4 +1,4 @@
-"""The parts of AiT's transformer, built from a preset's sizes and initialised as in its release."""
+"""The parts of AiT's transformer, built from a preset's sizes and initialized as in its release."""
 
 from __future__ import annotations
 
@@ -58,12 +58,12 @@ def build_parts(options: NetworkOptions, vocabulary: Vocabulary, channels: int) 
         decoder=Decoder(layers=decoder_blocks, positions=positions),
         embedding=TiedEmbedding(tokens=len(vocabulary), width=width),
     )
-    _initialise(parts.projection, parts.encoder, parts.decoder, parts.embedding)
+    _initialize(parts.projection, parts.encoder, parts.decoder, parts.embedding)
     return parts
 
 
 @torch.no_grad()
-def _initialise(*parts: nn.Module) -> None:
+def _initialize(*parts: nn.Module) -> None:
     """Truncated normal of .02 for everything but norms; biases 0."""
     for part in parts:
         for module in part.modules():

@@ -169,11 +169,11 @@ CASES: dict[str, tuple[Case, tuple[str, ...]]] = {
     "unknown preset": (fine_data_with("--preset", "papr"), ("'papr'", "did you mean 'paper'")),
     "unknown split": (fine_data_with("--split", "val2014"), ("--split", "val2017")),
     "fewer classes than categories": (more_classes, ("2 categories", "1 classes", "--sizes.classes")),
-    "tokeniser that is none": (
+    "tokenizer that is none": (
         lambda root: coco(tiny_coco(root), "--tokenizer", str(root / "val2017/000000000007.jpg")),
         ("000000000007.jpg", "not a SentencePiece model"),
     ),
-    "missing labelled file": (
+    "missing labeled file": (
         lambda root: ["--nyu", str(root / "nyu_depth_v2_labeled.mat")],
         ("nyu_depth_v2_labeled.mat", "give"),
     ),

@@ -25,7 +25,7 @@ def picture(seed: int, height: int = HEIGHT, width: int = WIDTH) -> Image.Image:
 
 
 def depth_picture(seed: int, height: int = HEIGHT, width: int = WIDTH) -> Image.Image:
-    """A 16-bit depth map in millimetres, its first pixel without a value."""
+    """A 16-bit depth map in millimeters, its first pixel without a value."""
     values = np.random.default_rng(seed).integers(500, 9000, (height, width)).astype(np.uint16)
     values[0, 0] = 0
     return Image.fromarray(values)
@@ -61,7 +61,7 @@ def instance(identity: int, image: int, category: int, box: list[float], **chang
 
 
 def keypoints(visible: int = 3) -> list[int]:
-    """51 numbers; the first ``visible`` keypoints are labelled."""
+    """51 numbers; the first ``visible`` keypoints are labeled."""
     return [n for k in range(17) for n in ((4 + k, 5, 2) if k < visible else (0, 0, 0))]
 
 

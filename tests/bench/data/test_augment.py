@@ -20,7 +20,7 @@ SIZE = (90, 120)  # height, width
 
 
 def scene() -> tuple[Image.Image, Targets]:
-    """A white and a grey rectangle on black, with boxes, masks, a joint each and depth where they are."""
+    """A white and a gray rectangle on black, with boxes, masks, a joint each and depth where they are."""
     pixels = np.zeros((*SIZE, 3), np.uint8)
     boxes = torch.tensor([[10.0, 20.0, 50.0, 60.0], [80.0, 30.0, 110.0, 80.0]])
     codes: list[Any] = []
@@ -96,16 +96,16 @@ def test_a_window_is_anywhere() -> None:
     assert {tuple(drawn(AUGMENTS[3], seed).pixels.shape) for seed in range(5)} == {(3, 90, 90)}
 
 
-def test_colours_change_and_places_do_not() -> None:
+def test_colors_change_and_places_do_not() -> None:
     plain = Augment(ShortestSide(short=90, longest=200, normalise=None), flip=0.0)
-    coloured = replace(plain, colour=1.0)
-    changed = [drawn(coloured, seed).pixels for seed in range(6)]
+    colored = replace(plain, color=1.0)
+    changed = [drawn(colored, seed).pixels for seed in range(6)]
     before = drawn(plain, 0).pixels
     for pixels in changed:
         assert float(pixels.min()) >= 0 and float(pixels.max()) <= 1
         assert 0.003 < float((pixels - before).abs().mean()) < 0.3
-        white, grey, black = (float(pixels[:, y, x].mean()) for y, x in ((40, 30), (50, 95), (5, 5)))
-        assert white > grey > black - 1e-6
+        white, gray, black = (float(pixels[:, y, x].mean()) for y, x in ((40, 30), (50, 95), (5, 5)))
+        assert white > gray > black - 1e-6
     assert not torch.equal(changed[0], changed[1])
 
 

@@ -154,8 +154,8 @@ def test_depth_that_disagrees_with_the_annotation(tmp_path: Path) -> None:
         data.targets(data.samples[1])
 
 
-def test_grey_image(tmp_path: Path) -> None:
-    """COCO holds some grey images."""
+def test_gray_image(tmp_path: Path) -> None:
+    """COCO holds some gray images."""
     data = Dataset(coco=Coco(tiny_coco(tmp_path)), nyu=None)
     picture(3).convert("L").save(tmp_path / "val2017/000000000003.jpg")
     assert data.image(data.samples[0]).mode == "RGB"

@@ -15,7 +15,7 @@ from torchvision.tv_tensors import Image as ImageTensor
 
 from bench.data.coco.classes import COCO_FLIP_PAIRS
 from bench.data.geometry import crop_targets, mirror_targets, resize_targets
-from bench.data.transforms import HorizontalFlip, Letterbox, Normalisation, ShortestSide, Square, Windows
+from bench.data.transforms import HorizontalFlip, Letterbox, Normalization, ShortestSide, Square, Windows
 from tasks.targets import Instances, Segmentation, Targets
 from tests.bench.data.folders import KEYPOINT_NAMES, picture
 
@@ -101,8 +101,8 @@ def test_mirror_follows_the_pixels(targets: Targets) -> None:
     for row, joint in (after.keypoints[..., 2] > 0).nonzero().tolist():
         x, y, _ = after.keypoints[row, joint].long().tolist()
         assert canvas[row, order.get(joint, joint), y, x] == 1
-    unlabelled = after.keypoints[..., 2] == 0
-    assert not after.keypoints[unlabelled].any()
+    unlabeled = after.keypoints[..., 2] == 0
+    assert not after.keypoints[unlabeled].any()
 
 
 @given(some_targets())
@@ -126,8 +126,8 @@ def test_resize_scales(targets: Targets, height: int, width: int) -> None:
     assert torch.allclose(after.boxes, before.boxes * scale.repeat(2), atol=1e-3)
     visible = before.keypoints[..., 2] > 0
     assert torch.equal(after.keypoints[..., 2], before.keypoints[..., 2])
-    centres = ((before.keypoints[..., :2] + 0.5) * scale)[visible]
-    assert ((after.keypoints[..., :2][visible] + 0.5 - centres).abs() <= 0.5 + 1e-3).all()
+    centers = ((before.keypoints[..., :2] + 0.5) * scale)[visible]
+    assert ((after.keypoints[..., :2][visible] + 0.5 - centers).abs() <= 0.5 + 1e-3).all()
     assert (after.keypoints[..., :2] >= 0).all() and (after.keypoints[..., 0] <= width - 1).all()
     assert moved.depth is not None and moved.depth.shape == (height, width)
     assert targets.depth is not None and set(moved.depth.unique().tolist()) <= set(targets.depth.unique().tolist())
@@ -229,14 +229,14 @@ def test_shortest_side(before: tuple[int, int], expected: tuple[int, int]) -> No
     assert ShortestSide().size(before) == expected
 
 
-def test_pixels_are_normalised() -> None:
+def test_pixels_are_normalized() -> None:
     image = Image.new("RGB", (40, 20), (124, 116, 104))
     prepared = ShortestSide(10, 100)(image)
     assert prepared.pixels.shape == (3, 10, 20) and prepared.size == (10, 20) and prepared.targets is None
     assert prepared.pixels.dtype == torch.float32 and prepared.pixels.abs().max() < 0.02
     plain = ShortestSide(10, 100, normalise=None)(image).pixels
     assert torch.allclose(plain[:, 0, 0], torch.tensor([124, 116, 104]) / 255)
-    own = Square(10, normalise=Normalisation((0.5,) * 3, (0.5,) * 3))(image).pixels
+    own = Square(10, normalise=Normalization((0.5,) * 3, (0.5,) * 3))(image).pixels
     assert torch.allclose(own[:, 0, 0], torch.tensor([124, 116, 104]) / 127.5 - 1)
     assert type(own) is torch.Tensor
 

@@ -10,7 +10,7 @@ from PIL import Image
 from bench.data.verify import MOST_OF_A_KIND, Finding, verify
 from bench.errors import UserError
 from tests.bench.data.folders import HEIGHT, WIDTH, edit, picture, shared, tiny_coco, tiny_nyu, write_lines
-from tests.bench.data.nyu.test_reader import labelled
+from tests.bench.data.nyu.test_reader import labeled
 
 
 def errors(findings: list[Finding]) -> list[str]:
@@ -104,11 +104,11 @@ def test_bad_nyu(tmp_path: Path) -> None:
     assert len(errors(verify(None, root, full=False))) == 4
 
 
-def test_labelled_file(tmp_path: Path) -> None:
-    path = labelled(tmp_path)
+def test_labeled_file(tmp_path: Path) -> None:
+    path = labeled(tmp_path)
     findings = verify(None, path)
     assert not errors(findings)
-    assert texts(findings, "warning")[0] == "4 of the official 1,449 labelled pairs"
+    assert texts(findings, "warning")[0] == "4 of the official 1,449 labeled pairs"
     path.write_bytes(b"garbage")
     assert "cannot be read" in errors(verify(None, path))[0]
 

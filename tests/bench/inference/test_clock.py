@@ -23,7 +23,7 @@ class Stream:
         self.time += milliseconds
         self.done = False
 
-    def synchronise(self) -> None:
+    def synchronize(self) -> None:
         self.waits += 1
         self.done = True
 
@@ -46,7 +46,7 @@ def events(stream: Stream) -> EventStopwatch:
         stream.made += 1
         return Event(stream)
 
-    return EventStopwatch(torch.device("cuda"), event=make, synchronise=stream.synchronise)
+    return EventStopwatch(torch.device("cuda"), event=make, synchronize=stream.synchronize)
 
 
 def one_batch(clock: Clock, stream: Stream) -> None:

@@ -59,5 +59,5 @@ def test_the_load_of_the_run_s_other_processes_is_its_own() -> None:
     assert core_seconds([other.pid]) == 0.0, "it has ended"
 
 
-def test_a_process_alone_is_its_only_neighbour() -> None:
-    assert Team().neighbours() == [os.getpid()]
+def test_a_process_alone_is_its_only_neighbor() -> None:
+    assert Team().neighbors() == [os.getpid()]

@@ -24,8 +24,8 @@ def test_the_table_of_a_metric_gives_its_value() -> None:
     truths = [torch.full((4, 5), 2.0), torch.zeros(4, 5), torch.full((4, 5), 4.0)]
     records = {n: depth.observe(n, torch.full((4, 5), 3.0), Targets((4, 5), depth=t)) for n, t in enumerate(truths)}
     own = table(depth, records)
-    assert value([own], "rmse") == pytest.approx(depth.summarise(records)["rmse"])
-    assert value([own, own], "sq_rel") == pytest.approx(depth.summarise(records)["sq_rel"])
+    assert value([own], "rmse") == pytest.approx(depth.summarize(records)["rmse"])
+    assert value([own, own], "sq_rel") == pytest.approx(depth.summarize(records)["sq_rel"])
     with pytest.raises(UserError, match="object keeps no per-image table"):
         table(object(), records)
 

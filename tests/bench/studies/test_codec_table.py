@@ -15,7 +15,7 @@ from bench.cli.parser import parse
 from bench.config.codecs import CodecTrainOptions
 from bench.config.studies import CodecStudyOptions
 from bench.studies import codec_table
-from bench.studies.codec_pairs import PICTURE, coloured, measure_pairs, pairs_options
+from bench.studies.codec_pairs import PICTURE, colored, measure_pairs, pairs_options
 from bench.studies.codec_table import VARIANTS, Variant, mean_depth_errors, measure_codecs
 from tests.bench import tiny_presets as tiny
 from tests.bench.data.folders import shared
@@ -96,12 +96,12 @@ def test_the_mean_depth_s_error_is_the_deviation_of_one_image(base: CodecTrainOp
     )
 
 
-def test_colours_run_from_near_to_far_and_leave_the_unknown_black() -> None:
-    found = coloured(torch.tensor([[0.0, 0.01, 10.0, 99.0]]))
+def test_colors_run_from_near_to_far_and_leave_the_unknown_black() -> None:
+    found = colored(torch.tensor([[0.0, 0.01, 10.0, 99.0]]))
     assert found.shape == (1, 4, 3)
     assert found[0, 0].tolist() == [0, 0, 0]
     assert found[0, 1, 2] > found[0, 1, 0], "near is blue"
-    assert found[0, 2].tolist() == found[0, 3].tolist(), "far is the last colour"
+    assert found[0, 2].tolist() == found[0, 3].tolist(), "far is the last color"
     assert found[0, 2, 0] > found[0, 2, 2], "which is red"
 
 

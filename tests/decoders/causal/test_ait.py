@@ -146,7 +146,7 @@ def batch(form: SequenceFormat, originals: Tensor | None) -> TrainingBatch:
 
 
 def expected_code(logits: Tensor, originals: Tensor) -> Tensor:
-    """Squared error of the mean code of the dense positions: a stand-in for a detokeniser."""
+    """Squared error of the mean code of the dense positions: a stand-in for a detokenizer."""
     codes = JOINT.column(PARTS.vocabulary["depth_bin"])
     shares = logits[:, JOINT.dense][..., codes].softmax(-1)  # (R, dense, K)
     values = shares @ torch.arange(shares.shape[-1]).float()
@@ -191,7 +191,7 @@ def test_training_is_teacher_forcing_with_hard_tokens() -> None:
     assert (view.attention, view.dense_weight) == ("causal", 0.0)
 
 
-def test_depth_and_masks_train_through_their_detokenisers() -> None:
+def test_depth_and_masks_train_through_their_detokenizers() -> None:
     assert Ait.formats == {"segmentation": "codes", "depth": "codes"}
     form = Depth(PARTS).format
     (view,) = decoder().training_views(NETWORK, form, batch(form, torch.ones(2, 1, 4, 4)), torch.Generator())

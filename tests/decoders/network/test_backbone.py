@@ -72,7 +72,7 @@ def test_the_network_trains_end_to_end() -> None:
         decoder_layers=1, positions=12,
     )  # fmt: skip
     network = build_network(options, Vocabulary(Sizes(words=30)))
-    memory = network.memorise(network.encode(network.extract(torch.randn(2, 3, 64, 64))))
+    memory = network.memorize(network.encode(network.extract(torch.randn(2, 3, 64, 64))))
     network.logits(network.decode(memory, torch.zeros(2, 1, 8, dtype=torch.int64)), slice(0, 40)).sum().backward()
     assert all(parameter.grad is not None for parameter in network.parameters())
 

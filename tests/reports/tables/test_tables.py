@@ -175,7 +175,7 @@ def test_runs_that_must_not_share_a_table_are_refused() -> None:
     with pytest.raises(ReportError, match=r"different data.*0123456789abcdef: mad; fedcba: parallel"):
         make_page(Material(runs=[one, replace(other, record={**other.record, "data": data})]))
     notes = {"captioning": {"tokenizer": "python"}}
-    with pytest.raises(ReportError, match="different tokenisers"):
+    with pytest.raises(ReportError, match="different tokenizers"):
         refuse_unlike([one, replace(other, record={**other.record, "notes": notes})])
 
 

@@ -44,6 +44,6 @@ def test_a_table_fits_80_columns_and_says_what_a_reader_must_know() -> None:
 
 def test_caption_tokenisers_never_share_a_table() -> None:
     mixed = scored("a", "ptb (Java 17)"), scored("b", "python"), scored("c", "ptb (Java 21)")
-    with pytest.raises(ValueError, match="tokenisers"):
+    with pytest.raises(ValueError, match="tokenizers"):
         records_table(mixed)
     assert printed(*mixed).count("box AP") == 2, "two tables; the version of Java does not matter"

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from tasks.codecs.options import CodecOptions
-from tasks.codecs.vector_quantizer import Quantiser
+from tasks.codecs.vector_quantizer import Quantizer
 from tasks.codecs.vqvae import Codec, released_tensors, tempered
 from tasks.errors import TaskError
 
@@ -86,9 +86,9 @@ def test_certainty_stays_certain_at_any_temperature() -> None:
 
 
 def test_gradients_pass_the_codes_as_if_they_were_not_there() -> None:
-    quantiser = Quantiser(codes=4, width=3)
+    quantizer = Quantizer(codes=4, width=3)
     features = torch.randn(2, 3, 2, 2, requires_grad=True)
-    found, commitment = quantiser(features)
+    found, commitment = quantizer(features)
     (2 * found.sum()).backward(retain_graph=True)
     torch.testing.assert_close(features.grad, torch.full_like(features, 2.0))
     (pull,) = torch.autograd.grad(commitment, features)
@@ -96,12 +96,12 @@ def test_gradients_pass_the_codes_as_if_they_were_not_there() -> None:
 
 
 def test_the_nearest_code_is_taken() -> None:
-    quantiser = Quantiser(codes=7, width=3)
+    quantizer = Quantizer(codes=7, width=3)
     features = torch.randn(2, 3, 4, 5, generator=torch.Generator().manual_seed(2))
     rows = features.movedim(1, -1).reshape(-1, 3)
-    expected = torch.cdist(rows, quantiser.embedding).argmin(1).view(2, 4, 5)
-    assert torch.equal(quantiser.nearest(features), expected)
-    assert torch.equal(quantiser.nearest(quantiser.vectors(expected)), expected)
+    expected = torch.cdist(rows, quantizer.embedding).argmin(1).view(2, 4, 5)
+    assert torch.equal(quantizer.nearest(features), expected)
+    assert torch.equal(quantizer.nearest(quantizer.vectors(expected)), expected)
 
 
 def test_only_training_moves_the_codebook() -> None:
@@ -113,14 +113,14 @@ def test_only_training_moves_the_codebook() -> None:
     assert not torch.equal(made.quantiser.embedding, before)
 
 
-def after_steps(revive: float, steps: int = 30) -> Quantiser:
+def after_steps(revive: float, steps: int = 30) -> Quantizer:
     torch.manual_seed(0)
-    quantiser = Quantiser(codes=16, width=2, revive=revive).train()
+    quantizer = Quantizer(codes=16, width=2, revive=revive).train()
     corners = torch.tensor([[3.0, 3.0], [3.0, -3.0], [-3.0, 3.0], [-3.0, -3.0]])
     for _ in range(steps):
         drawn = corners[torch.randint(0, 4, (64,))] + torch.randn(64, 2) * 0.1
-        quantiser(drawn.view(1, 8, 8, 2).movedim(-1, 1))
-    return quantiser
+        quantizer(drawn.view(1, 8, 8, 2).movedim(-1, 1))
+    return quantizer
 
 
 def test_codes_that_the_first_step_leaves_out_are_dead_unless_they_revive() -> None:
@@ -132,9 +132,9 @@ def test_codes_that_the_first_step_leaves_out_are_dead_unless_they_revive() -> N
 
 
 def test_used_codes_become_the_mean_of_their_vectors() -> None:
-    quantiser = after_steps(0.5, steps=300)
+    quantizer = after_steps(0.5, steps=300)
     corners = torch.tensor([[3.0, 3.0], [3.0, -3.0], [-3.0, 3.0], [-3.0, -3.0]])
-    distances = torch.cdist(corners, quantiser.embedding).min(dim=1).values
+    distances = torch.cdist(corners, quantizer.embedding).min(dim=1).values
     assert float(distances.max()) < 0.3
 
 

@@ -62,10 +62,10 @@ def test_an_unknown_reading_is_refused():
 
 
 @given(st.integers(1, 300), st.lists(st.floats(0.5, 10.0), min_size=1, max_size=8))
-def test_a_depth_comes_back_within_half_a_ratio(bins, metres):
+def test_a_depth_comes_back_within_half_a_ratio(bins, meters):
     found = LogBins(bins, 0.5, 10.0)
-    depth = torch.tensor(metres, dtype=torch.float32)
-    error = (found.metres(found.index(depth)) / depth).log().abs() / math.log(20) * bins
+    depth = torch.tensor(meters, dtype=torch.float32)
+    error = (found.meters(found.index(depth)) / depth).log().abs() / math.log(20) * bins
     assert float(error.max()) <= 0.5 + SLACK
 
 
@@ -73,7 +73,7 @@ def test_depths_outside_fall_into_the_end_bins():
     found = LogBins(8, 0.5, 10.0, "edge")
     index = found.index(torch.tensor([0.0, 0.1, 10.0, 99.0]))
     assert index.tolist() == [0, 0, 7, 7]
-    assert found.metres(index)[0] == pytest.approx(0.5)
+    assert found.meters(index)[0] == pytest.approx(0.5)
 
 
 @given(st.integers(1, 9), st.integers(1, 9), st.integers(1, 6), st.integers(1, 6))

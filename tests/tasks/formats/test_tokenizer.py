@@ -21,7 +21,7 @@ def model(tmp_path_factory):
 
 
 @given(words=st.lists(st.sampled_from([*NOUNS, "Table", "NEXT", "wooden", "tablet", "skate"]), min_size=1, max_size=12))
-def test_captions_come_back_up_to_normalisation(model, words):
+def test_captions_come_back_up_to_normalization(model, words):
     caption = "  ".join(words) + ". "
     tokenizer = SentencePieceTokenizer(model)
     assert tokenizer.decode(tokenizer.encode(caption)) == " ".join(caption.lower().split())

@@ -35,8 +35,8 @@ def test_ranges_are_contiguous_and_extras_come_last():
 
 def test_mistakes_are_named():
     vocabulary = Vocabulary(Sizes())
-    with pytest.raises(KeyError, match="no range 'colour'"):
-        vocabulary["colour"]
+    with pytest.raises(KeyError, match="no range 'color'"):
+        vocabulary["color"]
     with pytest.raises(ValueError, match="80 ids"):
         vocabulary.id("class")
     with pytest.raises(ValueError, match="exists already"):

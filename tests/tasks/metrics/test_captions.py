@@ -1,4 +1,4 @@
-"""Caption metrics: published values, the two tokenisers against each other, and machines with no or a broken Java."""
+"""Caption metrics: published values, the two tokenizers against each other, and machines with no or a broken Java."""
 
 from __future__ import annotations
 
@@ -106,14 +106,14 @@ def test_tokenisers_agree_on_all_of_val2017() -> None:
 
 @needs_java
 @needs_shared
-def test_published_values_with_tokeniser() -> None:
+def test_published_values_with_tokenizer() -> None:
     references = val2017()
     results = json.loads((DATA / "metric_refs" / "captions_val2014_fakecap_results.json").read_text())
     own = records({each["image_id"]: each["caption"] for each in results if each["image_id"] in references})
     assert len(own) == 126
     scorer = metric("ptb", references)
     published = dict(zip(NAMES, (0.5855, 0.4047, 0.2825, 0.1983, 0.2051, 0.4080, 0.6277), strict=True))
-    assert scorer.summarise(own) == pytest.approx(published, rel=0, abs=1e-4)
+    assert scorer.summarize(own) == pytest.approx(published, rel=0, abs=1e-4)
     assert scorer.notes()["tokenizer"].startswith("ptb (Java ")
     assert scorer.per_image(own)[6818].keys() == set(NAMES)
 
@@ -132,7 +132,7 @@ def test_published_values_without_tokeniser_in_a_comma_locale(monkeypatch: pytes
 
 def test_without_java(no_java: None) -> None:
     own = metric("auto")
-    values = own.summarise(records({4: "A dog sleeps on the couch.", 8: "Kites over a hill"}))
+    values = own.summarize(records({4: "A dog sleeps on the couch.", 8: "Kites over a hill"}))
     assert values["METEOR"] is None
     assert all(value is not None for name, value in values.items() if name != "METEOR")
     assert own.notes()["tokenizer"] == "python"
@@ -148,9 +148,9 @@ def test_perfect_and_empty_captions(no_java: None) -> None:
     assert values[4]["BLEU-4"] == pytest.approx(1)
     assert values[4]["ROUGE-L"] == pytest.approx(1)
     assert set(values[8].values()) == {0.0}
-    nothing = own.summarise(records({4: "", 8: " . "}))
+    nothing = own.summarize(records({4: "", 8: " . "}))
     assert {value for name, value in nothing.items() if name != "METEOR"} == {0.0}
-    assert own.summarise({}) == dict.fromkeys(NAMES)
+    assert own.summarize({}) == dict.fromkeys(NAMES)
 
 
 def test_java_that_fails_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -158,12 +158,12 @@ def test_java_that_fails_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(captions, "_java", lambda: broken)
     monkeypatch.setattr(captions, "java_version", lambda: "0")
     own = metric("python")
-    values = own.summarise(records({4: "a dog", 8: "a kite"}))
+    values = own.summarize(records({4: "a dog", 8: "a kite"}))
     assert values["METEOR"] is None
     assert values["BLEU-1"] is not None
     assert own.notes()["METEOR"] == "not computed: METEOR's Java program failed (no memory left)"
     with pytest.raises(TaskError, match="choose caption_tokenizer 'python'"):
-        metric("ptb").summarise(records({4: "a dog"}))
+        metric("ptb").summarize(records({4: "a dog"}))
 
 
 def test_spice_is_absent_with_a_reason(no_java: None) -> None:
@@ -177,7 +177,7 @@ def test_errors_name_what_is_wrong() -> None:
     with pytest.raises(TaskError, match=r"'ptv'.*auto, ptb, python"):
         metric("ptv")
     with pytest.raises(TaskError, match="image 5 "):
-        metric("python").summarise(records({4: "a dog", 5: "a cat"}))
+        metric("python").summarize(records({4: "a dog", 5: "a cat"}))
     with pytest.raises(TaskError, match="give the same ids"):
         score({1: ["a"]}, {2: "a"})
     with pytest.raises(TaskError, match="are empty"):

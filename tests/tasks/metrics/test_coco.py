@@ -50,7 +50,7 @@ def test_published_values(kind: Kind) -> None:
     records: dict[int, list[Any]] = {image["id"]: [] for image in truth["images"]}
     for result in json.loads((REFERENCES / results_file).read_text()):
         records[result["image_id"]].append(result)
-    values = CocoMetric(kind=kind, parts=MetricParts(ground_truth=truth)).summarise(records)
+    values = CocoMetric(kind=kind, parts=MetricParts(ground_truth=truth)).summarize(records)
     published = dict(zip(NAMES[kind], map(float, numbers.split()), strict=True))
     assert values == pytest.approx(published, rel=0, abs=0.5e-6 + 1e-6)
 
@@ -96,7 +96,7 @@ def test_observed_boxes_are_coco_results() -> None:
 def test_perfect_boxes_score_one_and_sizes_that_do_not_exist_are_absent() -> None:
     own = metric("bbox")
     records = {image: own.observe(image, detections(index), TARGETS) for image, index in ((3, 0), (5, 1))}
-    values = own.summarise({**records, 9: []})
+    values = own.summarize({**records, 9: []})
     assert values["AP"] == pytest.approx(1)
     assert values["APl"] == pytest.approx(1)
     assert values["APs"] is None
@@ -111,7 +111,7 @@ def test_perfect_masks_score_one() -> None:
     record = own.observe(3, masks, TARGETS)
     assert isinstance(record[0]["segmentation"]["counts"], str)
     assert json.loads(json.dumps(record)) == record
-    assert own.summarise({3: record})["AP"] == pytest.approx(1)
+    assert own.summarize({3: record})["AP"] == pytest.approx(1)
 
 
 def test_perfect_keypoints_score_one() -> None:
@@ -120,34 +120,34 @@ def test_perfect_keypoints_score_one() -> None:
     joints = torch.tensor(truth["annotations"][0]["keypoints"]).float().reshape(1, JOINTS, 3)
     record = own.observe(3, Poses(joints, torch.tensor([0.9]), torch.tensor([0])), TARGETS)
     assert len(record[0]["keypoints"]) == 3 * JOINTS
-    assert own.summarise({3: record})["AP"] == pytest.approx(1)
+    assert own.summarize({3: record})["AP"] == pytest.approx(1)
 
 
 @pytest.mark.parametrize("kind", NAMES)
 def test_no_detection_at_all_is_zero(kind: Kind) -> None:
     own = metric(kind)
-    values = own.summarise({3: own.observe(3, NONE, TARGETS), 5: [], 9: []})
+    values = own.summarize({3: own.observe(3, NONE, TARGETS), 5: [], 9: []})
     assert {value for name, value in values.items() if name[-1] not in "sm"} == {0.0}
-    assert metric(kind).summarise({}) == dict.fromkeys(NAMES[kind])
+    assert metric(kind).summarize({}) == dict.fromkeys(NAMES[kind])
 
 
 def test_images_without_objects_have_no_value() -> None:
-    assert metric("bbox").summarise({9: metric("bbox").observe(9, detections(0), TARGETS)}) == dict.fromkeys(
+    assert metric("bbox").summarize({9: metric("bbox").observe(9, detections(0), TARGETS)}) == dict.fromkeys(
         NAMES["bbox"]
     )
 
 
 def test_only_the_images_with_a_record_count() -> None:
     own = metric("bbox")
-    assert own.summarise({3: own.observe(3, detections(0), TARGETS)})["AP"] == pytest.approx(1)
-    missed = own.summarise({3: own.observe(3, detections(0), TARGETS), 5: []})
+    assert own.summarize({3: own.observe(3, detections(0), TARGETS)})["AP"] == pytest.approx(1)
+    missed = own.summarize({3: own.observe(3, detections(0), TARGETS), 5: []})
     assert missed["AP"] == pytest.approx(0.5)
 
 
 def test_false_alarm_on_an_empty_image_counts() -> None:
     own = metric("bbox")
     right, wrong = own.observe(3, detections(0, 0.5), TARGETS), own.observe(9, detections(0, 0.9), TARGETS)
-    assert own.summarise({3: right, 9: wrong})["AP"] == pytest.approx(0.5)
+    assert own.summarize({3: right, 9: wrong})["AP"] == pytest.approx(0.5)
 
 
 @pytest.mark.parametrize("kind", ["bbox", "segm"])
@@ -162,8 +162,8 @@ def test_nothing_is_printed_or_changed(kind: Kind, capsys: pytest.CaptureFixture
         shape["segmentation"]["counts"] = shape["segmentation"]["counts"].decode()
     records = {3: [{"image_id": 3, "category_id": 1, "score": 0.5, **shape}]}
     before = copy.deepcopy((truth, records))
-    first = own.summarise(records)
-    assert own.summarise(records) == first
+    first = own.summarize(records)
+    assert own.summarize(records) == first
     assert (truth, records) == before
     assert capsys.readouterr().out == ""
 
@@ -174,7 +174,7 @@ def test_errors_name_what_is_wrong() -> None:
     with pytest.raises(TaskError, match="needs the annotation file"):
         CocoMetric(kind="bbox", parts=MetricParts())
     with pytest.raises(TaskError, match="image 4 "):
-        metric("bbox").summarise({3: [], 4: []})
+        metric("bbox").summarize({3: [], 4: []})
 
 
 def test_joints_other_than_coco_need_tolerances() -> None:
@@ -185,6 +185,6 @@ def test_joints_other_than_coco_need_tolerances() -> None:
     truth["categories"][0]["keypoints"] = ["top", "bottom"]
     record = {3: [{"image_id": 3, "category_id": 1, "score": 1.0, "keypoints": truth["annotations"][0]["keypoints"]}]}
     with pytest.raises(TaskError, match="'person' has 2 keypoints but 17 tolerances"):
-        metric("keypoints", truth).summarise(record)
+        metric("keypoints", truth).summarize(record)
     truth["categories"][0]["sigmas"] = [0.05, 0.05]
-    assert metric("keypoints", truth).summarise(record)["AP"] == pytest.approx(1)
+    assert metric("keypoints", truth).summarize(record)["AP"] == pytest.approx(1)

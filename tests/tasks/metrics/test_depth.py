@@ -68,7 +68,7 @@ def test_eigen_crop_of_480_by_640_only(metric: DepthMetric) -> None:
     assert (whole["pixels"], whole["cropped"]) == (426 * 560, True)
     small = metric.observe(2, torch.ones(48, 64), targets(torch.ones(48, 64)))
     assert (small["pixels"], small["cropped"]) == (48 * 64, False)
-    metric.summarise({1: whole, 2: small})
+    metric.summarize({1: whole, 2: small})
     assert metric.notes() == {"crop": "1 of 2 images are not 480 x 640 and were scored without Eigen's crop"}
 
 
@@ -84,7 +84,7 @@ def test_mean_over_images_not_pixels(metric: DepthMetric) -> None:
         2: metric.observe(2, torch.full((5, 5), 2.0), targets(torch.full((5, 5), 2.0))),
     }
     assert json.loads(json.dumps(records[1])) == records[1]
-    assert metric.summarise(records)["rmse"] == pytest.approx(0.5)
+    assert metric.summarize(records)["rmse"] == pytest.approx(0.5)
 
 
 def test_image_without_valid_pixel_is_counted_and_left_out(metric: DepthMetric) -> None:
@@ -92,10 +92,10 @@ def test_image_without_valid_pixel_is_counted_and_left_out(metric: DepthMetric) 
     assert empty["pixels"] == 0
     assert empty["rmse"] is None
     good = metric.observe(2, torch.ones(2, 2), targets(torch.ones(2, 2)))
-    assert metric.summarise({1: empty, 2: good})["delta1"] == 1
+    assert metric.summarize({1: empty, 2: good})["delta1"] == 1
     assert metric.notes()["excluded"] == "1 of 2 images were left out: no valid depth pixel"
-    assert metric.summarise({1: empty}) == dict.fromkeys(NAMES)
-    assert metric.summarise({}) == dict.fromkeys(NAMES)
+    assert metric.summarize({1: empty}) == dict.fromkeys(NAMES)
+    assert metric.summarize({}) == dict.fromkeys(NAMES)
 
 
 def test_errors_name_what_is_wrong(metric: DepthMetric) -> None:
@@ -131,7 +131,7 @@ def test_official_code_with_crop_and_odd_values(metric: DepthMetric) -> None:
 def test_published_fastdepth_values(metric: DepthMetric) -> None:
     truth = torch.from_numpy(np.load(TRIPLE / "depth.npy"))
     prediction = torch.from_numpy(np.load(TRIPLE / "pred.npy")).reshape(224, 224)
-    values = metric.summarise({1: metric.observe(1, prediction, targets(truth))})
+    values = metric.summarize({1: metric.observe(1, prediction, targets(truth))})
     published = {
         "delta1": 0.7773,
         "delta2": 0.9647,

@@ -104,7 +104,7 @@ def repeated(
 def test_with_every_image_once_the_values_are_pycocotools(kind: Kind, tied: bool) -> None:
     truth, records = invented(kind, tied=tied)
     metric = coco(kind, truth)
-    values = metric.summarise(records)
+    values = metric.summarize(records)
     assert 0.05 < (values["AP"] or 0) < 0.95, "a set that tells right from wrong"
     same(values, metric.tables(records).score(once(IMAGES)))
 
@@ -124,7 +124,7 @@ def test_pycocotools_own_example_files(kind: Kind, truth_file: str, results_file
     for result in json.loads((REFERENCES / results_file).read_text()):
         records[result["image_id"]].append(result)
     metric = CocoMetric(kind=kind, parts=MetricParts(ground_truth=truth))
-    same(metric.summarise(records), metric.tables(records).score(once(len(records))))
+    same(metric.summarize(records), metric.tables(records).score(once(len(records))))
 
 
 @pytest.mark.parametrize("kind", NAMES)
@@ -133,7 +133,7 @@ def test_an_image_drawn_twice_counts_twice(kind: Kind) -> None:
     scored = coco(kind, truth).tables(records).score(WEIGHTS)
     for row, weights in enumerate(WEIGHTS):
         made, kept = repeated(truth, records, weights)
-        same(coco(kind, made).summarise(kept), scored, row)
+        same(coco(kind, made).summarize(kept), scored, row)
 
 
 def test_many_resamples_are_the_same_as_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -153,14 +153,14 @@ def test_best_hundred_of_an_image_count() -> None:
     far = {"image_id": 1, "category_id": records[1][0]["category_id"], "bbox": [0.0, 0.0, 1.0, 1.0]}
     records[1] = poor + [far | {"score": 1 - n / 1e3} for n in range(100)]
     metric = coco("bbox", truth)
-    same(metric.summarise(records), metric.tables(records).score(once(IMAGES)))
+    same(metric.summarize(records), metric.tables(records).score(once(IMAGES)))
 
 
 def test_nothing_found_and_nothing_to_find() -> None:
     truth, records = invented("bbox", tied=False)
     metric = coco("bbox", truth)
     blind: dict[int, list[Any]] = {image: [] for image in records}
-    same(metric.summarise(blind), metric.tables(blind).score(once(IMAGES)))
+    same(metric.summarize(blind), metric.tables(blind).score(once(IMAGES)))
     empty = metric.tables(records).score(np.eye(IMAGES, dtype=int)[3:4])
     assert all(np.isnan(column).all() for column in empty.values()), "image 4 has no object"
 
@@ -188,7 +188,7 @@ def caption_records(texts: dict[int, str]) -> dict[int, dict[str, Any]]:
 def test_meteor_adds_up_as_its_program_does() -> None:
     metric = caption_metric(REFERENCE_TEXTS)
     records = caption_records(CAPTIONS)
-    values = {name: value for name, value in metric.summarise(records).items() if value is not None}
+    values = {name: value for name, value in metric.summarize(records).items() if value is not None}
     assert "METEOR" in values
     same(values, metric.tables(records).score(once(4)))
 
@@ -210,7 +210,7 @@ def test_captions_drawn_twice_count_twice() -> None:
     assert scored.pop("CIDEr")[0] == pytest.approx(cider)
     drawn = [1, 1, 3, 5]
     repeats = caption_metric({n: REFERENCE_TEXTS[image] for n, image in enumerate(drawn)})
-    values = repeats.summarise(caption_records({n: CAPTIONS[image] for n, image in enumerate(drawn)}))
+    values = repeats.summarize(caption_records({n: CAPTIONS[image] for n, image in enumerate(drawn)}))
     same({name: values[name] for name in scored}, scored)
 
 
@@ -234,7 +234,7 @@ def test_depth_is_a_mean_over_images_with_valid_pixels() -> None:
     metric = DepthMetric(parts=MetricParts())
     records = {1: depth_record(0.1), 2: depth_record(0.5), 7: depth_record(0.0, pixels=0)}
     table = metric.tables(records)
-    same(metric.summarise(records), table.score(once(3)))
+    same(metric.summarize(records), table.score(once(3)))
     scored = table.score(np.array([[2, 1, 5], [0, 0, 8]]))["rmse"]
     assert scored[0] == pytest.approx(0.7 / 3)
     assert np.isnan(scored[1])

@@ -1,4 +1,4 @@
-"""NYUv2 folders and the labelled file: layouts, and that every bad line or file is refused on one line."""
+"""NYUv2 folders and the labeled file: layouts, and that every bad line or file is refused on one line."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from scipy.io import savemat
 
-from bench.data.nyu.reader import LABELLED_NAME, Nyu
+from bench.data.nyu.reader import LABELED_NAME, Nyu
 from bench.errors import DataError, UserError
 from tests.bench.data.folders import HEIGHT, WIDTH, depth_picture, shared, tiny_nyu, write_lines
 
@@ -39,7 +39,7 @@ def test_layouts(tmp_path: Path, split: str, base: str, slash: bool, focal: bool
     assert [pair.line for pair in nyu.pairs] == [1, 2, 3]
     depth = nyu.depth(1)
     assert depth.shape == (HEIGHT, WIDTH) and depth.dtype == torch.float32 and depth[0, 0] == 0
-    expected = np.asarray(depth_picture(201), dtype=np.float32) / 1000  # millimetres
+    expected = np.asarray(depth_picture(201), dtype=np.float32) / 1000  # millimeters
     assert torch.equal(depth, torch.from_numpy(expected))
     assert nyu.image(1).size == (WIDTH, HEIGHT) and nyu.image(1).mode == "RGB"
 
@@ -114,7 +114,7 @@ def test_bad_depth(tmp_path: Path) -> None:
     path.write_bytes(b"not a png")
     assert f"{path}: line 1: broken or cut image" in refusal(tmp_path)
     Image.new("L", (WIDTH, HEIGHT)).save(path)
-    assert "depth image has mode L, expected 16-bit grey" in refusal(tmp_path)
+    assert "depth image has mode L, expected 16-bit gray" in refusal(tmp_path)
     depth_picture(0, HEIGHT, WIDTH - 1).save(path)
     assert f"{path}: line 1: is 31x24 pixels, expected 32x24" in refusal(tmp_path)
 
@@ -133,13 +133,13 @@ def test_missing_folder(tmp_path: Path) -> None:
         Nyu(tmp_path, split="val")
 
 
-def labelled(folder: Path, pairs: int = 4) -> Path:
-    """A labelled file as MATLAB 7.3 writes it: the axes reversed."""
+def labeled(folder: Path, pairs: int = 4) -> Path:
+    """A labeled file as MATLAB 7.3 writes it: the axes reversed."""
     generator = np.random.default_rng(5)
     images = generator.integers(0, 256, (pairs, HEIGHT, WIDTH, 3), dtype=np.uint8)
     depths = generator.uniform(0.5, 9, (pairs, HEIGHT, WIDTH)).astype(np.float32)
     depths[0, 0, 0] = np.nan
-    path = folder / LABELLED_NAME
+    path = folder / LABELED_NAME
     with h5py.File(path, "w") as file:
         file["images"] = images.transpose(0, 3, 2, 1)
         file["depths"] = depths.transpose(0, 2, 1)
@@ -147,8 +147,8 @@ def labelled(folder: Path, pairs: int = 4) -> Path:
     return path
 
 
-def test_labelled(tmp_path: Path) -> None:
-    path = labelled(tmp_path)
+def test_labeled(tmp_path: Path) -> None:
+    path = labeled(tmp_path)
     expected = np.load(tmp_path / "expected.npz")
     nyu = Nyu(path)
     assert len(nyu.pairs) == 4 and "not the official split" in nyu.notes[0]
@@ -164,8 +164,8 @@ def test_labelled(tmp_path: Path) -> None:
         Nyu(path, list_file=tmp_path / "list.txt")
 
 
-def test_bad_labelled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = labelled(tmp_path)
+def test_bad_labeled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = labeled(tmp_path)
     savemat(tmp_path / "splits.mat", {"testNdxs": [[5]]})
     assert "names pairs outside of 1..4" in refusal(path)
     (tmp_path / "splits.mat").write_bytes(b"garbage")
@@ -194,7 +194,7 @@ def test_real_data() -> None:
 
 def test_real_splits(tmp_path: Path) -> None:
     splits = shared() / "nyu_mini/reference_lists/splits.mat"
-    path = tmp_path / LABELLED_NAME
+    path = tmp_path / LABELED_NAME
     with h5py.File(path, "w") as file:  # only the shapes matter
         file.create_dataset("images", (1449, 3, 2, 2), dtype="uint8")
         file.create_dataset("depths", (1449, 2, 2), dtype="float32")

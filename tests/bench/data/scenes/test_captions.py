@@ -46,7 +46,7 @@ def test_claims_are_true(many: list[Scene]) -> None:
             for claim in caption.claims:
                 kinds[claim.kind] += 1
                 assert claim_holds(scene, caption, claim), (caption, scene.layout.items)
-    assert {"left", "right", "front", "behind", "near", "ground", "wall", "side", "colour", "count"} <= set(kinds)
+    assert {"left", "right", "front", "behind", "near", "ground", "wall", "side", "color", "count"} <= set(kinds)
 
 
 def claim_holds(scene: Scene, caption: Caption, claim: scene_captions.Claim) -> bool:  # noqa: PLR0911
@@ -60,7 +60,7 @@ def claim_holds(scene: Scene, caption: Caption, claim: scene_captions.Claim) -> 
         return bool(claim.value == getattr(scene.layout.room, claim.kind))
     item = items[claim.subject]
     left, right = extent(scene, claim.subject)
-    if claim.kind in ("colour", "texture"):
+    if claim.kind in ("color", "texture"):
         return claim.value == getattr(item, claim.kind) and claim.value in text
     if claim.kind == "size":
         return (item.size > 40) if claim.value == "large" else (item.size < 24)

@@ -1,4 +1,4 @@
-"""The labelled NYUv2 file: 1,449 pairs in one MATLAB 7.3 (HDF5) file, whose axes HDF5 shows in reverse order."""
+"""The labeled NYUv2 file: 1,449 pairs in one MATLAB 7.3 (HDF5) file, whose axes HDF5 shows in reverse order."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from bench.data.problems import Fault, Problem, refuse
 
 SPLITS_FILE = "splits.mat"
 INSTALL = "install it with: pip install 'decoder-bench[nyu-mat]'"
-NO_SPLITS = f"{SPLITS_FILE} is not beside the labelled file: all of its pairs are used, not the official split"
+NO_SPLITS = f"{SPLITS_FILE} is not beside the labeled file: all of its pairs are used, not the official split"
 
 
-class Labelled:
-    """Pairs of a labelled file, read one by one; the file is opened anew each time, so that processes may share this.
+class Labeled:
+    """Pairs of a labeled file, read one by one; the file is opened anew each time, so that processes may share this.
 
     Args:
         path: the ``.mat`` file with ``images`` (pairs, 3, width, height) uint8 and ``depths`` (pairs, width, height) in
-            metres, as HDF5 shows them.
+            meters, as HDF5 shows them.
 
     Attributes:
         pairs: number of pairs.
@@ -37,7 +37,7 @@ class Labelled:
         try:
             import h5py
         except ImportError:
-            fault = Fault("h5py is missing", "reading a labelled .mat file needs the package h5py", INSTALL)
+            fault = Fault("h5py is missing", "reading a labeled .mat file needs the package h5py", INSTALL)
             refuse(Problem(path, "", fault))
         self._open = h5py.File
         images, depths = self._shape("images"), self._shape("depths")
@@ -54,9 +54,9 @@ class Labelled:
         return Image.fromarray(np.ascontiguousarray(channels.transpose(2, 1, 0).astype(np.uint8)))
 
     def depth(self, index: int) -> Tensor:
-        """(height, width) float32 metres of a pair; 0 where there is no finite value."""
-        metres = self._read("depths", index).T.astype(np.float32)
-        return torch.from_numpy(np.ascontiguousarray(np.nan_to_num(metres, nan=0, posinf=0, neginf=0)))
+        """(height, width) float32 meters of a pair; 0 where there is no finite value."""
+        meters = self._read("depths", index).T.astype(np.float32)
+        return torch.from_numpy(np.ascontiguousarray(np.nan_to_num(meters, nan=0, posinf=0, neginf=0)))
 
     def indices(self, split: str) -> list[int] | None:
         """Pairs of the official ``test`` or ``train`` split, or None if ``splits.mat`` is not beside the file."""
@@ -73,7 +73,7 @@ class Labelled:
             refuse(Problem(path, "", fault))
         if not found or min(found) < 0 or max(found) >= self.pairs:
             message = f"{split}Ndxs names pairs outside of 1..{self.pairs}"
-            remedy = "use the splits.mat and the labelled file of the same release"
+            remedy = "use the splits.mat and the labeled file of the same release"
             refuse(Problem(path, "", Fault("broken splits", message, remedy)))
         return sorted(found)
 
