@@ -19,7 +19,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from bench.config.run import RunOptions
+from bench.config.parts import SuiteOptions
 from bench.errors import UserError
 from bench.paths import CHECKPOINTS, REPOSITORY
 from bench.system.environment import git_state
@@ -72,6 +72,27 @@ def write_checkpoint(path: Path, tensors: Mapping[str, Tensor], card: Mapping[st
     return path
 
 
+def copy_checkpoint(source: Path, target: Path) -> None:
+    """Copy weights with their card, and their learning curve where there is one; each file appears whole.
+
+    Args:
+        source: safetensors file; ``.json`` and ``.jsonl`` files of that name lie beside it.
+        target: safetensors file to write; its folder is made if absent.
+
+    Raises:
+        UserError: if the weights or their card cannot be read.
+    """
+    for suffix in (source.suffix, ".json", ".jsonl"):
+        path = source.with_suffix(suffix)
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            if suffix == ".jsonl":
+                continue
+            raise UserError(f"{path}: cannot copy it ({error.strerror}); give weights with their card") from None
+        write_atomically(target.with_suffix(suffix), content)
+
+
 def fit_card(sizes: Sizes, network: NetworkOptions, vocabulary: Vocabulary, tokenizer: str | None) -> dict[str, Any]:
     """What weights must agree on with a run: sizes of sequences and network, vocabulary and tokenizer."""
     return {
@@ -122,7 +143,7 @@ def read_checkpoint(path: Path, *, train: str) -> tuple[dict[str, Tensor], dict[
     return {n: v.float() if v.is_floating_point() else v for n, v in tensors.items()}, card
 
 
-def load_network(name: str, options: RunOptions, vocabulary: Vocabulary, *, tokenizer: str | None = None) -> Network:
+def load_network(name: str, options: SuiteOptions, vocabulary: Vocabulary, *, tokenizer: str | None = None) -> Network:
     """The network of a preset with a decoder's trained weights, ready to decode.
 
     Args:
@@ -151,7 +172,7 @@ def load_network(name: str, options: RunOptions, vocabulary: Vocabulary, *, toke
     return network_with(tensors, dataclasses.replace(options.network, weights=None), vocabulary, path.name)
 
 
-def weights_hashes(name: str, options: RunOptions) -> dict[str, str]:
+def weights_hashes(name: str, options: SuiteOptions) -> dict[str, str]:
     """Hashes of the weights that a decoder runs with, from their card: its own and, where it has one, its encoder's.
 
     Args:
@@ -227,7 +248,7 @@ def check_fit(path: Path, card: Mapping[str, Any], wanted: Mapping[str, Any]) ->
         )
 
 
-def _square(card: Mapping[str, Any], options: RunOptions) -> dict[str, Any]:
+def _square(card: Mapping[str, Any], options: SuiteOptions) -> dict[str, Any]:
     """Weights that learned square images of one size have no use for others; elsewhere sizes vary by themselves."""
     square = options.image.transform == "square" and card.get("image", {}).get("transform") == "square"
     return {"image": {"side": options.image.side}} if square else {}
