@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
@@ -183,7 +183,7 @@ def _lines(content: bytes, path: Path, signature: dict[str, Any]) -> tuple[Heade
         raise StoreError(f"{path}: not readable ({error}); --fresh starts over") from None
     wanted = msgspec.json.decode(msgspec.json.encode(signature))
     if header.schema != SCHEMA or header.signature != wanted:
-        changed = ", ".join(_differences(header.signature, wanted)) or "record format"
+        changed = ", ".join(_describe_differences(header.signature, wanted)) or "record format"
         raise StoreError(
             f"{path.parent}: holds an unfinished run with other settings ({changed}); "
             "finish it with those, choose another --out, or discard it with --fresh"
@@ -191,12 +191,19 @@ def _lines(content: bytes, path: Path, signature: dict[str, Any]) -> tuple[Heade
     return header, {sample.key: sample for sample in samples}
 
 
-def _differences(before: Any, after: Any, name: str = "") -> Iterator[str]:
-    if isinstance(before, dict) and isinstance(after, dict):
-        for key in sorted(before.keys() | after.keys()):
-            yield from _differences(before.get(key), after.get(key), f"{name}.{key}" if name else key)
-    elif before != after:
-        yield f"{name}: {before} → {after}"
+def setting_differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    """Return the sorted names of the settings whose values differ; a missing setting counts as None."""
+    return sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
+
+
+def _describe_differences(before: Mapping[str, Any], after: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    """Yield ``outer.inner: old → new`` for each setting that differs."""
+    for name in setting_differences(before, after):
+        old, new = before.get(name), after.get(name)
+        if isinstance(old, dict) and isinstance(new, dict):
+            yield from _describe_differences(old, new, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}: {old} → {new}"
 
 
 def read_record(path: Path) -> Record:
