@@ -6,6 +6,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape, quoteattr
 
+from reports.tables.table import pipe_table
 from results.gate_report import GateReport, Line, Verdict
 
 if TYPE_CHECKING:
@@ -71,10 +72,9 @@ def print_report(report: GateReport, console: Console) -> None:
 
 def markdown(report: GateReport) -> str:
     """The report as a Markdown document, for a job's summary."""
-    lines = ["# Gate", "", summary(report), "", "| " + " | ".join(HEADINGS) + " |"]
-    lines.append("| --- | --- | --- |" + " ---: |" * 5 + " --- |")
-    lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in cells(line)) + " |" for line in report.lines]
-    lines += ["", *(f"- {remark}" for remark in report.remarks)]
+    rows = [cells(line) for line in report.lines]
+    lines = ["# Gate", "", summary(report), "", pipe_table(HEADINGS, rows, left=(0, 1, 2, 8)), ""]
+    lines += [f"- {remark}" for remark in report.remarks]
     return "\n".join(lines).rstrip() + "\n"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -85,24 +85,40 @@ def plain(value: float | None, digits: int = 1, **more: Any) -> Cell:
     return Cell(text=text, value=value, **more)
 
 
+def pipe_table(headings: Sequence[str], rows: Iterable[Sequence[str]], *, left: Sequence[int] = (0,)) -> str:
+    """A Markdown pipe table without title and final newline.
+
+    Args:
+        headings: of all columns.
+        rows: cells, one per heading; pipes and line breaks in them are escaped.
+        left: positions of columns aligned left; the others are aligned right.
+
+    Raises:
+        ValueError: if a row has another number of cells than there are headings.
+    """
+    rules = ["---" if column in left else "---:" for column in range(len(headings))]
+    lines = [_pipe_row(headings), _pipe_row(rules)]
+    for row in rows:
+        if len(row) != len(headings):
+            raise ValueError(f"a row has {len(row)} cells, expected {len(headings)}: {', '.join(row)}")
+        lines.append(_pipe_row(row))
+    return "\n".join(lines)
+
+
+def _pipe_row(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
+
+
 def markdown(table: Table) -> str:
     """A pipe table with its title and notes."""
-    left = {0, *table.words}
-    lines = [f"**{sentence(table.title)}**", ""]
-    lines.append("| " + " | ".join(_piped(heading) for heading in table.headings) + " |")
-    lines.append("|" + "|".join(" --- " if i in left else " ---: " for i in range(len(table.headings))) + "|")
-    for row in table.rows:
-        lines.append("| " + " | ".join(_markdown_cell(cell) for cell in row) + " |")
-    return "\n".join([*lines, *(f"\n{note}" for note in table.notes)]) + "\n"
+    rows = ([_markdown_cell(cell) for cell in row] for row in table.rows)
+    pipes = pipe_table(table.headings, rows, left=(0, *table.words))
+    return "\n".join([f"**{sentence(table.title)}**", "", pipes, *(f"\n{note}" for note in table.notes)]) + "\n"
 
 
 def _markdown_cell(cell: Cell) -> str:
-    text = f"**{_piped(cell.text)}**" if cell.best else _piped(cell.text)
+    text = f"**{cell.text}**" if cell.best else cell.text
     return f"{text} {cell.interval}" if cell.interval else text
-
-
-def _piped(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
 
 
 def as_csv(table: Table) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from reports.tables.table import pipe_table
 from reports.terminal.record_tables import COLUMNS
 from results.comparison import Change, Comparison, Pair, Speed
 
@@ -155,10 +156,7 @@ def markdown(comparison: Comparison) -> str:
     """The comparison as a Markdown document."""
     lines = ["# Comparison", "", about(comparison), ""]
     for pair in comparison.pairs:
-        headings = _named(pair)
-        lines += ["| " + " | ".join(headings) + " |", "| --- |" + " ---: |" * (len(headings) - 1)]
-        lines += ["| " + " | ".join(row) + " |" for row in rows(pair)]
-        lines += ["", f"{pair.sentence}."]
+        lines += [pipe_table(_named(pair), rows(pair)), "", f"{pair.sentence}."]
         lines += [f"- {remark}" for remark in pair.remarks]
         lines.append("")
     return "\n".join(lines)

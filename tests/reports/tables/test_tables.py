@@ -19,7 +19,7 @@ from reports.tables.claims import claims_table, judge
 from reports.tables.comparison_tables import comparison_table, detail_tables
 from reports.tables.cost import cost_table
 from reports.tables.published import published_table
-from reports.tables.table import Table, as_csv, escaped, latex, latex_document, markdown
+from reports.tables.table import Table, as_csv, escaped, latex, latex_document, markdown, pipe_table
 from results.published import ablations, claims, systems
 from tests.paths import GOLDEN
 from tests.reports.report_data import material, run, statistics
@@ -139,6 +139,14 @@ def test_latex_escapes_what_a_name_may_hold() -> None:
 def test_a_table_refuses_rows_of_another_width() -> None:
     with pytest.raises(ValueError, match="1 cells, expected 2"):
         Table(name="t", title="t", headings=["a", "b"], rows=[comparison_table(material()).rows[0][:1]])
+
+
+def test_a_pipe_table_aligns_columns_and_escapes_pipes() -> None:
+    assert pipe_table(["", "why", "ms"], [["a|b", "two\nlines", "1.0"]], left=(0, 1)) == (
+        "|  | why | ms |\n| --- | --- | ---: |\n| a\\|b | two lines | 1.0 |"
+    )
+    with pytest.raises(ValueError, match="1 cells, expected 2"):
+        pipe_table(["a", "b"], [["1"]])
 
 
 def test_missing_metrics_and_tasks_are_dashes_and_words() -> None:
