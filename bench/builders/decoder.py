@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import torch
@@ -13,7 +13,8 @@ import torch
 from bench import registry
 from bench.builders.random_inputs import load, random_network
 from bench.builders.suite import Suite
-from bench.config.run import ImageOptions, RunOptions
+from bench.config.parts import ImageOptions
+from bench.config.run import RunOptions
 from bench.data.transforms import IMAGENET, Letterbox, ShortestSide, Square, Windows
 from bench.errors import UserError
 from bench.inference.pipeline import Pipeline
@@ -91,7 +92,7 @@ def build_pipeline(
         prompter=Oracle() if options.prompts == "annotated" else None,
         device=device,
         precision=options.precision,
-        stand_ins=load(instances, min(options.persons, instances)) if options.random_weights else None,
+        placeholder_predictions=load(instances, min(options.persons, instances)) if options.random_weights else None,
     )
 
 
@@ -131,13 +132,13 @@ def _named(value: Any) -> Any:
     return value.name if isinstance(value, Path) else value
 
 
-def choose_device(options: RunOptions, *, local: int = 0) -> torch.device:
+def choose_device(name: Literal["auto", "cpu", "cuda"], *, local: int = 0) -> torch.device:
     """Where networks compute; the GPU of this number, if there are several.
 
     Raises:
         UserError: if a GPU is asked for and there is none.
     """
-    if options.device == "cpu" or (options.device == "auto" and not torch.cuda.is_available()):
+    if name == "cpu" or (name == "auto" and not torch.cuda.is_available()):
         return torch.device("cpu")
     if not torch.cuda.is_available():
         raise UserError("--device cuda: torch finds no GPU; use --device cpu")

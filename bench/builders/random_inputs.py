@@ -19,11 +19,11 @@ from bench.builders.suite import Suite, make_tasks, task_choices, task_classes
 from bench.builders.task_formats import CODES, Formats, checked, default_formats
 from bench.checkpoints.codec import CODECS, StoredCodec, load_codec, random_codec
 from bench.config.codecs import Codecs
-from bench.config.run import ImageOptions, RunOptions
+from bench.config.parts import ImageOptions, SuiteOptions
 from bench.errors import UserError
 from decoders.network.network import Network, build_network
 from tasks.formats.vocabulary import Sizes, Vocabulary
-from tasks.targets import Detections, Instances, Targets
+from tasks.targets import Detections, ObjectAnnotations, Targets
 
 IMAGES = 16  # different ones; a measurement goes round
 SHRINK = 0.6  # of the original's sides to the network's: images of the paper's data sets are enlarged
@@ -67,7 +67,7 @@ class RandomImages:
     def targets(self, sample: RandomSample) -> Targets:
         """An image on which every task runs and which shows nothing."""
         del sample
-        nothing = Instances(
+        nothing = ObjectAnnotations(
             boxes=torch.zeros(0, 4),
             classes=torch.zeros(0, dtype=torch.int64),
             segmentations=[],
@@ -119,7 +119,7 @@ def original_size(image: ImageOptions) -> tuple[int, int]:
     return image.side, image.side
 
 
-def random_suite(options: RunOptions, *, images: int = IMAGES) -> Suite:
+def random_suite(options: SuiteOptions, *, score_unseen: bool = False, images: int = IMAGES) -> Suite:
     """All tasks on random images; nothing is scored."""
     dataset: Any = RandomImages(options.image, options.sizes, seed=options.seed, count=images)
     tokenizer = RandomWords(options.sizes.words)
@@ -131,7 +131,7 @@ def random_suite(options: RunOptions, *, images: int = IMAGES) -> Suite:
         class_names=dataset.class_names,
         tokenizer=tokenizer,
         codecs=Formats(names, _codecs(names, options)).modules,
-        **task_choices(options),
+        **task_choices(options, score_unseen=score_unseen),
     )
     return Suite(
         dataset=dataset,
@@ -145,7 +145,7 @@ def random_suite(options: RunOptions, *, images: int = IMAGES) -> Suite:
     )
 
 
-def random_formats(options: RunOptions, decoder: Any, tasks: Collection[str]) -> Formats:
+def random_formats(options: SuiteOptions, decoder: Any, tasks: Collection[str]) -> Formats:
     """The formats that a decoder wishes, with the preset's codecs or, without any, untrained ones of AiT's size."""
     given = checked(options.formats)
     wish = {task: name for task, name in getattr(decoder, "formats", {}).items() if task in tasks}
@@ -153,12 +153,12 @@ def random_formats(options: RunOptions, decoder: Any, tasks: Collection[str]) ->
     return Formats(names, _codecs(names, options))
 
 
-def _codecs(names: Mapping[str, str], options: RunOptions) -> dict[str, StoredCodec]:
+def _codecs(names: Mapping[str, str], options: SuiteOptions) -> dict[str, StoredCodec]:
     kinds = dict.fromkeys(kind for task, kind in CODECS.items() if names.get(task) == CODES)
     return {kind: _codec(kind, options) for kind in kinds}
 
 
-def _codec(kind: str, options: RunOptions) -> StoredCodec:
+def _codec(kind: str, options: SuiteOptions) -> StoredCodec:
     try:
         return load_codec(kind, str(options.preset), options.checkpoints)
     except UserError:
@@ -166,7 +166,7 @@ def _codec(kind: str, options: RunOptions) -> StoredCodec:
         return StoredCodec(kind, random_codec(shape, options.seed), "random", {})
 
 
-def random_network(options: RunOptions, vocabulary: Vocabulary) -> Network:
+def random_network(options: SuiteOptions, vocabulary: Vocabulary) -> Network:
     """The preset's network with random weights, the same ones for the same seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(options.seed)

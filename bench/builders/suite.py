@@ -10,7 +10,7 @@ from typing import Any
 
 from bench import registry
 from bench.checkpoints.codec import CODECS, load_codec
-from bench.config.run import RunOptions
+from bench.config.parts import DataOptions, SuiteOptions, TaskOptions
 from bench.data.coco.annotations import KINDS
 from bench.data.coco.captions import folder_captions
 from bench.data.coco.classes import COCO_CLASSES
@@ -64,7 +64,9 @@ class Suite:
         return [task.name for task in self.tasks]
 
 
-def build_suite(options: RunOptions, *, progress: Progress | None = None) -> Suite:
+def build_suite(
+    options: SuiteOptions, *, annotated: bool = False, score_unseen: bool = False, progress: Progress | None = None
+) -> Suite:
     """Open the data and make everything that depends on it.
 
     Raises:
@@ -74,7 +76,7 @@ def build_suite(options: RunOptions, *, progress: Progress | None = None) -> Sui
     _check_windows(options, classes)
     dataset = open_dataset(options, progress=progress)
     off = _switched_off(classes, dataset)
-    if options.prompts == "annotated":
+    if annotated:
         off |= {name: "annotated objects take its place" for cls in classes.values() for name in cls.after}
     scored = [cls for name, cls in classes.items() if name not in off]
     needed = {earlier for cls in scored for earlier in cls.after}
@@ -89,7 +91,7 @@ def build_suite(options: RunOptions, *, progress: Progress | None = None) -> Sui
         class_names=dataset.class_names,
         tokenizer=tokenizer,
         codecs=_compulsory_codecs(options, running),
-        **task_choices(options),
+        **task_choices(options, score_unseen=score_unseen),
     )
     return Suite(
         dataset=dataset,
@@ -103,17 +105,17 @@ def build_suite(options: RunOptions, *, progress: Progress | None = None) -> Sui
     )
 
 
-def task_choices(options: RunOptions) -> dict[str, Any]:
+def task_choices(options: SuiteOptions, *, score_unseen: bool) -> dict[str, Any]:
     """What the options say of tasks beside their sizes."""
     return {
         "reading": options.reading,
-        "score_unseen": options.score_unseen,
+        "score_unseen": score_unseen,
         "canvas": options.image.side,
         "temperatures": options.temperatures,
     }
 
 
-def _compulsory_codecs(options: RunOptions, running: Sequence[Any]) -> dict[str, Codec]:
+def _compulsory_codecs(options: SuiteOptions, running: Sequence[Any]) -> dict[str, Codec]:
     """Task to codec where there is no plain format: in layout ``ait``."""
     if options.sizes.layout == "mad":
         return {}
@@ -162,7 +164,7 @@ def _code_format(task: str, parts: TaskParts, codecs: Mapping[str, Codec]) -> di
     return {"depths": DepthCodes(ids, codecs[task], grid=parts.sizes.depth_grid, **given)}
 
 
-def open_dataset(options: RunOptions, *, progress: Progress | None = None) -> Dataset:
+def open_dataset(options: DataOptions, *, progress: Progress | None = None) -> Dataset:
     """The data folders that the options name, or the embedded scenes where they name none."""
     coco_root, nyu_root = options.coco, options.nyu
     if coco_root is None and nyu_root is None:
@@ -175,7 +177,7 @@ def open_dataset(options: RunOptions, *, progress: Progress | None = None) -> Da
         coco = Coco(coco_root, split=options.split, classes=official)
         if coco.category_ids and len(coco.category_ids) > options.sizes.classes:
             raise UserError(
-                f"{coco_root.name}: has {len(coco.category_ids)} categories, preset {options.preset!r} "
+                f"{coco_root.name}: has {len(coco.category_ids)} categories, the preset "
                 f"{options.sizes.classes} classes; choose another --preset or give --sizes.classes"
             )
     if nyu_root is not None:
@@ -216,7 +218,7 @@ def layouts(cls: Any) -> tuple[str, ...]:
     return getattr(cls, "layouts", ("mad",))
 
 
-def _check_windows(options: RunOptions, classes: Mapping[str, Any]) -> None:
+def _check_windows(options: SuiteOptions, classes: Mapping[str, Any]) -> None:
     """Windows are merged as maps, and AiT's coordinates count in pixels of a square."""
     transform = options.image.transform
     if transform == "windows" and list(classes) != ["depth"]:
@@ -238,7 +240,7 @@ def _switched_off(classes: dict[str, Any], dataset: Dataset) -> dict[str, str]:
     return off
 
 
-def _metric_parts(kind: str, dataset: Dataset, options: RunOptions) -> MetricParts:
+def _metric_parts(kind: str, dataset: Dataset, options: TaskOptions) -> MetricParts:
     if dataset.coco is None or kind not in KINDS:
         return MetricParts()
     return MetricParts(
@@ -249,7 +251,7 @@ def _metric_parts(kind: str, dataset: Dataset, options: RunOptions) -> MetricPar
     )
 
 
-def _tokenizer(options: RunOptions, coco: Coco) -> tuple[text.SentencePieceTokenizer, dict[str, Any]]:
+def _tokenizer(options: SuiteOptions, coco: Coco) -> tuple[text.SentencePieceTokenizer, dict[str, Any]]:
     """The caption tokenizer and what the record says of it: given, shipped with the preset, or trained and cached."""
     shipped = PRESETS / f"{options.preset}.model"
     if options.tokenizer is not None:
@@ -257,7 +259,7 @@ def _tokenizer(options: RunOptions, coco: Coco) -> tuple[text.SentencePieceToken
     elif shipped.exists():
         path, source = shipped, f"preset {options.preset}"
     else:
-        path, source = _trained(coco, options)
+        path, source = _trained(coco, options.sizes.words)
     tokenizer = text.SentencePieceTokenizer(path)
     if len(tokenizer) > options.sizes.words:
         raise UserError(
@@ -269,11 +271,11 @@ def _tokenizer(options: RunOptions, coco: Coco) -> tuple[text.SentencePieceToken
     return tokenizer, {"source": source, "pieces": len(tokenizer), "hash": digest}
 
 
-def _trained(coco: Coco, options: RunOptions) -> tuple[Path, str]:
+def _trained(coco: Coco, words: int) -> tuple[Path, str]:
     captions, files = folder_captions(coco.root)
-    digest = hashlib.sha256("\n".join([text.METHOD, str(options.sizes.words), *captions]).encode()).hexdigest()[:16]
+    digest = hashlib.sha256("\n".join([text.METHOD, str(words), *captions]).encode()).hexdigest()[:16]
     path = cache_folder() / "tokenizers" / f"{digest}.model"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        text.train(captions, path, size=options.sizes.words)
+        text.train(captions, path, size=words)
     return path, f"trained on {' and '.join(files)}"

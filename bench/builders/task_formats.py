@@ -13,7 +13,7 @@ from typing import Any
 from bench.builders.suite import Suite, make_tasks, task_choices
 from bench.checkpoints.checkpoint import checkpoint_path, read_checkpoint, train_command
 from bench.checkpoints.codec import CODECS, StoredCodec, codec_name, load_codec
-from bench.config.run import RunOptions
+from bench.config.parts import SuiteOptions
 from bench.errors import UserError
 from bench.paths import CHECKPOINTS
 from bench.registry import unknown
@@ -82,7 +82,7 @@ def formats_to_train(
     return Formats(names, _load(names, preset, root))
 
 
-def formats_to_run(options: RunOptions, decoder: Any, tasks: Collection[str]) -> Formats:
+def formats_to_run(options: SuiteOptions, decoder: Any, tasks: Collection[str]) -> Formats:
     """Formats that a decoder runs with: those that its weights were trained with, and what was given must agree.
 
     Without weights they are those given, else the decoder's own wish, else plain.
@@ -150,7 +150,7 @@ def _load(names: Mapping[str, str], preset: str, root: Path | None) -> dict[str,
     return {kind: load_codec(kind, preset, root) for kind in kinds}
 
 
-def with_formats(suite: Suite, formats: Formats, options: RunOptions) -> Suite:
+def with_formats(suite: Suite, formats: Formats, options: SuiteOptions, *, score_unseen: bool = False) -> Suite:
     """The same data and metrics with the tasks and the vocabulary of these formats."""
     if not formats.codecs:
         return suite
@@ -160,6 +160,6 @@ def with_formats(suite: Suite, formats: Formats, options: RunOptions) -> Suite:
         class_names=suite.dataset.class_names,
         tokenizer=suite.tokenizer,
         codecs=formats.modules,
-        **task_choices(options),
+        **task_choices(options, score_unseen=score_unseen),
     )
     return replace(suite, vocabulary=vocabulary, tasks=tasks, formats=formats.card)

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
-from bench.config.run import RunOptions
+from bench.config.parts import SuiteOptions
 from bench.errors import UserError
 from bench.paths import cache_folder
 from results.record import Record, Sample
 from results.run_files import RunFiles
 from results.store import write_atomically
 from tasks.formats.vocabulary import Sizes
-from tasks.metrics.tables import Table
+from tasks.metrics.tables import ScoreTable
 from tasks.metrics.unpacking import unpack
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class DataPlace:
     tokenizer: Path | None = None
 
 
-def run_tables(run: RunFiles, metrics: Callable[[], Mapping[str, Any]]) -> dict[str, Table]:
+def run_tables(run: RunFiles, metrics: Callable[[], Mapping[str, Any]]) -> dict[str, ScoreTable]:
     """Task to table of a run; a task whose metric keeps no table is left out, and all are without samples.
 
     Args:
@@ -67,9 +67,9 @@ def run_tables(run: RunFiles, metrics: Callable[[], Mapping[str, Any]]) -> dict[
     return tables
 
 
-def make_tables(record: Record, samples: Sequence[Sample], metrics: Mapping[str, Any]) -> dict[str, Table]:
+def make_tables(record: Record, samples: Sequence[Sample], metrics: Mapping[str, Any]) -> dict[str, ScoreTable]:
     """Tables of the record's tasks from the samples, checked against the record's values."""
-    tables: dict[str, Table] = {}
+    tables: dict[str, ScoreTable] = {}
     for task in record.metrics:
         kept = {sample.image_id: sample.predictions[task] for sample in samples if task in sample.predictions}
         if task in metrics and hasattr(metrics[task], "tables") and kept:
@@ -78,7 +78,7 @@ def make_tables(record: Record, samples: Sequence[Sample], metrics: Mapping[str,
     return tables
 
 
-def _check(task: str, record: Record, table: Table) -> None:
+def _check(task: str, record: Record, table: ScoreTable) -> None:
     values, absent = record.metrics[task], record.notes.get(task, {})
     for name, column in table.score(np.ones((1, len(table.images)), dtype=int)).items():
         known, found = values.get(name), float(column[0])
@@ -118,7 +118,7 @@ def open_suite(record: Record, place: DataPlace) -> Suite:
     return suite
 
 
-def _options(record: Record, place: DataPlace) -> RunOptions:
+def _options(record: Record, place: DataPlace) -> SuiteOptions:
     """Options that open the record's data again; of the folders it kept only the names."""
     for name in ("coco", "nyu"):
         if record.options.get(name) is not None and getattr(place, name) is None:
@@ -129,8 +129,7 @@ def _options(record: Record, place: DataPlace) -> RunOptions:
         if name not in record.options:
             raise UserError(f"{record.decoder}: its record.json tells no option {name!r}; run it again")
     plain = {name: record.options[name] for name in ("split", "tasks", "limit")}
-    return RunOptions(
-        decoder=record.decoder,
+    return SuiteOptions(
         preset=record.preset,
         sizes=msgspec.convert(record.options["sizes"], Sizes),
         caption_tokenizer=tokenizer or "auto",  # type: ignore[arg-type]  # one of its three words

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Literal
 
-from bench.config.run import ImageOptions, RunOptions
+from bench.config.parts import DataOptions, IntervalOptions, JobOptions, LearningOptions, Split
 from bench.config.training import CodecSchedule
 from bench.errors import UserError
 from tasks.codecs.options import CodecOptions
-from tasks.formats.vocabulary import Sizes
 
 NO_CLIP = 1e6  # a norm that no gradient reaches: the release does not clip
 
 
-@dataclass(frozen=True)
-class CodecTraining:
+@dataclass(frozen=True, kw_only=True)
+class CodecTraining(IntervalOptions):
     """How one codec is learned; a preset's ``codecs`` section has one for each.
 
     Args:
@@ -27,11 +25,7 @@ class CodecTraining:
         patch: pixels of such a patch along each side.
         revive: codes that fewer vectors of a step take (moving average) start anew; 0 leaves dead codes dead, as the
             release does.
-        readers: threads that read maps ahead; 0 reads each batch when it is needed.
-        log_every: steps between two points of the learning curve.
-        evaluate_every: steps between two evaluations; 0 evaluates at the end only.
-        evaluate_images: images of an evaluation; 0 evaluates nothing.
-        save_every: steps between two checkpoints.
+        evaluate_images: images of an evaluation; default: all of the NYUv2 test list.
     """
 
     shape: CodecOptions = field(default_factory=CodecOptions)
@@ -40,11 +34,7 @@ class CodecTraining:
     hidden: float = 0.0
     patch: int = 16
     revive: float = 0.0
-    readers: int = 0
-    log_every: int = 50
-    evaluate_every: int = 5000
     evaluate_images: int = 654
-    save_every: int = 1000
 
     def __post_init__(self) -> None:
         if not 0 <= self.hidden < 1:
@@ -90,64 +80,45 @@ class Codecs:
             raise UserError(f"codecs.masks: hidden is {self.masks.hidden}; only depth maps are hidden in parts, give 0")
 
 
-@dataclass(frozen=True)
-class CodecTrainOptions:
+@dataclass(frozen=True, kw_only=True)
+class CodecTrainOptions(LearningOptions, JobOptions):
     """Options of ``train --codec``.
 
     Args:
         codec: what is encoded.
-        preset: named starting point of all options.
-        coco: COCO 2017 folder, for masks; no data option means the embedded scenes.
-        nyu: NYUv2 folder, for depth.
-        nyu_list: list file, if it has an unusual name.
-        split: COCO split that is learned; NYUv2's train list goes with ``train2017``.
-        evaluate_on: COCO split that evaluations use.
-        limit: first N images of each data set.
-        out: folder of the training run; default: ``results/runs/train-<preset>/codec-<codec>-<seed>``.
-        seed: seed of every random choice.
-        threads: CPU threads of a process; 0 leaves the choice to torch.
-        fresh: discard an unfinished training instead of continuing it.
-        publish: copy the finished codec to the checkpoints that ``train`` and ``run`` use.
-        sizes: sizes of the token sequences; ``depth_grid`` is the grid that depth maps are scored on.
         codecs: shapes, schedules and data of both codecs.
     """
 
     codec: Literal["depth", "masks"]
-    preset: str = "embedded"
-    coco: Path | None = None
-    nyu: Path | None = None
-    nyu_list: Path | None = None
-    split: Literal["val2017", "train2017"] = "train2017"
-    evaluate_on: Literal["val2017", "train2017"] = "val2017"
-    limit: int | None = None
-    out: Path | None = None
-    seed: int = 0
-    threads: int = 1
-    fresh: bool = False
-    publish: bool = False
-    sizes: Sizes = field(default_factory=Sizes)
     codecs: Codecs = field(default_factory=Codecs)
+
+    def __post_init__(self) -> None:
+        JobOptions.__post_init__(self)
+        LearningOptions.__post_init__(self)
 
     @property
     def chosen(self) -> CodecTraining:
         """The training of ``codec``."""
         return self.codecs.depth if self.codec == "depth" else self.codecs.masks
 
-    def run_options(self, split: Literal["val2017", "train2017"], *, limit: int | None = None) -> RunOptions:
-        """The options of a run on the same data; it opens the data sets that the codec needs."""
-        embedded = self.coco is None and self.nyu is None
-        needed, name = (self.nyu, "--nyu") if self.codec == "depth" else (self.coco, "--coco")
-        if needed is None and not embedded:
-            raise UserError(f"--codec {self.codec}: give {name} DIR, or no data for the embedded scenes")
-        return RunOptions(
-            decoder="oracle",
-            preset=self.preset,
+    def data(self, split: Split, *, limit: int | None = None) -> DataOptions:
+        """Return the options of the one data set that the codec learns from: NYUv2 for depth, COCO for masks.
+
+        Args:
+            split: COCO split.
+            limit: first N images; default: ``self.limit``.
+
+        Raises:
+            UserError: if data are given, but not those.
+        """
+        given, option = (self.nyu, "--nyu") if self.codec == "depth" else (self.coco, "--coco")
+        if given is None and (self.coco or self.nyu):
+            raise UserError(f"--codec {self.codec}: give {option} DIR, or no data for the embedded scenes")
+        return DataOptions(
             coco=None if self.codec == "depth" else self.coco,
             nyu=self.nyu if self.codec == "depth" else None,
             nyu_list=self.nyu_list if self.codec == "depth" else None,
             split=split,
             limit=self.limit if limit is None else limit,
-            seed=self.seed,
             sizes=self.sizes,
-            image=ImageOptions(),
         )

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from bench import registry
-from bench.config.run import ImageOptions, RunOptions
+from bench.config.parts import IntervalOptions, LearningOptions, SuiteOptions
 from bench.errors import UserError
-from decoders.network.options import NetworkOptions
-from tasks.formats.vocabulary import Sizes
 
 
 @dataclass(frozen=True)
@@ -86,8 +84,8 @@ class CodecSchedule(Schedule):
     lowest: float = 1e-6
 
 
-@dataclass(frozen=True)
-class TrainingOptions:
+@dataclass(frozen=True, kw_only=True)
+class TrainingOptions(IntervalOptions):
     """The ``train`` section of a preset. Defaults are the MAD paper's.
 
     Args:
@@ -106,11 +104,6 @@ class TrainingOptions:
         anywhere: whether windows of training images lie anywhere (AiT), or where a run's windows do.
         accumulate: parts that a process cuts its share of a step into; more than one costs a forward pass more, by
             which the weight of all their targets is found.
-        readers: threads of a process that read images ahead; 0 reads each batch when it is needed.
-        log_every: steps between two points of the learning curve.
-        evaluate_every: steps between two evaluations; 0 evaluates at the end only.
-        evaluate_images: images of an evaluation; 0 evaluates nothing.
-        save_every: steps between two checkpoints.
     """
 
     decoder: Schedule = field(default_factory=Schedule)
@@ -126,11 +119,6 @@ class TrainingOptions:
     colour: float = 0.0
     anywhere: bool = True
     accumulate: int = 1
-    readers: int = 0
-    log_every: int = 50
-    evaluate_every: int = 5000
-    evaluate_images: int = 100
-    save_every: int = 1000
 
     def __post_init__(self) -> None:
         for option in ("weights", "sequences"):
@@ -153,94 +141,27 @@ class TrainingOptions:
             raise UserError(f"--train.jitter {list(self.jitter)}: give the least scale, above 0, and the most")
 
 
-@dataclass(frozen=True)
-class TrainOptions:
+@dataclass(frozen=True, kw_only=True)
+class TrainOptions(LearningOptions, SuiteOptions):
     """Options of ``train``.
 
     Args:
-        decoder: decoder strategy, or ``encoder`` for stage 0 alone.
-        preset: named starting point of all options.
-        coco: COCO 2017 folder; no data option means the embedded scenes.
-        nyu: NYUv2 folder.
-        nyu_list: list file, if it has an unusual name.
-        split: COCO split that is learned; NYUv2's train list goes with ``train2017``.
-        evaluate_on: COCO split that evaluations use.
-        tasks: tasks to learn, separated by commas; default: all that the data allows.
-        limit: first N images of each data set; the embedded scenes are rendered all, once.
-        out: folder of the training run; default: ``results/runs/train-<preset>/<decoder>-<seed>``.
-        seed: seed of every random choice.
-        tokenizer: SentencePiece ``.model`` for captions; default: the preset's, else trained on the folder's captions.
-        reading: where in its bin a coordinate is read, for evaluations.
-        temperatures: codec to temperature of the softmax by which mixtures of its codes are read, as in a run and in
-            the loss on what they show.
+        decoder: decoder strategy, or ``encoder`` for encoder pretraining alone.
         caption_tokenizer: tokenizer of the caption metrics, for evaluations; ``python`` needs no Java.
-        strategy: options of the decoder, e.g. ``{mad: {train_ratios: [0.5]}}``; ``describe DECODER`` lists them.
         encoder: encoder weights, where the preset freezes it; default: the published ones.
         start: weights with their card to start from instead of random ones: a finished training's or imported ones;
             an encoder that the preset freezes stays as it is.
         start_parts: parts of these weights that are loaded, separated by commas, e.g. ``backbone,encoder``; default:
             all.
-        checkpoints: folder with ``<preset>/codec-depth.safetensors`` and the like; default: the published ones.
-        formats: task to format: segmentation as ``bits`` or ``codes``, depth as ``bins`` or ``codes``; default: what
-            the strategy asks for.
-        threads: CPU threads of a process; 0 leaves the choice to torch.
-        fresh: discard an unfinished training instead of continuing it.
-        publish: copy the finished weights to the checkpoints that ``run`` uses.
-        sizes: sizes of the token sequences.
-        image: how an image becomes the network's input.
-        network: the shared network.
         train: schedules and data of training.
     """
 
     decoder: str
-    preset: str = "embedded"
-    coco: Path | None = None
-    nyu: Path | None = None
-    nyu_list: Path | None = None
-    split: Literal["val2017", "train2017"] = "train2017"
-    evaluate_on: Literal["val2017", "train2017"] = "val2017"
-    tasks: str | None = None
-    limit: int | None = None
-    out: Path | None = None
-    seed: int = 0
-    tokenizer: Path | None = None
-    reading: Literal["centre", "edge"] = "centre"
-    temperatures: dict[str, float] = field(default_factory=dict)
     caption_tokenizer: Literal["auto", "ptb", "python"] = "python"
-    strategy: dict[str, dict[str, Any]] = field(default_factory=dict)
     encoder: Path | None = None
     start: Path | None = None
     start_parts: str | None = None
-    checkpoints: Path | None = None
-    formats: dict[str, str] = field(default_factory=dict)
-    threads: int = 1
-    fresh: bool = False
-    publish: bool = False
-    sizes: Sizes = field(default_factory=Sizes)
-    image: ImageOptions = field(default_factory=ImageOptions)
-    network: NetworkOptions = field(default_factory=NetworkOptions)
     train: TrainingOptions = field(default_factory=TrainingOptions)
 
-    def run_options(self, split: Literal["val2017", "train2017"], *, limit: int | None = None) -> RunOptions:
-        """The options of a run on the same data and sizes."""
-        return RunOptions(
-            decoder=self.decoder,
-            preset=self.preset,
-            coco=self.coco,
-            nyu=self.nyu,
-            nyu_list=self.nyu_list,
-            split=split,
-            tasks=self.tasks,
-            limit=self.limit if limit is None else limit,
-            seed=self.seed,
-            reading=self.reading,
-            caption_tokenizer=self.caption_tokenizer,
-            tokenizer=self.tokenizer,
-            temperatures=self.temperatures,
-            threads=self.threads,
-            strategy=self.strategy,
-            checkpoints=self.checkpoints,
-            sizes=self.sizes,
-            image=self.image,
-            network=self.network,
-        )
+    def __post_init__(self) -> None:
+        SuiteOptions.__post_init__(self)

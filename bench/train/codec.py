@@ -15,7 +15,7 @@ from bench.checkpoints.codec import codec_name, codec_tensors
 from bench.config.codecs import CodecTrainOptions
 from bench.console import progress
 from bench.data.dataset import Dataset
-from bench.distributed import processes
+from bench.distributed import join
 from bench.paths import cache_folder
 from bench.train.batch_stream import Batches
 from bench.train.codec_batches import DepthMaps, MapBatch, MaskCrops
@@ -75,9 +75,9 @@ def train_codec(options: CodecTrainOptions) -> list[Path]:
     name = codec_name(options.codec)
     folder = options.out or Path("results/runs") / f"train-{options.preset}" / f"{name}-{options.seed}"
     reserve(folder / ".writable")
-    with processes() as team:
-        with team.one_at_first():
-            dataset = open_dataset(options.run_options(options.split))
+    with join(on_gpus=True) as group:
+        with group.main_first():
+            dataset = open_dataset(options.data(options.split))
             batches = _batches(options, dataset)
             held_out = _held_out(options)
         chosen, card = options.chosen, _card(options, dataset)
@@ -95,10 +95,10 @@ def train_codec(options: CodecTrainOptions) -> list[Path]:
             seed=options.seed,
             fresh=options.fresh,
             evaluate=None if held_out is None else _evaluation(options, codec, held_out),
-            team=team,
+            group=group,
         )
         trainer.run()
-        if not team.first:
+        if not group.is_main:
             return []
         if chosen.revive:
             card["revived"] = int(codec.quantiser.revived)
@@ -122,7 +122,7 @@ def _held_out(options: CodecTrainOptions) -> Dataset | None:
     if not options.chosen.evaluate_images:
         return None
     limits = [limit for limit in (options.limit, options.chosen.evaluate_images) if limit]
-    return open_dataset(options.run_options(options.evaluate_on, limit=min(limits)))
+    return open_dataset(options.data(options.evaluate_on, limit=min(limits)))
 
 
 def _evaluation(options: CodecTrainOptions, codec: Codec, dataset: Dataset) -> Callable[[], dict[str, float]]:

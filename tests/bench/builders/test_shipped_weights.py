@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -88,7 +89,7 @@ def test_shipped_codecs_keep_masks_and_depths(kind: str, metric: str, scenes_fol
     stored = load_codec(kind, "embedded")
     words = ["--codec", kind, "--coco", str(scenes_folder), "--nyu", str(scenes_folder), "--preset", "embedded"]
     options = parse("train", words)
-    dataset = open_dataset(options.run_options("val2017"))
+    dataset = open_dataset(dataclasses.replace(options, split="val2017"))
     if kind == "masks":
         assert mask_scores(stored.codec, dataset)[metric] >= 0.85
         return
