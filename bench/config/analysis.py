@@ -1,4 +1,4 @@
-"""Options of the commands that judge runs: compare, gate, history, planted-faults."""
+"""Options of the commands that judge finished runs: compare, report, gate, history, planted-faults."""
 
 from __future__ import annotations
 
@@ -6,34 +6,29 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from bench.config.parts import DataFolders
 from bench.errors import UserError
 
 
-@dataclass(frozen=True)
-class CompareOptions:
-    """Options of ``compare``.
+@dataclass(frozen=True, kw_only=True)
+class FinishedRunOptions(DataFolders):
+    """The data of finished runs, of which a record keeps only the names, and how intervals are drawn.
 
     Args:
-        runs: run folders, record files, or folders of run folders; two runs or more.
         coco: COCO folder that the runs were made on, if it is not the embedded scenes.
         nyu: NYUv2 folder that the runs were made on.
         nyu_list: NYUv2 list file, if it has an unusual name.
         tokenizer: SentencePiece model that the runs were given.
-        every: compare all metrics and phases, not the headline metrics, the total and decoding alone.
-        resamples: bootstrap resamples.
-        seed: seed of resamples and permutations.
-        out: folder for ``comparison.json`` and ``comparison.md``.
+        out: folder for what is written.
+        resamples: bootstrap resamples of every interval.
+        seed: seed of the resamples.
     """
 
-    runs: list[Path]
-    coco: Path | None = None
-    nyu: Path | None = None
     nyu_list: Path | None = None
     tokenizer: Path | None = None
-    every: bool = False
+    out: Path | None = None
     resamples: int = 1000
     seed: int = 0
-    out: Path | None = None
 
     def __post_init__(self) -> None:
         if self.resamples < 100:
@@ -42,23 +37,69 @@ class CompareOptions:
             raise UserError(f"--seed {self.seed}: give 0 or more")
 
 
-@dataclass(frozen=True)
-class GateOptions:
+@dataclass(frozen=True, kw_only=True)
+class CompareOptions(FinishedRunOptions):
+    """Options of ``compare``.
+
+    Args:
+        runs: run folders, record files, or folders of run folders; two runs or more.
+        every: compare all metrics and phases, not the headline metrics, the total and decoding alone.
+        out: folder for ``comparison.json`` and ``comparison.md``.
+    """
+
+    runs: list[Path]
+    every: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class GateRunOptions:
+    """How the gate runs decoders and what it tolerates.
+
+    Args:
+        preset: preset to run.
+        threads: CPU threads of the network.
+        settings: YAML file with further options of the runs, as ``run --config`` takes it.
+        thresholds: what is tolerated; default: ``thresholds.yaml`` beside the baselines, else the one that is shipped.
+    """
+
+    preset: str = "embedded"
+    threads: int = 1
+    settings: Path | None = None
+    thresholds: Path | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportOptions(FinishedRunOptions):
+    """Options of ``report``.
+
+    Args:
+        runs: run folders, or folders of run folders; default: the newest of ``results/runs``.
+        out: folder for the page, its figures and its tables; default: ``report`` beside the runs.
+        gallery: images of each kind in the gallery, best and worst by each metric and most disputed; 0 leaves it out.
+        readme: also write the figure and the table of this README, between its markers.
+    """
+
+    runs: list[Path] = field(default_factory=list)
+    gallery: int = 1
+    readme: Path | None = None
+
+    def __post_init__(self) -> None:
+        FinishedRunOptions.__post_init__(self)
+        if self.gallery < 0:
+            raise UserError(f"--gallery {self.gallery}: give 0 or more")
+
+
+@dataclass(frozen=True, kw_only=True)
+class GateOptions(GateRunOptions, DataFolders):
     """Options of ``gate``.
 
     Args:
         runs: finished runs to judge (of one command); without any, the decoders are run first.
         decoder: decoders to judge, separated by commas; default: all that have a baseline, or all of ``runs``.
-        preset: preset to run.
-        coco: COCO folder, if it is not the embedded scenes.
-        nyu: NYUv2 folder.
         limit: first N images of each data set.
         tasks: tasks to run, separated by commas.
-        threads: CPU threads of the network.
-        settings: YAML file with further options of the runs, as ``run --config`` takes it.
         kind: judge only accuracy or only speed.
         baselines: folder of the baselines; default: those that are shipped.
-        thresholds: what is tolerated; default: ``thresholds.yaml`` beside the baselines, else the one that is shipped.
         update_baseline: make the runs the new baselines, after showing what differs; refused on a busy machine.
         force: update baselines even though the machine was busy.
         history: file to append a line a decoder to; ``null`` appends nowhere.
@@ -67,16 +108,10 @@ class GateOptions:
 
     runs: list[Path] = field(default_factory=list)
     decoder: str | None = None
-    preset: str = "embedded"
-    coco: Path | None = None
-    nyu: Path | None = None
     limit: int | None = None
     tasks: str | None = None
-    threads: int = 1
-    settings: Path | None = None
     kind: Literal["all", "accuracy", "speed"] = "all"
     baselines: Path | None = None
-    thresholds: Path | None = None
     update_baseline: bool = False
     force: bool = False
     history: Path | None = Path("results/history.jsonl")
@@ -114,72 +149,29 @@ class HistoryOptions:
             raise UserError(f"--segment {self.segment}: give at least 2; a single run is no level")
 
 
-@dataclass(frozen=True)
-class PlantedOptions:
+@dataclass(frozen=True, kw_only=True)
+class PlantedOptions(GateRunOptions):
     """Options of ``planted-faults``.
 
     Args:
         decoder: decoder whose ``decode`` is slowed and garbled.
-        preset: preset to run, on the embedded scenes.
         images: first N images.
         tasks: tasks to run; captions are left out because METEOR's Java program takes longer than the rest.
         repeats: runs of the same (A/A).
-        threads: CPU threads of the network.
-        settings: YAML file with further options of the runs, as ``run --config`` takes it.
-        thresholds: what is tolerated; default: the file that is shipped.
         fresh: start over instead of continuing.
         out: folder for runs, baselines, ``planted.json`` and ``planted.md``.
     """
 
     decoder: str = "mad"
-    preset: str = "embedded"
     images: int = 100
     tasks: str = "detection,segmentation,keypoints,depth"
     repeats: int = 20
-    threads: int = 1
-    settings: Path | None = None
-    thresholds: Path | None = None
     fresh: bool = False
     out: Path = Path("results/runs/planted")
 
     def __post_init__(self) -> None:
         if self.images < 12 or self.repeats < 1:
             raise UserError(f"--images {self.images} --repeats {self.repeats}: give at least 12 images and 1 repeat")
-
-
-@dataclass(frozen=True)
-class ReportOptions:
-    """Options of ``report``.
-
-    Args:
-        runs: run folders, or folders of run folders; default: the newest of ``results/runs``.
-        out: folder for the page, its figures and its tables; default: ``report`` beside the runs.
-        coco: COCO folder that the runs were made on, if it is not the embedded scenes.
-        nyu: NYUv2 folder that the runs were made on.
-        nyu_list: NYUv2 list file, if it has an unusual name.
-        tokenizer: SentencePiece model that the runs were given.
-        gallery: images of each kind in the gallery, best and worst by each metric and most disputed; 0 leaves it out.
-        resamples: bootstrap resamples of every interval.
-        seed: seed of the resamples.
-        readme: also write the figure and the table of this README, between its markers.
-    """
-
-    runs: list[Path] = field(default_factory=list)
-    out: Path | None = None
-    coco: Path | None = None
-    nyu: Path | None = None
-    nyu_list: Path | None = None
-    tokenizer: Path | None = None
-    gallery: int = 1
-    resamples: int = 1000
-    seed: int = 0
-    readme: Path | None = None
-
-    def __post_init__(self) -> None:
-        if self.resamples < 100:
-            raise UserError(f"--resamples {self.resamples}: give at least 100, below that an interval means nothing")
-        if self.seed < 0 or self.gallery < 0:
-            raise UserError(f"--seed {self.seed}, --gallery {self.gallery}: give 0 or more")
 
 
 @dataclass(frozen=True)
