@@ -19,14 +19,12 @@ class FinishedRunOptions(DataFolders):
         nyu: NYUv2 folder that the runs were made on.
         nyu_list: NYUv2 list file, if it has an unusual name.
         tokenizer: SentencePiece model that the runs were given.
-        out: folder for what is written.
         resamples: bootstrap resamples of every interval.
         seed: seed of the resamples.
     """
 
     nyu_list: Path | None = None
     tokenizer: Path | None = None
-    out: Path | None = None
     resamples: int = 1000
     seed: int = 0
 
@@ -49,6 +47,7 @@ class CompareOptions(FinishedRunOptions):
 
     runs: list[Path]
     every: bool = False
+    out: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +79,7 @@ class ReportOptions(FinishedRunOptions):
     """
 
     runs: list[Path] = field(default_factory=list)
+    out: Path | None = None
     gallery: int = 1
     readme: Path | None = None
 
