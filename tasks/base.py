@@ -105,7 +105,7 @@ class Task(Protocol):
         """Whether the image carries the annotation that this task is trained and scored on."""
         ...
 
-    def cut(self, targets: Targets) -> int:
+    def unreachable(self, targets: Targets) -> int:
         """How many of the annotated things do not fit the sequences, so that no decoder can reach them."""
         ...
 
@@ -131,7 +131,7 @@ class Task(Protocol):
         """A prediction in original pixels or meters from one image's tokens (N, L) and probabilities (N, L, V)."""
         ...
 
-    def origin(self, context: Context) -> Tensor:
+    def target_rows(self, context: Context) -> Tensor:
         """(N,) int64: for each prompted sequence, the row of ``encode`` that is its target if tokens are perfect."""
         ...
 

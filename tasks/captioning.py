@@ -69,7 +69,7 @@ class Captioning:
         """The first five references; nothing is drawn, and ``limit`` is not needed."""
         return TrainingExample.of(self.encode(targets, generator))
 
-    def cut(self, targets: Targets) -> int:
+    def unreachable(self, targets: Targets) -> int:
         """How many of the references that ``encode`` uses are longer than a sequence."""
         references = list(targets.captions or ())[:REFERENCES]
         return sum(len(self._tokenizer.encode(reference)) >= self.format.length for reference in references)
@@ -83,7 +83,7 @@ class Captioning:
         pieces = (decoded.tokens[0] - self._words.start).tolist()
         return self._tokenizer.decode(pieces)
 
-    def origin(self, context: Context) -> Tensor:
+    def target_rows(self, context: Context) -> Tensor:
         """(1,) int64: the first reference."""
         return torch.zeros(1, dtype=torch.int64)
 

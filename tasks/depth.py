@@ -139,7 +139,7 @@ class Depth:
         """Whether there is a depth map."""
         return targets.depth is not None
 
-    def cut(self, targets: Targets) -> int:
+    def unreachable(self, targets: Targets) -> int:
         """Nothing: every pixel has a cell."""
         return 0
 
@@ -174,7 +174,7 @@ class Depth:
         )
         return whole[0, 0]
 
-    def origin(self, context: Context) -> Tensor:
+    def target_rows(self, context: Context) -> Tensor:
         """(1,) int64: the only sequence."""
         return torch.zeros(1, dtype=torch.int64)
 

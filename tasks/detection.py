@@ -14,7 +14,7 @@ from tasks.base import Metric, MetricParts, TaskError, TaskParts
 from tasks.formats.binning import Coordinates
 from tasks.formats.sequence import Decoded, Encoded, SequenceFormat, Slot, TrainingExample
 from tasks.formats.vocabulary import DETECTION_PROMPT
-from tasks.targets import Context, Detections, Instances, Targets
+from tasks.targets import Context, Detections, ObjectAnnotations, Targets
 
 BOX = 4
 OBJECT_PROMPT = 1 + BOX + 1  # task, box, class
@@ -57,7 +57,7 @@ class Detection:
         """Whether objects are annotated; an image may still have none."""
         return targets.instances is not None
 
-    def cut(self, targets: Targets) -> int:
+    def unreachable(self, targets: Targets) -> int:
         """How many annotated objects find no slot, so that no decoder can reach them."""
         return max(0, len(targets.instances or ()) - self.format.groups)
 
@@ -117,7 +117,7 @@ class Detection:
         scores, classes = by_slot[:, BOX, self.format.column(self._classes)].float().max(dim=-1)  # (Q,) each
         return Detections(boxes=boxes, scores=scores, classes=classes, slots=torch.arange(len(tokens)))
 
-    def origin(self, context: Context) -> Tensor:
+    def target_rows(self, context: Context) -> Tensor:
         """(1,) int64: the only sequence."""
         return torch.zeros(1, dtype=torch.int64)
 
@@ -147,14 +147,14 @@ def coordinates(parts: TaskParts) -> Coordinates:
     return Coordinates(parts.vocabulary["coordinate"], parts.sizes.bins, parts.reading)
 
 
-def annotated_instances(targets: Targets, task: str) -> Instances:
+def annotated_instances(targets: Targets, task: str) -> ObjectAnnotations:
     """The annotated objects. Raises TaskError for an image that carries none of this annotation."""
     if targets.instances is None:
         raise TaskError(f"{task} was asked to encode an image without object annotations; ask annotated() first")
     return targets.instances
 
 
-def slotted(instances: Instances, slots: int) -> Tensor:
+def slotted(instances: ObjectAnnotations, slots: int) -> Tensor:
     """(N,) int64 rows of the objects that get a slot, in the order of the annotation: all, or the largest boxes."""
     if len(instances) <= slots:
         return torch.arange(len(instances))

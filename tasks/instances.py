@@ -36,7 +36,7 @@ class Boxes:
         """Whether objects are annotated; an image may still have none."""
         return targets.instances is not None
 
-    def cut(self, targets: Targets) -> int:
+    def unreachable(self, targets: Targets) -> int:
         """How many annotated objects find no place, so that no decoder can reach them."""
         return max(0, len(targets.instances or ()) - self.format.groups)
 
@@ -56,7 +56,7 @@ class Boxes:
         """Boxes from tokens (1, L) and probabilities (1, L, V)."""
         return self.sequence.read(decoded, context).detections
 
-    def origin(self, context: Context) -> Tensor:
+    def target_rows(self, context: Context) -> Tensor:
         """(1,) int64: the only sequence."""
         return torch.zeros(1, dtype=torch.int64)
 
@@ -95,7 +95,7 @@ class Instances:
         """Whether objects, and with them their outlines, are annotated."""
         return targets.instances is not None
 
-    def cut(self, targets: Targets) -> int:
+    def unreachable(self, targets: Targets) -> int:
         """How many annotated objects find no place, so that no decoder can reach them."""
         return max(0, len(targets.instances or ()) - self.format.groups)
 
@@ -119,7 +119,7 @@ class Instances:
         rles = paste_codes(masks, boxes.boxes, context.size)
         return InstancePrediction(boxes, Masks(rles, boxes.scores, boxes.classes))
 
-    def origin(self, context: Context) -> Tensor:
+    def target_rows(self, context: Context) -> Tensor:
         """(1,) int64: the only sequence."""
         return torch.zeros(1, dtype=torch.int64)
 

@@ -80,7 +80,7 @@ class Keypoints:
         """Whether persons carry keypoint annotations."""
         return targets.has_keypoints
 
-    def cut(self, targets: Targets) -> int:
+    def unreachable(self, targets: Targets) -> int:
         """Nothing beyond what detection has no slots for."""
         return 0
 
@@ -145,7 +145,7 @@ class Keypoints:
             scores = scores * (share >= HALF).flatten(1).any(dim=1)
         return Poses(torch.cat([points, share], dim=2), scores, found.classes[people])
 
-    def origin(self, context: Context) -> Tensor:
+    def target_rows(self, context: Context) -> Tensor:
         """(N,) int64: the persons' detection slots, which ``encode`` fills in the same order."""
         return detections_in(context, self.name).slots[self._people(context)]
 

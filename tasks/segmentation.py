@@ -23,7 +23,7 @@ from tasks.detection import (
 from tasks.formats.sequence import Decoded, Encoded, SequenceFormat, Slot, TrainingExample, with_dense_loss
 from tasks.formats.vocabulary import Vocabulary
 from tasks.pasting import crop, paste_codes
-from tasks.targets import Context, Instances, Masks, Targets
+from tasks.targets import Context, Masks, ObjectAnnotations, Targets
 
 TINY = torch.finfo(torch.float32).tiny
 
@@ -116,7 +116,7 @@ class Segmentation:
         """Whether objects, and with them their outlines, are annotated."""
         return targets.instances is not None
 
-    def cut(self, targets: Targets) -> int:
+    def unreachable(self, targets: Targets) -> int:
         """Nothing beyond what detection has no slots for."""
         return 0
 
@@ -168,7 +168,7 @@ class Segmentation:
         foreground = self._masks.decode(decoded, self.format)  # (N, M, M)
         return Masks(paste_codes(foreground, found.boxes, context.size), found.scores, found.classes)
 
-    def origin(self, context: Context) -> Tensor:
+    def target_rows(self, context: Context) -> Tensor:
         """(N,) int64: the detection slots, which ``encode`` fills in the same order."""
         return detections_in(context, self.name).slots
 
@@ -179,7 +179,7 @@ class Segmentation:
         return CocoMetric(kind="segm", parts=parts)
 
 
-def _check_size(instances: Instances, row: int, size: tuple[int, int]) -> None:
+def _check_size(instances: ObjectAnnotations, row: int, size: tuple[int, int]) -> None:
     found = instances.segmentations[row]
     if isinstance(found, dict) and tuple(found["size"]) != size:
         raise TaskError(

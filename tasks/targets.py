@@ -14,7 +14,7 @@ Segmentation = list[list[float]] | dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Instances:
+class ObjectAnnotations:
     """Objects of one image, crowds left out. Pixels are those of ``Targets.size``.
 
     Args:
@@ -50,7 +50,7 @@ class Targets:
     """
 
     size: tuple[int, int]
-    instances: Instances | None = None
+    instances: ObjectAnnotations | None = None
     has_keypoints: bool = False
     captions: Sequence[str] | None = None
     depth: Tensor | None = None

@@ -14,7 +14,7 @@ import numpy as np
 
 from bench import registry
 from bench.compare.comparability import differences, settings, took_turns
-from bench.compare.score_tables import DataPlace, metrics_of, run_tables
+from bench.compare.score_tables import DataPaths, metrics_of, run_tables
 from bench.errors import UserError
 from bench.stats import bootstrap
 from bench.stats.pairing import paired, pieces
@@ -28,7 +28,7 @@ from results.record import Record, Sample
 from results.run_files import RunFiles, read_run
 from results.run_names import label
 from results.store import RECORD
-from tasks.metrics.tables import Table
+from tasks.metrics.tables import ScoreTable
 
 
 @dataclass
@@ -44,7 +44,7 @@ class Run:
 
     label: str
     files: RunFiles
-    tables: Mapping[str, Table]
+    tables: Mapping[str, ScoreTable]
     scores: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @property
@@ -56,7 +56,7 @@ class Run:
 def compare(
     paths: Sequence[Path],
     *,
-    place: DataPlace | None = None,
+    place: DataPaths | None = None,
     resamples: int = bootstrap.RESAMPLES,
     seed: int = 0,
     every: bool = False,
@@ -78,7 +78,7 @@ def compare(
     if len(files) < 2:
         raise UserError("compare needs two runs or more; give their folders or record files")
     _refuse_other_data(files)
-    metrics = cache(lambda: metrics_of(files[0].record, place or DataPlace()))  # of the same data for all runs
+    metrics = cache(lambda: metrics_of(files[0].record, place or DataPaths()))  # of the same data for all runs
     runs = [Run(label, one, run_tables(one, metrics)) for label, one in zip(_labels(files), files, strict=True)]
     for run in runs:
         wanted = {task: None if every else headline(task) for task in run.tables}

@@ -31,7 +31,7 @@ AGREES = 1e-9  # a table and the record must give the same value up to rounding
 
 
 @dataclass(frozen=True)
-class DataPlace:
+class DataPaths:
     """Where a run's data lies now; a record names no folders.
 
     Args:
@@ -90,7 +90,7 @@ def _check(task: str, record: Record, table: ScoreTable) -> None:
             )
 
 
-def metrics_of(record: Record, place: DataPlace) -> dict[str, Any]:
+def metrics_of(record: Record, place: DataPaths) -> dict[str, Any]:
     """The metrics of a record's tasks, on the data that it was made from.
 
     Raises:
@@ -99,7 +99,7 @@ def metrics_of(record: Record, place: DataPlace) -> dict[str, Any]:
     return dict(open_suite(record, place).metrics)
 
 
-def open_suite(record: Record, place: DataPlace) -> Suite:
+def open_suite(record: Record, place: DataPaths) -> Suite:
     """Data set, tasks and metrics that a record was made from.
 
     Raises:
@@ -118,7 +118,7 @@ def open_suite(record: Record, place: DataPlace) -> Suite:
     return suite
 
 
-def _options(record: Record, place: DataPlace) -> SuiteOptions:
+def _options(record: Record, place: DataPaths) -> SuiteOptions:
     """Options that open the record's data again; of the folders it kept only the names."""
     for name in ("coco", "nyu"):
         if record.options.get(name) is not None and getattr(place, name) is None:

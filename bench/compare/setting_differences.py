@@ -14,13 +14,13 @@ from reports.metrics import averaged, headline
 from reports.report_data import AVERAGE, TIME
 from results.ablation import Difference, Point
 from results.run_files import RunFiles
-from tasks.metrics.tables import Table
+from tasks.metrics.tables import ScoreTable
 
 Array = np.ndarray[Any, Any]
 FEWEST_SEEDS = 3  # below, the spread of seeds says nothing
 
 
-def point(runs: Sequence[RunFiles], tables: Sequence[Mapping[str, Table]], *, resamples: int) -> Point:
+def point(runs: Sequence[RunFiles], tables: Sequence[Mapping[str, ScoreTable]], *, resamples: int) -> Point:
     """One setting, from the runs of its seeds."""
     draws = [_draws(run, own, resamples=resamples) for run, own in zip(runs, tables, strict=True)]
     each = [_values(run) for run in runs]
@@ -45,7 +45,7 @@ def differences(
     first: str,
     second: str,
     runs: Mapping[str, Sequence[RunFiles]],
-    tables: Mapping[str, Sequence[Mapping[str, Table]]],
+    tables: Mapping[str, Sequence[Mapping[str, ScoreTable]]],
     *,
     resamples: int,
 ) -> list[Difference]:
@@ -97,7 +97,7 @@ def seed_differences(first: str, second: str, points: Mapping[str, Point]) -> li
     return found
 
 
-def _draws(run: RunFiles, tables: Mapping[str, Table], *, resamples: int) -> dict[str, Array]:
+def _draws(run: RunFiles, tables: Mapping[str, ScoreTable], *, resamples: int) -> dict[str, Array]:
     """Key to (1 + R,) values of the headline metrics and their average."""
     plain = [msgspec.to_builtins(run.record)]
     found: dict[str, Array] = {}

@@ -23,7 +23,7 @@ HASH_LETTERS = 16
 
 
 @dataclass(frozen=True)
-class Sample:
+class DatasetSample:
     """One image.
 
     Args:
@@ -68,14 +68,14 @@ class Dataset:
         self.coco = coco
         self.nyu = nyu
         self.limit = limit
-        self.samples: list[Sample] = _join(coco, nyu, limit)
+        self.samples: list[DatasetSample] = _join(coco, nyu, limit)
         if not self.samples:
             raise DataError("the data set is empty; give a folder whose annotation or list file names an image")
 
     def __len__(self) -> int:
         return len(self.samples)
 
-    def image(self, sample: Sample) -> Image.Image:
+    def image(self, sample: DatasetSample) -> Image.Image:
         """RGB image of a sample, fully decoded.
 
         Raises:
@@ -87,7 +87,7 @@ class Dataset:
         size = self.coco.images[sample.image_id].size if sample.coco and self.coco else None
         return read_rgb(sample.path, size=size, record=f"image {sample.image_id}")
 
-    def targets(self, sample: Sample) -> Targets:
+    def targets(self, sample: DatasetSample) -> Targets:
         """Everything annotated for a sample, in original pixels and meters.
 
         Raises:
@@ -106,7 +106,7 @@ class Dataset:
             raise DataError(f"image {sample.image_id} is of no data set; take samples from `Dataset.samples`")
         return Targets(size=(depth.shape[0], depth.shape[1]), depth=depth)
 
-    def roomiest(self) -> list[Sample]:
+    def roomiest(self) -> list[DatasetSample]:
         """All samples, those first of which batches take most room: COCO's widest and tallest images in turns, since
         a batch is padded to both."""
         of_coco, coco = [sample for sample in self.samples if sample.coco], self.coco
@@ -213,7 +213,7 @@ class Dataset:
             digest.update(json.dumps(names).encode())
         return digest.hexdigest()[:HASH_LETTERS]
 
-    def _files_in_use(self, sample: Sample) -> list[tuple[str, int]]:
+    def _files_in_use(self, sample: DatasetSample) -> list[tuple[str, int]]:
         found: list[tuple[Path, Path]] = []
         if sample.coco and sample.path is not None and self.coco is not None:
             found.append((sample.path, self.coco.root))
@@ -227,28 +227,30 @@ class Dataset:
         except OSError as error:
             raise DataError(f"{error.filename}: cannot be read ({error.strerror}); check the file") from None
 
-    def _nyu(self, sample: Sample) -> tuple[Nyu, int]:
+    def _nyu(self, sample: DatasetSample) -> tuple[Nyu, int]:
         if self.nyu is None or sample.nyu_index is None:
             raise DataError(f"image {sample.image_id} has no depth map; take samples from `Dataset.samples`")
         return self.nyu, sample.nyu_index
 
-    def _refuse_depth(self, sample: Sample, found: tuple[int, ...], expected: tuple[int, int]) -> None:
+    def _refuse_depth(self, sample: DatasetSample, found: tuple[int, ...], expected: tuple[int, int]) -> None:
         raise DataError(
             f"{sample.path}: image {sample.image_id}: its depth map has {found[1]}x{found[0]} pixels, "
             f"its annotation {expected[1]}x{expected[0]}; use the depth map that belongs to the image"
         )
 
 
-def _join(coco: Coco | None, nyu: Nyu | None, limit: int | None) -> list[Sample]:
+def _join(coco: Coco | None, nyu: Nyu | None, limit: int | None) -> list[DatasetSample]:
     pairs = nyu.pairs if nyu is not None else []
     by_file = {os.path.realpath(pair.rgb): index for index, pair in enumerate(pairs) if pair.rgb is not None}
     names = {Path(path).name for path in by_file}
     taken: set[int] = set()
-    samples: list[Sample] = []
+    samples: list[DatasetSample] = []
     for image_id, entry in (coco.images if coco is not None else {}).items():
         # Few names are in both; only those are worth asking the file system.
         index = by_file.get(os.path.realpath(entry.path)) if entry.path.name in names else None
         taken.update(() if index is None else (index,))
-        samples.append(Sample(image_id, entry.path, True, index))
-    only_nyu = [Sample(-pair.line, pair.rgb, False, index) for index, pair in enumerate(pairs) if index not in taken]
+        samples.append(DatasetSample(image_id, entry.path, True, index))
+    only_nyu = [
+        DatasetSample(-pair.line, pair.rgb, False, index) for index, pair in enumerate(pairs) if index not in taken
+    ]
     return samples[:limit] + only_nyu[:limit]

@@ -21,7 +21,7 @@ from torchvision.transforms.v2 import functional as v2
 from torchvision.tv_tensors import BoundingBoxes, BoundingBoxFormat, KeyPoints, Mask
 
 from bench.data.coco.classes import COCO_FLIP_PAIRS, COCO_KEYPOINTS
-from tasks.targets import Instances, Segmentation, Targets
+from tasks.targets import ObjectAnnotations, Segmentation, Targets
 
 HALF_PIXEL = 0.5
 Size = tuple[int, int]  # height, width in pixels
@@ -84,7 +84,7 @@ def crop_targets(targets: Targets, *, top: int, left: int, size: Size) -> Target
     return replace(targets, size=size, instances=instances, depth=depth)
 
 
-def _crop_instances(instances: Instances, before: Size, top: int, left: int, size: Size) -> Instances:
+def _crop_instances(instances: ObjectAnnotations, before: Size, top: int, left: int, size: Size) -> ObjectAnnotations:
     boxes = _plain_boxes(v2.crop(_boxes(instances, before), top, left, *size))
     points = instances.keypoints[..., :2] - torch.tensor([left, top])
     inside = ((points >= 0) & (points <= torch.tensor([size[1] - 1, size[0] - 1]))).all(-1, keepdim=True)
@@ -97,7 +97,7 @@ def _crop_instances(instances: Instances, before: Size, top: int, left: int, siz
             boxes[row] = _tight(found)
         segmentations[row] = found
     kept = _with_extent(boxes)
-    return Instances(
+    return ObjectAnnotations(
         boxes=boxes[kept],
         classes=instances.classes[kept],
         segmentations=[segmentations[row] for row in kept],
@@ -123,7 +123,7 @@ def _tight(segmentation: Segmentation) -> Tensor:
     return torch.cat([points.amin(0), points.amax(0)]) if len(points) else torch.zeros(4)
 
 
-def _boxes(instances: Instances, size: Size) -> BoundingBoxes:
+def _boxes(instances: ObjectAnnotations, size: Size) -> BoundingBoxes:
     return BoundingBoxes(instances.boxes, format=BoundingBoxFormat.XYXY, canvas_size=size)
 
 

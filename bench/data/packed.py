@@ -20,7 +20,7 @@ from pycocotools import mask as coco_mask
 from torch import Tensor
 
 from bench.data.coco.classes import COCO_FLIP_PAIRS, COCO_KEYPOINTS
-from bench.data.dataset import Dataset, Sample
+from bench.data.dataset import Dataset, DatasetSample
 from bench.data.geometry import resize_targets
 from bench.data.transforms import IMAGENET
 from tasks.targets import Segmentation, Targets
@@ -128,7 +128,7 @@ def _write(dataset: Dataset, root: Path, side: int, words: Words | None, progres
         np.save(root / f"{name}.npy", _padded([row[name] for row in rows]))
 
 
-def _pixels(dataset: Dataset, sample: Sample, side: int) -> Array:
+def _pixels(dataset: Dataset, sample: DatasetSample, side: int) -> Array:
     from torchvision.transforms.v2 import functional as v2
 
     image = dataset.image(sample)

@@ -16,8 +16,8 @@ from bench.system.calibration import Calibration
 from results.baseline import Baseline
 from results.record import Key, Record, Sample
 from results.run_files import RunFiles
-from results.run_names import lane_of
-from tasks.metrics.tables import Table
+from results.run_names import run_name_of
+from tasks.metrics.tables import ScoreTable
 
 REFERENCE, CALIBRATION = "parallel", "calibration"
 DIGITS = 4  # of a time that is kept
@@ -40,7 +40,7 @@ class Measured:
     """
 
     record: Record
-    tables: Mapping[str, Table]
+    tables: Mapping[str, ScoreTable]
     images: Sequence[Key]
     total_ms: Sequence[float]
     decode_ms: Sequence[float]
@@ -52,7 +52,7 @@ class Measured:
 
 def measured(
     runs: Iterable[RunFiles],
-    tables: Callable[[RunFiles], Mapping[str, Table]],
+    tables: Callable[[RunFiles], Mapping[str, ScoreTable]],
     calibration: Calibration | None = None,
 ) -> dict[str, Measured]:
     """Name of a run (``mad``, ``mad.graphed``) to it, with what was measured beside it.
@@ -68,13 +68,13 @@ def measured(
     """
     by_name: dict[str, RunFiles] = {}
     for run in runs:
-        if (name := lane_of(run.record)) in by_name:
+        if (name := run_name_of(run.record)) in by_name:
             both = f"{by_name[name].path} and {run.path}"
             raise UserError(f"{both} are both runs of {name}; give those of one command")
         by_name[name] = run
     found = {}
     for name, run in by_name.items():
-        reference = by_name.get(lane_of(msgspec.structs.replace(run.record, decoder=REFERENCE)))  # in the same mode
+        reference = by_name.get(run_name_of(msgspec.structs.replace(run.record, decoder=REFERENCE)))  # in the same mode
         beside = paired(run.samples, reference.samples) if reference is not None and reference is not run else None
         samples = [own for own, _ in beside] if beside else run.samples
         inside = all("calibration" in sample.milliseconds for sample in samples)
@@ -123,7 +123,7 @@ def baseline_of(run: Measured) -> Baseline:
     record = run.record
     return Baseline(
         decoder=record.decoder,
-        name=lane_of(record),
+        name=run_name_of(record),
         tasks=record.tasks,
         busy=busy(record) or "",
         pieces=list(run.pieces),

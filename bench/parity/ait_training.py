@@ -18,7 +18,7 @@ from tasks.detection import BOX
 from tasks.formats.object_sequence import ABSENT, MASK_WEIGHT
 from tasks.formats.sequence import SequenceFormat, TrainingExample, collate
 from tasks.pasting import align, raster
-from tasks.targets import Instances, Targets
+from tasks.targets import ObjectAnnotations, Targets
 
 IGNORED = -100
 
@@ -73,7 +73,7 @@ def _targets(golden: GoldenFile) -> Targets:
     masks = golden.tensor("insseg/train/masks_full").numpy()  # (r, N, N)
     codes = [coco_mask.encode(np.asfortranarray(mask)) for mask in masks]
     boxes = golden.tensor("insseg/train/boxes")
-    objects = Instances(
+    objects = ObjectAnnotations(
         boxes=boxes,
         classes=golden.tensor("insseg/train/labels"),
         segmentations=codes,

@@ -17,7 +17,7 @@ from decoders.objective import Head, mean, resolve, task_head, task_loss
 from tasks.base import Task
 from tasks.formats.sequence import Encoded, SequenceFormat, TrainingBatch, TrainingExample, collate
 from tasks.keypoints import PIXEL_MIDDLE
-from tasks.targets import Instances, Targets
+from tasks.targets import ObjectAnnotations, Targets
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def _targets(golden: GoldenFile, image: int, size: tuple[int, int]) -> Targets:
         points = points[length:]
     shift = torch.tensor([PIXEL_MIDDLE, PIXEL_MIDDLE, 0.0])  # the release has pixels, we have pixel indices
     captions = [_sentence(row) for row in golden.tensor(f"{where}/caption_tokens").tolist()]
-    instances = Instances(
+    instances = ObjectAnnotations(
         boxes=boxes,
         classes=golden.tensor(f"{where}/classes"),
         segmentations=polygons,

@@ -12,11 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as rle
 
-from bench.data.dataset import Dataset
-from bench.data.dataset import Sample as Image
-from reports.page.gallery import Picture, Shown
+from bench.data.dataset import Dataset, DatasetSample
+from reports.page.gallery import GalleryImage, GalleryRow
 from results.record import Sample
-from tasks.targets import Instances, Targets
+from tasks.targets import ObjectAnnotations, Targets
 
 SCORE = 0.3  # boxes below are not drawn
 MOST = 12  # boxes drawn
@@ -37,7 +36,7 @@ class Source:
     scores: Mapping[int, Mapping[str, float]]
 
 
-def gallery(dataset: Dataset, sources: Sequence[Source], *, each: int = 1) -> list[Picture]:
+def gallery(dataset: Dataset, sources: Sequence[Source], *, each: int = 1) -> list[GalleryImage]:
     """Pictures of ``each`` images on which all strategies do best and worst in each metric, and disagree most.
 
     Args:
@@ -127,7 +126,7 @@ def image_scores(
     return found
 
 
-def mean_iou(results: Sequence[Mapping[str, Any]], truth: Instances, categories: Sequence[int]) -> float:
+def mean_iou(results: Sequence[Mapping[str, Any]], truth: ObjectAnnotations, categories: Sequence[int]) -> float:
     """Mean over the N objects of their IoU with one of the N best-scored boxes of their class, each used once."""
     best = sorted(results, key=lambda result: -result["score"])[: len(truth)]
     boxes = np.array([result["bbox"] for result in best], dtype=float).reshape(-1, 4)
@@ -144,10 +143,10 @@ def mean_iou(results: Sequence[Mapping[str, Any]], truth: Instances, categories:
     return max(total, 0.0) / len(truth)
 
 
-def _picture(dataset: Dataset, image: Image, why: str, sources: Sequence[Source], limbs: Any) -> Picture:
+def _picture(dataset: Dataset, image: DatasetSample, why: str, sources: Sequence[Source], limbs: Any) -> GalleryImage:
     targets = dataset.targets(image)
     truth = _truth(targets, dataset)
-    return Picture(
+    return GalleryImage(
         name=image.file_name,
         why=why,
         image=np.asarray(dataset.image(image)),
@@ -158,14 +157,14 @@ def _picture(dataset: Dataset, image: Image, why: str, sources: Sequence[Source]
     )
 
 
-def _truth(targets: Targets, dataset: Dataset) -> Shown:
+def _truth(targets: Targets, dataset: Dataset) -> GalleryRow:
     instances = targets.instances
     joints = None
     if instances is not None and targets.has_keypoints:
         joints = instances.keypoints.numpy().astype(float)  # (N, K, 3)
         joints = joints[(joints[..., 2] > 0).any(axis=1)]
     depth = None if targets.depth is None else targets.depth.numpy().astype(float)
-    return Shown(
+    return GalleryRow(
         label="truth",
         boxes=None if instances is None else instances.boxes.numpy().astype(float),
         classes=[] if instances is None else instances.classes.tolist(),
@@ -177,7 +176,7 @@ def _truth(targets: Targets, dataset: Dataset) -> Shown:
     )
 
 
-def _prediction(source: Source, image_id: int, dataset: Dataset, truth: Shown) -> Shown:
+def _prediction(source: Source, image_id: int, dataset: Dataset, truth: GalleryRow) -> GalleryRow:
     sample = source.samples[image_id]
     kept = sample.predictions
     categories = [] if dataset.coco is None else dataset.coco.category_ids
@@ -191,7 +190,7 @@ def _prediction(source: Source, image_id: int, dataset: Dataset, truth: Shown) -
     aligned = masks is not None and found is not None and len(masks) == len(found)
     scores = source.scores.get(image_id, {})
     told = [f"RMSE {-v:.2f} m" if name == "RMSE" else f"{name} {v:.2f}" for name, v in scores.items()]
-    return Shown(
+    return GalleryRow(
         label=source.label,
         boxes=boxes,
         classes=classes,
@@ -218,7 +217,7 @@ def _joints(results: Sequence[Mapping[str, Any]] | None) -> NDArray[np.float64] 
     return np.stack(poses) if poses else np.zeros((0, 1, 3))
 
 
-def _depth(picture: Mapping[str, Any] | None, truth: Shown) -> NDArray[np.float64] | None:
+def _depth(picture: Mapping[str, Any] | None, truth: GalleryRow) -> NDArray[np.float64] | None:
     """(rows, columns) meters of the small picture that the record keeps; None where it keeps none."""
     if picture is None:
         return None

@@ -16,9 +16,9 @@ from bench.stats.permutation import holm
 from bench.stats.time_ratio import Ratio, block_means, time_ratio
 from bench.system.environment import hardware_differences
 from reports.metrics import averaged
-from reports.report_data import AVERAGE, TIME, Comparison, Interval, Statistics
+from reports.report_data import AVERAGE, TIME, MetricDifference, Interval, Statistics
 from results.run_files import RunFiles
-from tasks.metrics.tables import Table
+from tasks.metrics.tables import ScoreTable
 
 Array = np.ndarray[Any, Any]
 Scores = dict[str, Array]  # ``task.metric`` to (1 + R,) values
@@ -26,7 +26,7 @@ Scores = dict[str, Array]  # ``task.metric`` to (1 + R,) values
 
 def report_statistics(
     runs: Mapping[str, RunFiles],
-    tables: Mapping[str, Mapping[str, Table]],
+    tables: Mapping[str, Mapping[str, ScoreTable]],
     *,
     main: Sequence[str],
     resamples: int,
@@ -62,7 +62,7 @@ def report_statistics(
     return Statistics(told if known else "", intervals, comparisons)
 
 
-def corrected(found: Sequence[Comparison], main: Sequence[str]) -> list[Comparison]:
+def corrected(found: Sequence[MetricDifference], main: Sequence[str]) -> list[MetricDifference]:
     """The comparisons with Holm's p: among the pairs of compared runs, metric by metric, as one asks who is best in it.
 
     Comparisons with further runs of the same strategies keep their own p.
@@ -78,7 +78,7 @@ def corrected(found: Sequence[Comparison], main: Sequence[str]) -> list[Comparis
     return made
 
 
-def _scores(run: RunFiles, tables: Mapping[str, Table], *, resamples: int, seed: int) -> Scores:
+def _scores(run: RunFiles, tables: Mapping[str, ScoreTable], *, resamples: int, seed: int) -> Scores:
     found: Scores = {}
     for task, table in tables.items():
         for name, values in bootstrap.scores(table, resamples=resamples, seed=seed).items():
@@ -112,10 +112,10 @@ def _pair(
     second: str,
     runs: Mapping[str, RunFiles],
     scores: Mapping[str, Scores],
-    tables: Mapping[str, Mapping[str, Table]],
+    tables: Mapping[str, Mapping[str, ScoreTable]],
     *,
     seed: int,
-) -> list[Comparison]:
+) -> list[MetricDifference]:
     found = []
     ends: dict[str, Any]
     a, b = scores.get(first, {}), scores.get(second, {})
@@ -126,11 +126,11 @@ def _pair(
         if estimate is not None and (key == AVERAGE or both[0] == both[1]):
             interval = Interval(estimate.low, estimate.high)
             ends = {"value": estimate.value, "interval": interval, "p": estimate.p}
-            found.append(Comparison(first=first, second=second, key=key, **ends))
+            found.append(MetricDifference(first=first, second=second, key=key, **ends))
     time = _faster(runs[first], runs[second], seed=seed)
     if time is not None:
         ends = {"value": time.value, "interval": Interval(time.low, time.high), "p": time.p}
-        found.append(Comparison(first=first, second=second, key=TIME, **ends))
+        found.append(MetricDifference(first=first, second=second, key=TIME, **ends))
     return found
 
 

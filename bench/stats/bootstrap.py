@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from bench.errors import UserError
-from tasks.metrics.tables import Table
+from tasks.metrics.tables import ScoreTable
 
 Array = np.ndarray[Any, Any]
 
@@ -93,7 +93,7 @@ def _tail(count: int, draws: Array, distance: float) -> float:
     return min(share, 0.5 * math.erfc(distance / error / 2**0.5))
 
 
-def scores(table: Table, *, names: Sequence[str] | None = None, resamples: int, seed: int) -> dict[str, Array]:
+def scores(table: ScoreTable, *, names: Sequence[str] | None = None, resamples: int, seed: int) -> dict[str, Array]:
     """Metric to (1 + R,) values of a table; two tables of the same images get the same resamples."""
     return table.score(draw(len(table.images), resamples=resamples, seed=seed), names)
 
@@ -104,7 +104,12 @@ def differences(first: Mapping[str, Array], second: Mapping[str, Array]) -> dict
 
 
 def paired(
-    first: Table, second: Table, *, names: Sequence[str] | None = None, resamples: int = RESAMPLES, seed: int = 0
+    first: ScoreTable,
+    second: ScoreTable,
+    *,
+    names: Sequence[str] | None = None,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
 ) -> dict[str, Estimate | None]:
     """Second minus first for every metric that both tables have.
 

@@ -14,9 +14,9 @@ import numpy as np
 
 from bench.errors import UserError
 from bench.stats.bootstrap import LEVEL, RESAMPLES, draw
-from tasks.metrics.tables import MeanTable, Table
+from tasks.metrics.tables import MeanTable, ScoreTable
 
-__all__ = ["Interval", "MeanTable", "Table", "paired_difference", "table", "value"]
+__all__ = ["Interval", "MeanTable", "ScoreTable", "paired_difference", "table", "value"]
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Interval:
         return not self.low <= 0 <= self.high
 
 
-def table(metric: Any, records: Mapping[int, Any]) -> Table:
+def table(metric: Any, records: Mapping[int, Any]) -> ScoreTable:
     """The table of a metric over the images in ``records``, which ``Metric.observe`` gave.
 
     Raises:
@@ -41,19 +41,19 @@ def table(metric: Any, records: Mapping[int, Any]) -> Table:
     """
     if not hasattr(metric, "tables"):
         raise UserError(f"{type(metric).__name__} keeps no per-image table; give it a method `tables`")
-    made: Table = metric.tables(records)
+    made: ScoreTable = metric.tables(records)
     return made
 
 
-def value(tables: Sequence[Table], name: str) -> float:
+def value(tables: Sequence[ScoreTable], name: str) -> float:
     """Mean of a metric over several tables (one a training seed), every image once."""
     once = [np.ones((1, len(own.images)), dtype=int) for own in tables]
     return float(np.mean([own.score(weights, [name])[name][0] for own, weights in zip(tables, once, strict=True)]))
 
 
 def paired_difference(
-    one: Sequence[Table],
-    other: Sequence[Table],
+    one: Sequence[ScoreTable],
+    other: Sequence[ScoreTable],
     name: str,
     *,
     resamples: int = RESAMPLES,

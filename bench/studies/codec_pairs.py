@@ -18,7 +18,7 @@ from bench.checkpoints.checkpoint import read_checkpoint
 from bench.checkpoints.codec import read_codec
 from bench.config.codecs import CodecTrainOptions
 from bench.config.studies import CodecStudyOptions
-from bench.data.dataset import Dataset, Sample
+from bench.data.dataset import Dataset, DatasetSample
 from bench.system.environment import describe_environment
 from bench.train.codec import train_codec
 from bench.train.codec_scores import reconstructed
@@ -51,7 +51,7 @@ def measure_pairs(options: CodecStudyOptions, base: CodecTrainOptions) -> str:
     chosen = replace(base, codec="depth", out=folder, seed=options.seed, publish=False)
     written = train_codec(chosen)
     stored = read_codec("depth", written[0], again="python -m bench codecs --nyu DIR")
-    dataset = open_dataset(chosen.run_options(chosen.evaluate_on))
+    dataset = open_dataset(chosen.data(chosen.evaluate_on))
     rows, picture = _rows(stored.codec, dataset, chosen.sizes.depth_grid)
     Image.fromarray(picture).save(folder / PICTURE)
     _, card = read_checkpoint(written[0], train="")
@@ -91,7 +91,7 @@ def _rows(codec: Codec, dataset: Dataset, grid: tuple[int, int]) -> tuple[list[d
     return rows, np.concatenate(strips, axis=0)
 
 
-def _name(sample: Sample) -> str:
+def _name(sample: DatasetSample) -> str:
     """The image with its folder; names of images alone occur in several rooms."""
     return sample.file_name if sample.path is None else f"{sample.path.parent.name}/{sample.path.name}"
 

@@ -18,7 +18,7 @@ from bench.checkpoints import checkpoint
 from bench.config.run import RunOptions
 from bench.config.training import TrainOptions
 from bench.run.runner import plain_options, run
-from bench.stats.seed_means import Interval, Table, paired_difference, table, value
+from bench.stats.seed_means import Interval, ScoreTable, paired_difference, table, value
 from bench.studies.output import card
 from bench.train.network import train
 from results.record import Record
@@ -42,7 +42,7 @@ class Measured:
     """
 
     record: Record
-    tables: dict[str, Table]
+    tables: dict[str, ScoreTable]
 
 
 class Study:

@@ -39,7 +39,7 @@ class Counting:
         """Whether objects are annotated."""
         return targets.instances is not None
 
-    def cut(self, targets: Targets) -> int:
+    def unreachable(self, targets: Targets) -> int:
         """Nothing: every number has a token."""
         return 0
 
@@ -60,7 +60,7 @@ class Counting:
         """The count."""
         return int(decoded.tokens[0, 0]) - self._counts.start
 
-    def origin(self, context: Context) -> Tensor:
+    def target_rows(self, context: Context) -> Tensor:
         """(1,) int64: the only sequence."""
         return torch.zeros(1, dtype=torch.int64)
 

@@ -17,7 +17,7 @@ DECAY = 0.99
 EPSILON = 1e-5
 
 
-class Quantizer(nn.Module):
+class VectorQuantizer(nn.Module):
     """A codebook of K vectors.
 
     Args:

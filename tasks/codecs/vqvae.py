@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from tasks.codecs.options import CodecOptions
-from tasks.codecs.vector_quantizer import Quantizer
+from tasks.codecs.vector_quantizer import VectorQuantizer
 from tasks.errors import TaskError
 
 COMMITMENT = 0.25  # lambda of Eq. 1, which the paper leaves open; the release's value
@@ -51,7 +51,7 @@ class Codec(nn.Module):
 
     Args:
         options: sizes and values.
-        revive: see ``Quantizer``.
+        revive: see ``VectorQuantizer``.
     """
 
     def __init__(self, options: CodecOptions, *, revive: float = 0.0) -> None:
@@ -59,7 +59,7 @@ class Codec(nn.Module):
         self.options = options
         widths = [options.width * 2**level for level in range(options.halvings)]
         self.encoder = _encoder(options, widths)
-        self.quantiser = Quantizer(codes=options.codes, width=options.code_width, revive=revive)
+        self.quantiser = VectorQuantizer(codes=options.codes, width=options.code_width, revive=revive)
         self.decoder = _decoder(options, widths)
 
     def grid(self, size: tuple[int, int]) -> tuple[int, int]:

@@ -22,7 +22,7 @@ from tasks.formats.sequence import Decoded, Encoded, SequenceFormat, Slot, Train
 from tasks.instance_noise import NOTHING, Noise, noise_objects
 from tasks.pasting import align, raster
 from tasks.segmentation import MaskFormat
-from tasks.targets import Context, Detections, Instances, Targets
+from tasks.targets import Context, Detections, ObjectAnnotations, Targets
 
 MASK_WEIGHT = 0.2  # of a mask's code in the cross-entropy, where a coordinate weighs 1
 ABSENT = -1.0  # value of the originals of objects that have no mask of their own
@@ -185,7 +185,7 @@ class ObjectSequence:
         labeled = torch.rand(self.format.groups, generator=generator) < 0.5
         return torch.where(labeled, self._noise, self._classes.start + drawn)
 
-    def _all_crops(self, instances: Instances, rows: Tensor, noise: Noise, size: tuple[int, int]) -> Tensor:
+    def _all_crops(self, instances: ObjectAnnotations, rows: Tensor, noise: Noise, size: tuple[int, int]) -> Tensor:
         """(G, M, M) bool: the masks of the objects in their boxes and in those of their copies, none elsewhere."""
         copies = (noise.copies != NOTHING).nonzero()[:, 0]
         boxes = torch.cat([instances.boxes[rows], noise.boxes[copies]])
@@ -197,7 +197,7 @@ class ObjectSequence:
         return crops
 
     def _crops(
-        self, instances: Instances, rows: Tensor, boxes: Tensor, size: tuple[int, int], canvas: tuple[int, int]
+        self, instances: ObjectAnnotations, rows: Tensor, boxes: Tensor, size: tuple[int, int], canvas: tuple[int, int]
     ) -> Tensor:
         """(n, M, M) bool masks of the objects in ``rows`` inside ``boxes`` (n, 4)."""
         if self._masks is None:

@@ -19,7 +19,7 @@ DTYPES = ("|b1", "|u1", "<i4", "<i8", "<f8")
 MOST_BYTES = 2**31
 
 
-class Table(Protocol):
+class ScoreTable(Protocol):
     """What an optional method ``tables(records)`` of a metric gives, so that the metric can be resampled.
 
     A metric without that method is compared without an interval, and the comparison says so.

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from tasks.errors import TaskError
-from tasks.metrics.tables import MeanTable, Table
+from tasks.metrics.tables import MeanTable, ScoreTable
 
 
-def unpack(packed: Mapping[str, Any]) -> Table:
+def unpack(packed: Mapping[str, Any]) -> ScoreTable:
     """A table from what its ``pack`` gave.
 
     Raises:
@@ -21,7 +21,7 @@ def unpack(packed: Mapping[str, Any]) -> Table:
 
     kinds: dict[str, Any] = {"means": MeanTable, "matches": MatchTable, "captions": CaptionTable}
     try:
-        made: Table = kinds[packed["kind"]].unpack(packed)
+        made: ScoreTable = kinds[packed["kind"]].unpack(packed)
     except (KeyError, TypeError, ValueError, IndexError, zlib.error) as error:
         raise TaskError(f"a per-image table is broken ({type(error).__name__}: {error}); write it again") from None
     return made

@@ -6,13 +6,13 @@ import torch
 
 from tasks.base import MetricParts
 from tasks.formats.vocabulary import Sizes
-from tasks.targets import Instances, Targets
+from tasks.targets import ObjectAnnotations, Targets
 
 SIZES = Sizes(classes=3, bins=40, slots=5, mask_size=6, caption_length=8, words=60, depth_bins=10, depth_grid=(3, 4))
 CAPTIONS = ("A red ring in front of a person.", "A person behind one red ring.", "A ring, and somebody near it.")
 
 
-def instances(count: int, size: tuple[int, int]) -> Instances:
+def instances(count: int, size: tuple[int, int]) -> ObjectAnnotations:
     """Objects side by side, every second one a person with keypoints along its diagonal."""
     height, width = size
     left = torch.arange(count) * width / max(count, 1)
@@ -25,7 +25,7 @@ def instances(count: int, size: tuple[int, int]) -> Instances:
     visibility = (torch.arange(17) % 3).expand(count, 17)[..., None]
     keypoints = torch.cat([points, visibility], -1) * (classes == 0)[:, None, None]
     polygons = [[[x0, y0, x1, y0, x1, y1, x0, y1]] for x0, y0, x1, y1 in boxes.tolist()]
-    return Instances(boxes, classes, polygons, keypoints.float(), list(range(1, count + 1)))
+    return ObjectAnnotations(boxes, classes, polygons, keypoints.float(), list(range(1, count + 1)))
 
 
 def targets(count: int, size: tuple[int, int] = (48, 64)) -> Targets:

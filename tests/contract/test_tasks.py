@@ -66,6 +66,6 @@ def test_prompts_and_origins_match(tasks: dict[str, Task], task_name: str) -> No
     from tasks.targets import Context
 
     context = Context(size=(48, 64), earlier=earlier)
-    prompts, origin = tasks[task_name].prompt(context), tasks[task_name].origin(context)
-    assert prompts.shape == (len(origin), tasks[task_name].format.prompt_length)
-    assert len(tasks[task_name].encode(targets(3)).rows(origin).tokens) == len(prompts)
+    prompts, rows = tasks[task_name].prompt(context), tasks[task_name].target_rows(context)
+    assert prompts.shape == (len(rows), tasks[task_name].format.prompt_length)
+    assert len(tasks[task_name].encode(targets(3)).rows(rows).tokens) == len(prompts)

@@ -20,7 +20,7 @@ from tasks.base import Task, TaskParts
 from tasks.formats.sequence import Decoded, one_hot
 from tasks.formats.tokenizer import Tokenizer
 from tasks.formats.vocabulary import Sizes, Vocabulary
-from tasks.targets import Context, Instances, Segmentation, Targets
+from tasks.targets import Context, ObjectAnnotations, Segmentation, Targets
 
 CLASSES = ("dog", "person", "kite")
 
@@ -39,11 +39,11 @@ def instances(
     segmentations: Sequence[Segmentation] | None = None,
     keypoints: Tensor | None = None,
     joints: int = 17,
-) -> Instances:
+) -> ObjectAnnotations:
     """Objects; their outline is their box unless given."""
     placed = torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4)
     outlines: list[Segmentation] = [[[a, b, c, b, c, d, a, d]] for a, b, c, d in placed.tolist()]
-    return Instances(
+    return ObjectAnnotations(
         boxes=placed,
         classes=torch.tensor(classes if classes is not None else [1] * len(placed), dtype=torch.int64),
         segmentations=outlines if segmentations is None else segmentations,
@@ -55,7 +55,7 @@ def instances(
 def perfect(task: Task, targets: Targets, earlier: Mapping[str, Any] | None = None) -> Any:
     """What the task makes of the target's own tokens."""
     context = Context(targets.size, earlier or {})
-    encoded = task.encode(targets).rows(task.origin(context))
+    encoded = task.encode(targets).rows(task.target_rows(context))
     assert encoded.prompts.shape == task.prompt(context).shape
     decoded = Decoded(encoded.tokens, one_hot(task.format, encoded.tokens), evaluations=0, positions=0)
     return task.interpret(decoded, context)

@@ -52,7 +52,7 @@ def test_at_most_five_references_are_used_and_cut_ones_counted(tokenizer):
     task = Captioning(parts(tokenizer=tokenizer, caption_length=5))
     targets = captioned("a dog", *["a dog near a kite near a boat."] * 6)
     assert len(task.encode(targets).tokens) == 5
-    assert task.cut(targets) == 4
+    assert task.unreachable(targets) == 4
 
 
 def test_an_image_without_captions_is_not_annotated(tokenizer):
@@ -60,7 +60,7 @@ def test_an_image_without_captions_is_not_annotated(tokenizer):
     assert not task.annotated(Targets(SIZE))
     assert not task.annotated(captioned())
     assert task.encode(captioned()).tokens.shape == (0, 20)
-    assert torch.equal(task.origin(Context(SIZE)), torch.tensor([0]))
+    assert torch.equal(task.target_rows(Context(SIZE)), torch.tensor([0]))
 
 
 def test_the_vocabulary_must_be_the_tokenizers(tokenizer):

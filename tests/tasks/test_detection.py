@@ -65,7 +65,7 @@ def test_an_image_without_objects_gives_no_boxes(reading):
 def test_of_too_many_objects_the_largest_stay_in_order():
     task = Detection(parts(slots=2))
     targets = Targets(SIZE, instances([[0, 0, 60, 60], [0, 0, 10, 10], [50, 50, 190, 110]], [0, 1, 2]))
-    assert task.cut(targets) == 1
+    assert task.unreachable(targets) == 1
     assert perfect(task, targets).classes.tolist() == [0, 2]
 
 

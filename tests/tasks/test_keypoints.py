@@ -67,7 +67,7 @@ def test_only_persons_are_prompted_and_their_rows_are_their_slots():
     targets = Targets(SIZE, instances([BOX, BOX, BOX], [0, 1, 2], keypoints=keypoints), has_keypoints=True)
     context = Context(SIZE, {"detection": perfect(Detection(built), targets)})
     task = Keypoints(built)
-    assert task.origin(context).tolist() == [1]
+    assert task.target_rows(context).tolist() == [1]
     assert torch.equal(task.prompt(context), task.encode(targets).prompts[1:2])
     poses = poses_of(targets, keypoints=1)
     assert poses.classes.tolist() == [1]

@@ -18,7 +18,7 @@ from bench.data.coco.classes import COCO_KEYPOINTS
 from bench.data.folders import Folder, existing_folder
 from bench.data.problems import Fault, Problem, Reporter, quote, refuse
 from bench.errors import DataError, UserError
-from tasks.targets import Instances, Targets
+from tasks.targets import ObjectAnnotations, Targets
 
 NO_RECORDS = Checked({}, {}, {})
 
@@ -99,7 +99,7 @@ class Coco:
             captions=captions if image_id in listed.get("captions", ()) else None,
         )
 
-    def _instances(self, image_id: int, entry: ImageEntry) -> Instances:
+    def _instances(self, image_id: int, entry: ImageEntry) -> ObjectAnnotations:
         records = self._tables.instances.usable.get(image_id, [])
         limit = torch.tensor([entry.width, entry.height] * 2, dtype=torch.float64)
         corners = torch.tensor([r["bbox"] for r in records], dtype=torch.float64).reshape(-1, 4)  # (N, 4)
@@ -109,7 +109,7 @@ class Coco:
             person = self._tables.persons.get(record["id"])
             if person is not None:
                 points[row] = torch.tensor(person["keypoints"], dtype=torch.float32).reshape(-1, 3)
-        return Instances(
+        return ObjectAnnotations(
             boxes=corners.clamp(min=0).minimum(limit).float(),
             classes=torch.tensor([self._class_of[r["category_id"]] for r in records], dtype=torch.int64),
             segmentations=[r["segmentation"] for r in records],

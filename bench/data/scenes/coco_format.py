@@ -40,7 +40,7 @@ def image_name(image_id: int) -> str:
     return f"{image_id:012d}"
 
 
-def pieces(split: str) -> tuple[str, ...]:
+def split_parts(split: str) -> tuple[str, ...]:
     """Everything that belongs to a split, relative to the root: three files, two folders, one list."""
     return (*(f"annotations/{kind}_{split}.json" for kind in ANNOTATIONS), split, f"depth_{split}", LISTS[split])
 
@@ -76,7 +76,7 @@ def documents(split: str, all_records: Sequence[Records], *, description: str) -
     persons = [each for each in flat if each["category_id"] == PERSON]
     spoken = [(record.image_id, text) for record in all_records for text in record.captions]
     captions = [{"image_id": image, "id": n, "caption": text} for n, (image, text) in enumerate(spoken, start=1)]
-    instances, person_keypoints, caption_file, _, _, pairs = pieces(split)
+    instances, person_keypoints, caption_file, _, _, pairs = split_parts(split)
     return {
         instances: _text(head | {"annotations": plain, "categories": _categories(CLASSES)}),
         person_keypoints: _text(head | {"annotations": persons, "categories": [_person_category()]}),

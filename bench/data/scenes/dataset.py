@@ -112,7 +112,7 @@ def content_hash(root: Path, split: str) -> str:
     """16 hex digits over the names and bytes of every file of a split. Raises SceneError where one is missing."""
     _check_split(split)
     digest = hashlib.sha256()
-    for piece in sorted(scene_folder.pieces(split)):
+    for piece in sorted(scene_folder.split_parts(split)):
         path = Path(root) / piece
         for file in sorted(path.iterdir()) if path.is_dir() else [path]:
             try:
@@ -170,7 +170,7 @@ def _complete(root: Path, split: str, wanted: _Marker) -> bool:
     found = _read_marker(root, split)
     if (found.version, found.seed, found.count) != (wanted.version, wanted.seed, wanted.count):
         return False
-    if not all((root / piece).exists() for piece in scene_folder.pieces(split)):
+    if not all((root / piece).exists() for piece in scene_folder.split_parts(split)):
         return False
     return all(len(list((root / folder).iterdir())) == wanted.count for folder in (split, f"depth_{split}"))
 
@@ -189,7 +189,7 @@ def _write_missing(root: Path, wanted: Mapping[str, _Marker], processes: int, pr
     missing = {split: marker for split, marker in wanted.items() if not _complete(root, split, marker)}
     for split in missing:
         ours = _marker_path(root, split).exists() or _moving_path(root, split).exists()
-        if not ours and any((root / piece).exists() for piece in scene_folder.pieces(split)):
+        if not ours and any((root / piece).exists() for piece in scene_folder.split_parts(split)):
             raise SceneError(f"{root} already holds {split} files that are not rendered scenes; choose another folder")
     prefix = f".{root.name}.partial-"
     for stale in root.parent.glob(f"{prefix}*"):  # left by a killed run: we hold the lock, so nobody writes there
@@ -215,7 +215,7 @@ def _move_in(partial: Path, root: Path, split: str, wanted: _Marker) -> None:
     # Tells a later run, should this one be killed between two moves, that the pieces are ours to replace.
     _moving_path(root, split).touch()
     _marker_path(root, split).unlink(missing_ok=True)
-    for piece in scene_folder.pieces(split):
+    for piece in scene_folder.split_parts(split):
         target = root / piece
         shutil.rmtree(target) if target.is_dir() else target.unlink(missing_ok=True)
         (partial / piece).replace(target)

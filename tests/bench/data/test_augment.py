@@ -14,7 +14,7 @@ from torch import Tensor
 
 from bench.data.augment import Augment
 from bench.data.transforms import Letterbox, Prepared, ShortestSide, Windows
-from tasks.targets import Instances, Targets
+from tasks.targets import ObjectAnnotations, Targets
 
 SIZE = (90, 120)  # height, width
 
@@ -29,7 +29,7 @@ def scene() -> tuple[Image.Image, Targets]:
         codes.append(coco_mask.encode(np.asfortranarray((pixels[..., 0] == level).astype(np.uint8))))
     joints = torch.zeros(2, 17, 3)
     joints[:, 0] = torch.cat([(boxes[:, :2] + boxes[:, 2:]) / 2, torch.full((2, 1), 2.0)], dim=1)
-    instances = Instances(boxes, torch.tensor([0, 1]), codes, joints, ids=[1, 2])
+    instances = ObjectAnnotations(boxes, torch.tensor([0, 1]), codes, joints, ids=[1, 2])
     depth = torch.from_numpy(pixels[..., 0] / 100.0).float()
     return Image.fromarray(pixels), Targets(SIZE, instances, True, ["something"], depth)
 
@@ -38,7 +38,7 @@ def drawn(augment: Augment, seed: int) -> Prepared:
     return augment(*scene(), torch.Generator().manual_seed(seed))
 
 
-def found(prepared: Prepared) -> tuple[Instances, Tensor]:
+def found(prepared: Prepared) -> tuple[ObjectAnnotations, Tensor]:
     assert prepared.targets is not None
     assert prepared.targets.instances is not None
     assert prepared.targets.size == prepared.size

@@ -16,7 +16,7 @@ from torchvision.tv_tensors import Image as ImageTensor
 from bench.data.coco.classes import COCO_FLIP_PAIRS
 from bench.data.geometry import crop_targets, mirror_targets, resize_targets
 from bench.data.transforms import HorizontalFlip, Letterbox, Normalization, ShortestSide, Square, Windows
-from tasks.targets import Instances, Segmentation, Targets
+from tasks.targets import ObjectAnnotations, Segmentation, Targets
 from tests.bench.data.folders import KEYPOINT_NAMES, picture
 
 sides = st.integers(4, 40)
@@ -51,7 +51,7 @@ def some_targets(draw: st.DrawFn) -> Targets:
     points = torch.from_numpy(random.integers(0, [width, height], (count, 17, 2))).float()
     depth = torch.from_numpy(random.uniform(0.5, 9, (height, width)).astype(np.float32))
     depth[random.random((height, width)) < 0.3] = 0
-    instances = Instances(
+    instances = ObjectAnnotations(
         boxes=torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4),
         classes=torch.zeros(count, dtype=torch.int64),
         segmentations=segmentations,
@@ -176,7 +176,7 @@ def test_a_box_that_is_cut_becomes_tight() -> None:
     triangle = [0.0, 0.0, 20.0, 10.0, 0.0, 20.0]
     low = np.zeros((20, 20), dtype=bool)
     low[15:, :10] = low[2:4, 12:14] = True
-    instances = Instances(
+    instances = ObjectAnnotations(
         boxes=torch.tensor([[0.0, 0.0, 20.0, 20.0], [0.0, 2.0, 14.0, 20.0], [1.0, 1.0, 20.0, 20.0]]),
         classes=torch.zeros(3, dtype=torch.int64),
         segmentations=[[triangle], rle(low), [[1.0, 1.0, 3.0, 1.0, 1.0, 20.0, 20.0, 20.0, 1.0, 20.0]]],
@@ -200,7 +200,9 @@ def test_flip_swaps_left_and_right() -> None:
 
 def people(joints: int) -> Targets:
     points = torch.stack([torch.arange(joints), torch.arange(joints), torch.full((joints,), 2)], dim=-1)[None].float()
-    found = Instances(torch.tensor([[0.0, 0, 20, 20]]), torch.tensor([0]), [[[0, 0, 20, 0, 20, 20]]], points, [1])
+    found = ObjectAnnotations(
+        torch.tensor([[0.0, 0, 20, 20]]), torch.tensor([0]), [[[0, 0, 20, 0, 20, 20]]], points, [1]
+    )
     return Targets((20, 20), found, True, ["Man LEFT of a car.", "A bright day.", "On the right."])
 
 

@@ -18,11 +18,11 @@ from bench.report.intervals import corrected
 from bench.report.learning_curves import read_curve
 from bench.report.reproduce import commands
 from bench.report.study_outcomes import studies
-from reports.report_data import Comparison, Interval
+from reports.report_data import MetricDifference, Interval
 from reports.runs import find_runs, labeled, left_out, main_and_variants
 from results.record import Record, Sample
 from results.store import RECORD, SAMPLES, read_record
-from tasks.targets import Instances
+from tasks.targets import ObjectAnnotations
 from tests.bench import altered_runs as made
 from tests.paths import REPOSITORY
 from tests.results.test_store import record
@@ -137,8 +137,8 @@ def test_compared_runs_share_their_options(two: Path, tmp_path: Path) -> None:
 
 
 def test_who_is_best_is_asked_with_holm_s_correction() -> None:
-    def one(first: str, second: str, p: float) -> Comparison:
-        return Comparison(first=first, second=second, key="k", value=1.0, interval=Interval(0.5, 1.5), p=p)
+    def one(first: str, second: str, p: float) -> MetricDifference:
+        return MetricDifference(first=first, second=second, key="k", value=1.0, interval=Interval(0.5, 1.5), p=p)
 
     made = corrected([one("a", "b", 0.03), one("a", "c", 0.04), one("b", "c", 0.9), one("a", "d", 0.04)], "abc")
     assert [round(own.p or 0, 3) for own in made] == [0.09, 0.09, 0.9, 0.04]
@@ -173,7 +173,7 @@ def test_mean_iou_uses_every_box_once_and_minds_classes() -> None:
     import torch
 
     boxes = torch.tensor([[0.0, 0.0, 10.0, 10.0], [20.0, 0.0, 30.0, 10.0]])
-    truth = Instances(boxes, torch.tensor([0, 1]), [[], []], torch.zeros(2, 1, 3), [1, 2])
+    truth = ObjectAnnotations(boxes, torch.tensor([0, 1]), [[], []], torch.zeros(2, 1, 3), [1, 2])
     right = [
         {"bbox": [0, 0, 10, 10], "score": 0.9, "category_id": 5},
         {"bbox": [20, 0, 10, 5], "score": 0.8, "category_id": 7},

@@ -13,7 +13,7 @@ from torch import Tensor, distributed, multiprocessing
 from bench.train.batches import TaskBatch, TokenBatch
 from bench.train.multitask_loss import MixedObjective
 from decoders.masked.parallel import Parallel
-from tasks.codecs.vector_quantizer import Quantizer
+from tasks.codecs.vector_quantizer import VectorQuantizer
 from tasks.formats.sequence import TrainingBatch
 from tests.decoders import tiny_networks as tiny
 
@@ -71,7 +71,7 @@ def _one_of_two(rank: int, folder: str) -> None:
     distributed.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
     loss, gradient = learned([batch(HALVES[rank])])
     torch.manual_seed(0)
-    quantizer = Quantizer(codes=16, width=2, revive=0.5).train()
+    quantizer = VectorQuantizer(codes=16, width=2, revive=0.5).train()
     torch.manual_seed(10 + rank)
     for _ in range(5):
         quantizer(torch.randn(1, 2, 8, 8) + 10 * rank)

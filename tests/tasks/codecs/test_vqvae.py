@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from tasks.codecs.options import CodecOptions
-from tasks.codecs.vector_quantizer import Quantizer
+from tasks.codecs.vector_quantizer import VectorQuantizer
 from tasks.codecs.vqvae import Codec, released_tensors, tempered
 from tasks.errors import TaskError
 
@@ -86,7 +86,7 @@ def test_certainty_stays_certain_at_any_temperature() -> None:
 
 
 def test_gradients_pass_the_codes_as_if_they_were_not_there() -> None:
-    quantizer = Quantizer(codes=4, width=3)
+    quantizer = VectorQuantizer(codes=4, width=3)
     features = torch.randn(2, 3, 2, 2, requires_grad=True)
     found, commitment = quantizer(features)
     (2 * found.sum()).backward(retain_graph=True)
@@ -96,7 +96,7 @@ def test_gradients_pass_the_codes_as_if_they_were_not_there() -> None:
 
 
 def test_the_nearest_code_is_taken() -> None:
-    quantizer = Quantizer(codes=7, width=3)
+    quantizer = VectorQuantizer(codes=7, width=3)
     features = torch.randn(2, 3, 4, 5, generator=torch.Generator().manual_seed(2))
     rows = features.movedim(1, -1).reshape(-1, 3)
     expected = torch.cdist(rows, quantizer.embedding).argmin(1).view(2, 4, 5)
@@ -113,9 +113,9 @@ def test_only_training_moves_the_codebook() -> None:
     assert not torch.equal(made.quantiser.embedding, before)
 
 
-def after_steps(revive: float, steps: int = 30) -> Quantizer:
+def after_steps(revive: float, steps: int = 30) -> VectorQuantizer:
     torch.manual_seed(0)
-    quantizer = Quantizer(codes=16, width=2, revive=revive).train()
+    quantizer = VectorQuantizer(codes=16, width=2, revive=revive).train()
     corners = torch.tensor([[3.0, 3.0], [3.0, -3.0], [-3.0, 3.0], [-3.0, -3.0]])
     for _ in range(steps):
         drawn = corners[torch.randint(0, 4, (64,))] + torch.randn(64, 2) * 0.1

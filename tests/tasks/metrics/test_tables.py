@@ -19,7 +19,7 @@ from tasks.metrics.caption_table import CaptionTable, meteor
 from tasks.metrics.captions import CaptionMetric
 from tasks.metrics.coco import NAMES, CocoMetric, Kind
 from tasks.metrics.depth import DepthMetric
-from tasks.metrics.tables import MeanTable, Table
+from tasks.metrics.tables import MeanTable, ScoreTable
 from tasks.metrics.unpacking import unpack
 
 REFERENCES = Path(os.environ.get("DECODER_BENCH_SHARED", "/nonexistent")) / "data" / "metric_refs"
@@ -241,7 +241,7 @@ def test_depth_is_a_mean_over_images_with_valid_pixels() -> None:
     assert "rmse" in table.lower and "delta1" not in table.lower
 
 
-def some_tables() -> list[Table]:
+def some_tables() -> list[ScoreTable]:
     truth, records = invented("bbox", tied=True)
     return [
         coco("bbox", truth).tables(records),
@@ -251,7 +251,7 @@ def some_tables() -> list[Table]:
 
 
 @pytest.mark.parametrize("table", some_tables(), ids=["matches", "captions", "means"])
-def test_a_packed_table_scores_the_same(table: Table) -> None:
+def test_a_packed_table_scores_the_same(table: ScoreTable) -> None:
     again = unpack(json.loads(json.dumps(table.pack())))
     weights = np.random.default_rng(0).integers(0, 3, (5, len(table.images)))
     before, after = table.score(weights), again.score(weights)
@@ -261,7 +261,7 @@ def test_a_packed_table_scores_the_same(table: Table) -> None:
 
 
 @pytest.mark.parametrize("table", some_tables(), ids=["matches", "captions", "means"])
-def test_a_broken_table_is_refused(table: Table) -> None:
+def test_a_broken_table_is_refused(table: ScoreTable) -> None:
     packed = json.loads(json.dumps(table.pack()))
     for broken in (
         {"kind": "pickle"},
