@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from reports.findings import joined
-from reports.report_data import ReportError, Run
+from reports.report_data import ReportError, ReportRun
 
 
-def refuse_unlike(runs: Sequence[Run]) -> None:
+def refuse_unlike(runs: Sequence[ReportRun]) -> None:
     """Runs of other data, or of captions cut into words by another program, never share a table.
 
     Raises:
@@ -30,7 +30,7 @@ def refuse_unlike(runs: Sequence[Run]) -> None:
         )
 
 
-def warnings(runs: Sequence[Run]) -> list[str]:
+def warnings(runs: Sequence[ReportRun]) -> list[str]:
     """What makes numbers doubtful or unlike, each in a sentence, with the runs that it is true of."""
     found: list[str] = []
     hardware = _by({run.label: run.hardware for run in runs})
@@ -48,7 +48,7 @@ def warnings(runs: Sequence[Run]) -> list[str]:
     return found
 
 
-def doubtful_times(runs: Sequence[Run]) -> list[str]:
+def doubtful_times(runs: Sequence[ReportRun]) -> list[str]:
     """What the records themselves say against their times, to stand below a table that is shown without the page."""
     return _each(runs, lambda record: [str(one) for one in record.get("warnings", [])])
 
@@ -89,7 +89,7 @@ def _matters(name: str, text: str, known: Mapping[str, Any]) -> bool:
     return name in known
 
 
-def _each(runs: Sequence[Run], doubts: Any) -> list[str]:
+def _each(runs: Sequence[ReportRun], doubts: Any) -> list[str]:
     """Sentences with the runs they are true of; those true of all runs name none."""
     who: dict[str, list[str]] = {}
     for run in runs:

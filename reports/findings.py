@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from reports.metrics import Metric, average
-from reports.report_data import AVERAGE, TIME, Comparison, Interval, Run, Statistics, one_machine
+from reports.report_data import AVERAGE, TIME, Interval, MetricDifference, ReportRun, Statistics, one_machine
 
 
-def frontier(runs: Sequence[Run], metrics: Sequence[Metric]) -> list[Run]:
+def frontier(runs: Sequence[ReportRun], metrics: Sequence[Metric]) -> list[ReportRun]:
     """Runs that no other beats in time and average both, fastest first."""
     scored = [(run, average(run.record, metrics)) for run in runs if run.timed]
     known = sorted(((run, value) for run, value in scored if value is not None), key=lambda r: r[0].milliseconds)
@@ -20,7 +20,7 @@ def frontier(runs: Sequence[Run], metrics: Sequence[Metric]) -> list[Run]:
     return kept
 
 
-def headline(runs: Sequence[Run], metrics: Sequence[Metric], statistics: Statistics) -> str:
+def headline(runs: Sequence[ReportRun], metrics: Sequence[Metric], statistics: Statistics) -> str:
     """Accuracy against time in a sentence: the most accurate run against the slowest, or against the fastest."""
     timed = [run for run in runs if run.timed]
     front = frontier(runs, metrics)
@@ -36,7 +36,7 @@ def headline(runs: Sequence[Run], metrics: Sequence[Metric], statistics: Statist
     return _costly(front[-1], front[0], statistics) if front[-1] is slowest else _gain(front[-1], slowest, statistics)
 
 
-def _gain(best: Run, slowest: Run, statistics: Statistics) -> str:
+def _gain(best: ReportRun, slowest: ReportRun, statistics: Statistics) -> str:
     """The most accurate run against the slowest."""
     speed = faster(best, slowest, statistics)
     gain = statistics.between(slowest.label, best.label, AVERAGE)
@@ -47,7 +47,7 @@ def _gain(best: Run, slowest: Run, statistics: Statistics) -> str:
     return f"{speed}, at {points(gain)} on average"
 
 
-def _untimed(runs: Sequence[Run], metrics: Sequence[Metric], statistics: Statistics, *, apart: bool) -> str:
+def _untimed(runs: Sequence[ReportRun], metrics: Sequence[Metric], statistics: Statistics, *, apart: bool) -> str:
     """Accuracy alone: nothing was timed, or on machines that must not be compared."""
     scored = [(run, value) for run in runs if run.encodes and (value := average(run.record, metrics)) is not None]
     if not scored:
@@ -61,7 +61,7 @@ def _untimed(runs: Sequence[Run], metrics: Sequence[Metric], statistics: Statist
     return told + why
 
 
-def _costly(best: Run, fastest: Run, statistics: Statistics) -> str:
+def _costly(best: ReportRun, fastest: ReportRun, statistics: Statistics) -> str:
     """The most accurate run is the slowest: what the fastest of the frontier gains in time and loses in accuracy."""
     if best is fastest:
         return f"{best.label} is the most accurate on average, and no other strategy on the frontier is faster"
@@ -74,7 +74,7 @@ def _costly(best: Run, fastest: Run, statistics: Statistics) -> str:
     return f"{speed}, at {points(loss)} on average"
 
 
-def leaders(runs: Sequence[Run], columns: Sequence[Metric], best: Callable[[Run, Metric], bool]) -> str:
+def leaders(runs: Sequence[ReportRun], columns: Sequence[Metric], best: Callable[[ReportRun, Metric], bool]) -> str:
     """Who is significantly best in which column: a title for a comparison.
 
     Args:
@@ -92,7 +92,7 @@ def leaders(runs: Sequence[Run], columns: Sequence[Metric], best: Callable[[Run,
     return f"Significantly best: {'; '.join(parts)}" + (f"; nobody in {joined(open_)}" if open_ else "")
 
 
-def faster(quick: Run, slow: Run, statistics: Statistics) -> str:
+def faster(quick: ReportRun, slow: ReportRun, statistics: Statistics) -> str:
     """``a is 3.1 (3.0–3.2) times faster than b``; without an interval where there is none."""
     found = statistics.between(slow.label, quick.label, TIME)
     if found is None:
@@ -102,12 +102,12 @@ def faster(quick: Run, slow: Run, statistics: Statistics) -> str:
     return f"{quick.label} is {ratio(found)} times faster than {slow.label}"
 
 
-def ratio(found: Comparison) -> str:
+def ratio(found: MetricDifference) -> str:
     """A ratio of times with its interval."""
     return f"{found.value:.1f} ({found.interval.low:.1f}–{found.interval.high:.1f})"
 
 
-def points(found: Comparison, metric: Metric | None = None) -> str:
+def points(found: MetricDifference, metric: Metric | None = None) -> str:
     """A difference with its interval: ``+5.2 (+1.1 … +9.0) points``; metrics in their own unit."""
     if metric is not None and metric.factor != 100:
         low, high = metric.signed(found.interval.low), metric.signed(found.interval.high)

@@ -18,7 +18,7 @@ class ReportError(Exception):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Run:
+class ReportRun:
     """One decoder's run.
 
     Args:
@@ -81,7 +81,7 @@ class Interval:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Comparison:
+class MetricDifference:
     """How ``second`` differs from ``first`` on the same images.
 
     Args:
@@ -106,14 +106,16 @@ class Comparison:
         nothing = 1.0 if self.key == TIME else 0.0
         return not self.interval.low <= nothing <= self.interval.high and (self.p is None or self.p < 0.05)
 
-    def turned(self) -> Comparison:
+    def turned(self) -> MetricDifference:
         """The same, seen from the other run."""
         if self.key == TIME:
             turned = Interval(1 / self.interval.high, 1 / self.interval.low)
             value = 1 / self.value
         else:
             turned, value = Interval(-self.interval.high, -self.interval.low), -self.value
-        return Comparison(first=self.second, second=self.first, key=self.key, value=value, interval=turned, p=self.p)
+        return MetricDifference(
+            first=self.second, second=self.first, key=self.key, value=value, interval=turned, p=self.p
+        )
 
 
 @dataclass(frozen=True)
@@ -128,13 +130,13 @@ class Statistics:
 
     method: str = ""
     intervals: Mapping[str, Mapping[str, Interval]] = field(default_factory=dict)
-    comparisons: Sequence[Comparison] = ()
+    comparisons: Sequence[MetricDifference] = ()
 
     def interval(self, label: str, key: str) -> Interval | None:
         """Interval of a value, None where there is none."""
         return self.intervals.get(label, {}).get(key)
 
-    def between(self, first: str, second: str, key: str) -> Comparison | None:
+    def between(self, first: str, second: str, key: str) -> MetricDifference | None:
         """``second`` against ``first``, None where they were not compared."""
         for found in self.comparisons:
             if found.key == key and {found.first, found.second} == {first, second}:
@@ -162,7 +164,7 @@ class Curve:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Material:
+class ReportData:
     """Everything that a report shows. What is missing is left out of the page with the reason in ``missing``.
 
     Args:
@@ -177,9 +179,9 @@ class Material:
         about: program versions and state at the time of writing.
     """
 
-    runs: Sequence[Run]
+    runs: Sequence[ReportRun]
     statistics: Statistics = field(default_factory=Statistics)
-    variants: Sequence[Run] = ()
+    variants: Sequence[ReportRun] = ()
     curves: Sequence[Curve] = ()
     outcomes: Mapping[str, Any] = field(default_factory=dict)
     pictures: Sequence[Any] = ()
@@ -188,6 +190,6 @@ class Material:
     about: Mapping[str, Any] = field(default_factory=dict)
 
 
-def one_machine(runs: Sequence[Run]) -> bool:
+def one_machine(runs: Sequence[ReportRun]) -> bool:
     """Whether times of these runs may be compared."""
     return len({run.hardware for run in runs}) < 2

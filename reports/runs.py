@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 
 from bench.errors import UserError
-from reports.report_data import Run
+from reports.report_data import ReportRun
 from results.record import Record
 from results.run_files import RunFiles, read_run
 from results.store import RECORD
@@ -140,11 +140,11 @@ def left_out(main: Sequence[str], variants: Sequence[str], runs: Mapping[str, Ru
     )
 
 
-def shown(label: str, files: RunFiles) -> Run:
+def shown(label: str, files: RunFiles) -> ReportRun:
     """A run as the report takes it."""
     names = list(dict.fromkeys(name for sample in files.samples for name in sample.milliseconds))
     tasks = list(dict.fromkeys(name for sample in files.samples for name in sample.work))
-    return Run(
+    return ReportRun(
         label=label,
         record=msgspec.to_builtins(files.record),
         folder=files.path.name,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from reports.report_data import Run
+    from reports.report_data import ReportRun
 
 
 @dataclass(frozen=True)
@@ -133,11 +133,11 @@ def phase_colors(names: Sequence[str]) -> dict[str, str]:
     return found | {name: FURTHER_PHASES[place % len(FURTHER_PHASES)] for place, name in enumerate(strange)}
 
 
-def in_order(runs: Sequence[Run]) -> list[Run]:
+def in_order(runs: Sequence[ReportRun]) -> list[ReportRun]:
     """Runs in the order in which the papers tell their story, other strategies behind, the ceiling last."""
     known = list(STRATEGIES)
 
-    def place(run: Run) -> tuple[bool, int, str]:
+    def place(run: ReportRun) -> tuple[bool, int, str]:
         return not run.encodes, known.index(run.decoder) if run.decoder in known else len(known), run.label
 
     return sorted(runs, key=place)

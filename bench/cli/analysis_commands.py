@@ -22,11 +22,11 @@ def compare(options: CompareOptions) -> int:
     from rich.console import Console
 
     from bench.compare import runs as comparing
-    from bench.compare.score_tables import DataPlace
+    from bench.compare.score_tables import DataPaths
     from reports.terminal.comparison import markdown, print_comparison
     from results.store import write_atomically
 
-    place = DataPlace(options.coco, options.nyu, options.nyu_list, options.tokenizer)
+    place = DataPaths(options.coco, options.nyu, options.nyu_list, options.tokenizer)
     found = comparing.compare(
         options.runs, place=place, resamples=options.resamples, seed=options.seed, every=options.every
     )
@@ -71,7 +71,7 @@ def gate(options: GateOptions) -> int:
     from rich.console import Console
 
     from bench.gate import gate as gating
-    from reports.gate import print_report
+    from reports.terminal.gate import print_report
 
     found = gating.gate(options)
     print_report(found.report, Console(width=terminal_width(150)))

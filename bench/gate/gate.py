@@ -14,7 +14,7 @@ from bench import registry
 from bench.builders.decoder import choose_device
 from bench.compare.comparability import busy
 from bench.compare.runs import expand
-from bench.compare.score_tables import DataPlace, metrics_of, run_tables
+from bench.compare.score_tables import DataPaths, metrics_of, run_tables
 from bench.config.analysis import GateOptions
 from bench.errors import UserError
 from bench.gate.gated_run import REFERENCE, Measured, baseline_of, measured, was_busy
@@ -23,12 +23,12 @@ from bench.gate.thresholds import BASELINES, FILE, read_thresholds
 from bench.system.calibration import measure, read_calibration, write_calibration
 from bench.system.environment import fingerprint
 from bench.system.gpu import watch_gpu
-from reports.gate import junit, markdown
+from reports.terminal.gate import junit, markdown
 from results.baseline import Baseline, read_baseline, write_baseline
 from results.gate_report import GateReport
 from results.history import Entry, append
 from results.run_files import read_run
-from results.run_names import lane_of
+from results.run_names import run_name_of
 from results.store import write_atomically
 
 RUNS = Path("results") / "runs" / "gate"
@@ -70,7 +70,7 @@ def gate(options: GateOptions) -> Gated:
     out = options.out or RUNS
     folders = expand(options.runs) if options.runs else _run(options, known, out)
     files = [read_run(path) for path in folders]
-    metrics = cache(lambda: metrics_of(files[0].record, DataPlace(options.coco, options.nyu)))
+    metrics = cache(lambda: metrics_of(files[0].record, DataPaths(options.coco, options.nyu)))
     runs = measured(files, lambda run: run_tables(run, metrics), read_calibration(files[0].path.parent))
     preset = files[0].record.preset
     wanted = _wanted(options.names(), runs)
@@ -140,7 +140,7 @@ def _run(options: GateOptions, known: Mapping[tuple[str, str], Baseline], out: P
     if parsed.threads:
         torch.set_num_threads(parsed.threads)  # as the run will
     device = "cuda" if parsed.device != "cpu" and torch.cuda.is_available() else "cpu"
-    watch_gpu(choose_device(parsed))  # before anything computes there
+    watch_gpu(choose_device(parsed.device))  # before anything computes there
     before = measure(device=device)
     folders = list(run(parsed))
     write_calibration(out, before, measure(device=device))
@@ -150,7 +150,7 @@ def _run(options: GateOptions, known: Mapping[tuple[str, str], Baseline], out: P
 def read_baselines(folder: Path) -> dict[tuple[str, str], Baseline]:
     """Preset and name of the run to baseline, for every baseline in a folder."""
     found = [read_baseline(path) for path in sorted(folder.glob("*.json"))]
-    return {(baseline.preset, baseline.lane): baseline for baseline in found}
+    return {(baseline.preset, baseline.run_name): baseline for baseline in found}
 
 
 def update(gated: Gated, *, force: bool = False) -> list[Path]:
@@ -187,7 +187,7 @@ def _remarks(runs: Mapping[str, Measured], baselines: Mapping[str, Baseline | No
             remarks.append(f"{name}: did not take turns with {REFERENCE}")
     for baseline in baselines.values():
         if baseline is not None and (reason := was_busy(baseline)) is not None:
-            remarks.append(f"{baseline.lane}: when its baseline was measured, {reason}")
+            remarks.append(f"{baseline.run_name}: when its baseline was measured, {reason}")
     return list(dict.fromkeys(remarks))
 
 
@@ -204,7 +204,7 @@ def entry(run: Measured) -> Entry:
         date=record.finished,
         commit=environment.get("git_commit"),
         dirty=environment.get("git_dirty"),
-        decoder=lane_of(record),
+        decoder=run_name_of(record),
         preset=record.preset,
         data=str(record.data["hash"]),
         machine=fingerprint(environment),

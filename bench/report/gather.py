@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.compare.score_tables import DataPlace, open_suite, run_tables
+from bench.compare.score_tables import DataPaths, open_suite, run_tables
 from bench.config.analysis import ReportOptions
 from bench.errors import UserError
 from bench.paths import REPOSITORY
@@ -19,7 +19,7 @@ from bench.report.reproduce import commands
 from bench.report.study_outcomes import studies
 from bench.system.environment import git_state
 from reports.checks import refuse_unlike
-from reports.report_data import Material, ReportError, Statistics
+from reports.report_data import ReportData, ReportError, Statistics
 from reports.runs import find_runs, labeled, left_out, main_and_variants, object_counts, shown
 from reports.style import in_order
 from results.ablation import read_outcomes
@@ -60,7 +60,7 @@ def write(options: ReportOptions, *, console: Any = None) -> Path:
     return path
 
 
-def gather(files: Sequence[RunFiles], options: ReportOptions) -> Material:
+def gather(files: Sequence[RunFiles], options: ReportOptions) -> ReportData:
     """Everything that the report of some runs shows.
 
     Raises:
@@ -76,7 +76,7 @@ def gather(files: Sequence[RunFiles], options: ReportOptions) -> Material:
     missing: dict[str, str] = {}
     if told := left_out(main, variants, runs):
         missing["runs"] = told
-    place = DataPlace(options.coco, options.nyu, options.nyu_list, options.tokenizer)
+    place = DataPaths(options.coco, options.nyu, options.nyu_list, options.tokenizer)
     suite = cache(lambda: open_suite(files[0].record, place))
     tables = _tables(runs, suite, missing)
     counted = _objects(suite) if any(one.samples for one in files) else {}
@@ -86,7 +86,7 @@ def gather(files: Sequence[RunFiles], options: ReportOptions) -> Material:
     statistics = Statistics()
     if any(tables.values()):
         statistics = report_statistics(runs, tables, main=main, resamples=options.resamples, seed=options.seed)
-    return Material(
+    return ReportData(
         runs=in_order([drawn[label] for label in main]),
         statistics=statistics,
         variants=[drawn[label] for label in variants],

@@ -16,7 +16,7 @@ from bench.stats.permutation import holm
 from bench.stats.time_ratio import Ratio, block_means, time_ratio
 from bench.system.environment import hardware_differences
 from reports.metrics import averaged
-from reports.report_data import AVERAGE, TIME, MetricDifference, Interval, Statistics
+from reports.report_data import AVERAGE, TIME, Interval, MetricDifference, Statistics
 from results.run_files import RunFiles
 from tasks.metrics.tables import ScoreTable
 

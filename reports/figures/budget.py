@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from reports import findings
-from reports.figures.drawing import Drawn, finished, log_axis
+from reports.figures.drawing import DrawnFigure, finished, log_axis
 from reports.figures.point_labels import label_points
 from reports.metrics import Metric, metric
-from reports.report_data import Interval, Material
+from reports.report_data import Interval, ReportData
 from reports.style import COLUMN, GROUND, INK, drawing, looks
 from reports.tables.table import Table, number, plain, words
 from results.ablation import Outcome
@@ -42,14 +42,14 @@ class Panel:
     knobs: Sequence[Knob] = field(default_factory=tuple)
 
 
-def panels(material: Material) -> list[Panel]:
+def panels(report: ReportData) -> list[Panel]:
     """Knobs by the metric that they move most: ablations that are budgets, and further runs of one strategy."""
     found: dict[str, list[Knob]] = {}
-    for outcome in material.outcomes.values():
+    for outcome in report.outcomes.values():
         if outcome.budget and len(outcome.points) > 1 and (key := _moved(outcome)):
             found.setdefault(key, []).append(_from_outcome(outcome, key))
-    for decoder in dict.fromkeys(run.decoder for run in material.variants):
-        _from_runs(decoder, material, found)
+    for decoder in dict.fromkeys(run.decoder for run in report.variants):
+        _from_runs(decoder, report, found)
     return [Panel(metric(*key.split(".", 1)), _phase(key), knobs) for key, knobs in found.items()]
 
 
@@ -79,9 +79,9 @@ def _from_outcome(outcome: Outcome, key: str) -> Knob:
     return Knob(outcome.decoder, outcome.title, ordered, str(outcome.data.get("hash", "")))
 
 
-def _from_runs(decoder: str, material: Material, found: dict[str, list[Knob]]) -> None:
+def _from_runs(decoder: str, report: ReportData, found: dict[str, list[Knob]]) -> None:
     """Add a strategy's further runs where three or more differ in its options alone."""
-    runs = [run for run in (*material.runs, *material.variants) if run.decoder == decoder and run.encodes]
+    runs = [run for run in (*report.runs, *report.variants) if run.decoder == decoder and run.encodes]
     alike: dict[str, list[int]] = {}
     for place, run in enumerate(runs):
         rest = {n: v for n, v in run.record["options"].items() if n not in ("strategy", "report")}
@@ -95,7 +95,7 @@ def _from_runs(decoder: str, material: Material, found: dict[str, list[Knob]]) -
         if None in values or None in phases or len({round(v or 0.0, 6) for v in values}) < 2:
             continue
         points = [
-            (run.label, float(phase["mean_ms"]), value or 0.0, material.statistics.interval(run.label, known.key))
+            (run.label, float(phase["mean_ms"]), value or 0.0, report.statistics.interval(run.label, known.key))
             for run, phase, value in zip(group, phases, values, strict=True)
         ]
         data = str(group[0].record["data"].get("hash"))
@@ -125,12 +125,12 @@ def knee(points: Sequence[tuple[float, float]], *, higher: bool = True) -> int |
     return best if above[best] > 0.05 and 0 < best < len(points) - 1 else None
 
 
-def budget_figures(material: Material) -> list[Drawn]:
+def budget_figures(report: ReportData) -> list[DrawnFigure]:
     """One figure a metric."""
-    return [_figure(panel) for panel in panels(material)]
+    return [_figure(panel) for panel in panels(report)]
 
 
-def _figure(panel: Panel) -> Drawn:
+def _figure(panel: Panel) -> DrawnFigure:
     title = _title(panel)
     name = f"budget-{panel.metric.task}"
     with drawing():
@@ -188,10 +188,10 @@ def _told(panel: Panel) -> str:
     return " ".join(each)
 
 
-def budget_tables(material: Material) -> list[Table]:
+def budget_tables(report: ReportData) -> list[Table]:
     """The numbers of the figures."""
     found = []
-    for panel in panels(material):
+    for panel in panels(report):
         rows = []
         for knob in panel.knobs:
             bend = _knee(knob, panel.metric)

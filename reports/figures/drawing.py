@@ -18,7 +18,7 @@ _ON_THE_PAGE = {INK: "currentColor", FAINT: "var(--faint)", GROUND: "var(--groun
 
 
 @dataclass(frozen=True, kw_only=True)
-class Drawn:
+class DrawnFigure:
     """A figure that is ready to be written.
 
     Args:
@@ -52,7 +52,7 @@ class Drawn:
         return text if size is None else text.replace(' version="1.1"', "", 1)
 
 
-def finished(figure: Figure, *, name: str, title: str, alt: str) -> Drawn:
+def finished(figure: Figure, *, name: str, title: str, alt: str) -> DrawnFigure:
     """Write a figure into all formats and close it. The same figure gives the same bytes on the same versions."""
     import matplotlib.pyplot as plt
 
@@ -65,7 +65,7 @@ def finished(figure: Figure, *, name: str, title: str, alt: str) -> Drawn:
         files[suffix] = stream.getvalue()
     width = float(figure.get_size_inches()[0])
     plt.close(figure)
-    return Drawn(name=name, title=title, alt=alt, files=files, width=width)
+    return DrawnFigure(name=name, title=title, alt=alt, files=files, width=width)
 
 
 def log_ticks(low: float, high: float) -> list[float]:

@@ -11,10 +11,10 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from reports import findings
-from reports.figures.drawing import Drawn, finished, log_axis
+from reports.figures.drawing import DrawnFigure, finished, log_axis
 from reports.figures.point_labels import label_points
 from reports.metrics import Metric, average, averaged
-from reports.report_data import AVERAGE, TIME, Interval, Material, Run, one_machine
+from reports.report_data import AVERAGE, TIME, Interval, ReportData, ReportRun, one_machine
 from reports.style import COLUMN, FAINT, GROUND, INK, PUBLISHED, drawing, looks
 from results.published import System
 
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 Line = tuple[float, float, float, float]  # x0, y0, x1, y1
 
 
-def frontier_figure(material: Material, published: Sequence[System]) -> Drawn | None:
+def frontier_figure(report: ReportData, published: Sequence[System]) -> DrawnFigure | None:
     """The figure, or None where no run has a time and an average."""
-    metrics = averaged([run.record for run in material.runs])
-    timed = [run for run in material.runs if run.timed and average(run.record, metrics) is not None]
+    metrics = averaged([run.record for run in report.runs])
+    timed = [run for run in report.runs if run.timed and average(run.record, metrics) is not None]
     if not timed:
         return None
     beside = [system for system in published if system.seconds is not None and _published(system, metrics) is not None]
-    title = findings.headline(material.runs, metrics, material.statistics)
+    title = findings.headline(report.runs, metrics, report.statistics)
     with drawing():
         import matplotlib.pyplot as plt
 
@@ -41,8 +41,8 @@ def frontier_figure(material: Material, published: Sequence[System]) -> Drawn | 
         )
         ours = axes[0, 0]
         _scale(ours, [run.milliseconds for run in timed], "ms per image")
-        bars = _marks(ours, timed, metrics, material)
-        ceiling = _ceiling(ours, material.runs, metrics)
+        bars = _marks(ours, timed, metrics, report)
+        ceiling = _ceiling(ours, report.runs, metrics)
         ours.set_ylabel(_axis(metrics), fontsize=6.5)
         ours.margins(y=0.12)
         lines = _front(ours, findings.frontier(timed, metrics), metrics) if one_machine(timed) else []
@@ -61,7 +61,7 @@ def frontier_figure(material: Material, published: Sequence[System]) -> Drawn | 
         return finished(figure, name="frontier", title=title, alt=_alt(timed, metrics, title, beside, ceiling))
 
 
-def _front(axes: Axes, front: Sequence[Run], metrics: Sequence[Metric]) -> list[Line]:
+def _front(axes: Axes, front: Sequence[ReportRun], metrics: Sequence[Metric]) -> list[Line]:
     """Draw the frontier as steps, open to the right; gives its lines."""
     right = axes.get_xlim()[1]
     x, y = [run.milliseconds for run in front], [_value(run, metrics) for run in front]
@@ -73,14 +73,14 @@ def _front(axes: Axes, front: Sequence[Run], metrics: Sequence[Metric]) -> list[
     return [(*one, *other) for one, other in pairwise(corners)]
 
 
-def _marks(axes: Axes, runs: Sequence[Run], metrics: Sequence[Metric], material: Material) -> list[Line]:
+def _marks(axes: Axes, runs: Sequence[ReportRun], metrics: Sequence[Metric], report: ReportData) -> list[Line]:
     """Draw every run with its bars; gives the bars."""
-    look = looks([run.decoder for run in material.runs])
+    look = looks([run.decoder for run in report.runs])
     lines = []
     for run in runs:
         x, y = run.milliseconds, _value(run, metrics)
-        up = material.statistics.interval(run.label, AVERAGE)
-        across = material.statistics.interval(run.label, TIME)
+        up = report.statistics.interval(run.label, AVERAGE)
+        across = report.statistics.interval(run.label, TIME)
         mark = look[run.decoder]
         bar = {"color": mark.color, "linewidth": 0.9, "alpha": 0.8, "zorder": 2}
         for start_x, start_y, end_x, end_y in (lines_of := _bars(x, y, across, up)):
@@ -96,7 +96,7 @@ def _bars(x: float, y: float, across: Interval | None, up: Interval | None) -> l
     return [*vertical, *([(across.low, y, across.high, y)] if across else [])]
 
 
-def _ceiling(axes: Axes, runs: Sequence[Run], metrics: Sequence[Metric]) -> float | None:
+def _ceiling(axes: Axes, runs: Sequence[ReportRun], metrics: Sequence[Metric]) -> float | None:
     """A line at what perfect tokens would score, where such a run is among them and not far above."""
     known = [value for run in runs if not run.encodes and (value := average(run.record, metrics)) is not None]
     top = max((_value(run, metrics) for run in runs if run.encodes), default=0.0)
@@ -145,12 +145,12 @@ def _published(system: System, metrics: Sequence[Metric]) -> float | None:
     return 100 * sum(known) / len(known) if known and len(known) == len(values) else None
 
 
-def _value(run: Run, metrics: Sequence[Metric]) -> float:
+def _value(run: ReportRun, metrics: Sequence[Metric]) -> float:
     return 100 * (average(run.record, metrics) or 0.0)
 
 
 def _alt(
-    runs: Sequence[Run], metrics: Sequence[Metric], title: str, beside: Sequence[System], ceiling: float | None
+    runs: Sequence[ReportRun], metrics: Sequence[Metric], title: str, beside: Sequence[System], ceiling: float | None
 ) -> str:
     each = "; ".join(
         f"{run.label} {findings.milliseconds(run.milliseconds)}, {_value(run, metrics):.1f}" for run in runs

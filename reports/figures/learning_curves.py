@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from reports import findings
-from reports.figures.drawing import Drawn, finished, log_axis
+from reports.figures.drawing import DrawnFigure, finished, log_axis
 from reports.metrics import AVERAGED, HEADLINE, Metric
-from reports.report_data import Curve, Material
+from reports.report_data import Curve, ReportData
 from reports.style import COLUMN, STRATEGIES, drawing, looks
 
 SHOWN = (*AVERAGED, HEADLINE[5])
 
 
-def curves_figure(material: Material) -> Drawn | None:
+def curves_figure(report: ReportData) -> DrawnFigure | None:
     """Small panels, one a metric; None without an evaluation of a training."""
-    metrics = [m for m in SHOWN if any(_known(curve, m) for curve in material.curves)]
+    metrics = [m for m in SHOWN if any(_known(curve, m) for curve in report.curves)]
     if not metrics:
         return None
-    curves = [curve for curve in _ordered(material.curves) if any(_known(curve, metric) for metric in metrics)]
+    curves = [curve for curve in _ordered(report.curves) if any(_known(curve, metric) for metric in metrics)]
     if all(len(curve.steps) < 2 for curve in curves):
         return _losses([curve for curve in curves if curve.loss])
     look = looks([curve.label for curve in curves])
@@ -69,7 +69,7 @@ def _title(curves: Sequence[Curve], metrics: Sequence[Metric]) -> str:
     return f"{first.heading[0].upper()}{first.heading[1:]} while training: {findings.joined(ends)}"
 
 
-def _losses(curves: Sequence[Curve]) -> Drawn | None:
+def _losses(curves: Sequence[Curve]) -> DrawnFigure | None:
     """The loss against steps, where trainings were evaluated at their ends alone."""
     if not curves:
         return None

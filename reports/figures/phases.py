@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from reports.figures.drawing import Drawn, finished
+from reports.figures.drawing import DrawnFigure, finished
 from reports.findings import joined, milliseconds
 from reports.metrics import in_task_order
-from reports.report_data import Material, Run
+from reports.report_data import ReportData, ReportRun
 from reports.style import COLUMN, GROUND, INK, drawing, phase_colors
 from reports.tables.table import Cell, Table, plain, words
 
@@ -16,9 +16,9 @@ from reports.tables.table import Cell, Table, plain, words
 OUTSIDE = ("read", "score", "keep", "loop", "calibration")
 
 
-def phases_figure(material: Material) -> Drawn | None:
+def phases_figure(report: ReportData) -> DrawnFigure | None:
     """Stacked bars of mean milliseconds per image; None where nothing was encoded."""
-    runs = [run for run in material.runs if run.encodes]
+    runs = [run for run in report.runs if run.encodes]
     if not runs:
         return None
     parts = {run.label: grouped(run) for run in runs}
@@ -59,7 +59,7 @@ def phases_figure(material: Material) -> Drawn | None:
         return finished(figure, name="phases", title=title, alt=f"{title}. {_told(parts)}")
 
 
-def grouped(run: Run) -> dict[str, float]:
+def grouped(run: ReportRun) -> dict[str, float]:
     """Milliseconds of a run's phases, those of interpreting tokens taken together; reading files is left out."""
     found: dict[str, float] = {}
     for name, timing in run.record["latency"]["phases"].items():
@@ -83,7 +83,7 @@ def ordered(names: Sequence[str]) -> list[str]:
     return sorted(known, key=place)
 
 
-def _title(runs: list[Run], decoding: Mapping[str, float]) -> str:
+def _title(runs: list[ReportRun], decoding: Mapping[str, float]) -> str:
     shares = {run.label: decoding[run.label] / run.milliseconds for run in runs}
     most, least = max(shares, key=lambda name: shares[name]), min(shares, key=lambda name: shares[name])
     if most == least:
@@ -99,9 +99,9 @@ def _told(parts: Mapping[str, Mapping[str, float]]) -> str:
     return "Largest phases: " + "; ".join(each) + "."
 
 
-def phase_table(material: Material) -> Table | None:
+def phase_table(report: ReportData) -> Table | None:
     """Mean milliseconds per image of every phase, a column a strategy; None where nothing was timed."""
-    runs = [run for run in material.runs if run.timed]
+    runs = [run for run in report.runs if run.timed]
     if not runs:
         return None
     names = ordered([name for run in runs for name in run.record["latency"]["phases"]])
@@ -155,31 +155,31 @@ def _outside(names: Sequence[str]) -> str:
     return f" The total leaves out {told}." if told else ""
 
 
-def _alone(run: Run, task: str) -> Cell:
+def _alone(run: ReportRun, task: str) -> Cell:
     found = (run.record["latency"].get("alone") or {}).get(task)
     if found is None:
         return words("–")
     return plain(found["mean_ms"], source=f"{run.label}: latency.alone.{task}.mean_ms")
 
 
-def _harness(run: Run) -> Cell:
+def _harness(run: ReportRun) -> Cell:
     share = run.record["latency"].get("harness_share")
     return plain(None if share is None else 100 * share, source=f"{run.label}: latency.harness_share")
 
 
-def _prepared(run: Run) -> float | None:
+def _prepared(run: ReportRun) -> float | None:
     """Milliseconds of compiling or capturing, which are in no other time."""
     return (run.record.get("mode") or {}).get("prepare_ms") or None
 
 
-def _phase(run: Run, name: str) -> Cell:
+def _phase(run: ReportRun, name: str) -> Cell:
     found = run.record["latency"]["phases"].get(name)
     if found is None:
         return words("–")
     return plain(found["mean_ms"], source=f"{run.label}: latency.phases.{name}.mean_ms")
 
 
-def _percentile(run: Run, p: int) -> Cell:
+def _percentile(run: ReportRun, p: int) -> Cell:
     return plain(run.record["latency"]["total"].get(f"p{p}_ms"), source=f"{run.label}: latency.total.p{p}_ms")
 
 

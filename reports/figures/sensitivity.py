@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reports import findings
-from reports.figures.drawing import Drawn, finished, log_axis
+from reports.figures.drawing import DrawnFigure, finished, log_axis
 from reports.metrics import in_task_order
-from reports.report_data import Material, Run
+from reports.report_data import ReportData, ReportRun
 from reports.style import COLUMN, drawing, looks
 
 if TYPE_CHECKING:
@@ -22,9 +22,9 @@ Array = NDArray[np.float64]
 FEWEST = 4  # images in a bin
 
 
-def objects_figure(material: Material) -> Drawn | None:
+def objects_figure(report: ReportData) -> DrawnFigure | None:
     """Time against the objects in an image; None without samples, or with too few images to tell."""
-    runs = [run for run in material.runs if run.timed and len(np.unique(_by_objects(run)["objects"])) > 1]
+    runs = [run for run in report.runs if run.timed and len(np.unique(_by_objects(run)["objects"])) > 1]
     if not runs:
         return None
     slopes = {run.label: _slope(run) for run in runs}
@@ -35,7 +35,7 @@ def objects_figure(material: Material) -> Drawn | None:
         from matplotlib.ticker import MaxNLocator
 
         figure, axes = plt.subplots(figsize=(COLUMN, 2.4), layout="constrained")
-        look = looks([run.decoder for run in material.runs])
+        look = looks([run.decoder for run in report.runs])
         for run in runs:
             mark = look[run.decoder]
             seaborn.lineplot(
@@ -61,7 +61,7 @@ def objects_figure(material: Material) -> Drawn | None:
         return finished(figure, name="objects", title=title, alt=f"{title}. Slopes of straight lines: {each}.")
 
 
-def _objects(run: Run) -> Array | None:
+def _objects(run: ReportRun) -> Array | None:
     """(B,) annotated objects of every image; None where they are not known or hardly differ."""
     found = run.objects
     if found is None or "total" not in run.phases or len(found) != len(run.phases["total"]):
@@ -69,7 +69,7 @@ def _objects(run: Run) -> Array | None:
     return found if len(np.unique(found)) > 2 else None
 
 
-def _by_objects(run: Run) -> dict[str, Array]:
+def _by_objects(run: ReportRun) -> dict[str, Array]:
     """``objects`` and ``milliseconds`` of the images with as many objects as at least ``FEWEST`` images have."""
     objects = _objects(run)
     if objects is None:
@@ -90,7 +90,7 @@ def _binned(values: Array) -> Array:
     return middles
 
 
-def _slope(run: Run) -> float:
+def _slope(run: ReportRun) -> float:
     objects = _objects(run)
     return 0.0 if objects is None else float(np.polyfit(objects, run.phases["total"], 1)[0])
 
@@ -101,9 +101,9 @@ def _objects_title(slopes: dict[str, float]) -> str:
     return f"A further object {findings.joined(told)}"
 
 
-def positions_figure(material: Material) -> Drawn | None:
+def positions_figure(report: ReportData) -> DrawnFigure | None:
     """Decoding time of every task against the positions that it computes."""
-    runs = [run for run in material.runs if run.timed and _lengths(run)]
+    runs = [run for run in report.runs if run.timed and _lengths(run)]
     if not runs:
         return None
     rates = {run.label: _rate(run) for run in runs}
@@ -120,7 +120,7 @@ def positions_figure(material: Material) -> Drawn | None:
         figure, axes = plt.subplots(
             lines, 3, figsize=size, sharex=True, sharey=True, squeeze=False, layout="constrained"
         )
-        look = looks([run.decoder for run in material.runs])
+        look = looks([run.decoder for run in report.runs])
         for task, panel in zip(tasks, axes.flat, strict=False):
             for run in runs:
                 known = [(x, y) for x, y, own in _lengths(run) if own == task]
@@ -152,7 +152,7 @@ def positions_figure(material: Material) -> Drawn | None:
         return finished(figure, name="positions", title=title, alt=f"{title}. {each}.")
 
 
-def _lengths(run: Run) -> list[tuple[float, float, str]]:
+def _lengths(run: ReportRun) -> list[tuple[float, float, str]]:
     """Positions, milliseconds and name of every task that a run decodes."""
     phases = run.record["latency"]["phases"]
     return [
@@ -162,22 +162,22 @@ def _lengths(run: Run) -> list[tuple[float, float, str]]:
     ]
 
 
-def _rate(run: Run) -> float:
+def _rate(run: ReportRun) -> float:
     found = _lengths(run)
     return sum(x for x, _, _ in found) / sum(y for _, y, _ in found)
 
 
-def setting_figures(material: Material) -> list[Drawn]:
+def setting_figures(report: ReportData) -> list[DrawnFigure]:
     """Time against the batch and against the image's side, where runs of one strategy differ in them."""
     ways = (
         ("batch", "images in a batch", _batch),
         ("side", "pixels of an image's side", _side),
     )
-    return [drawn for name, label, of in ways if (drawn := _setting(name, label, of, material)) is not None]
+    return [drawn for name, label, of in ways if (drawn := _setting(name, label, of, report)) is not None]
 
 
-def _setting(name: str, label: str, of: Callable[[Run], float | None], material: Material) -> Drawn | None:
-    groups = _alike(name, of, [run for run in (*material.runs, *material.variants) if run.timed])
+def _setting(name: str, label: str, of: Callable[[ReportRun], float | None], report: ReportData) -> DrawnFigure | None:
+    groups = _alike(name, of, [run for run in (*report.runs, *report.variants) if run.timed])
     if not groups:
         return None
     gains = {decoder: points[min(points)] / points[max(points)] for decoder, points in groups.items()}
@@ -188,7 +188,7 @@ def _setting(name: str, label: str, of: Callable[[Run], float | None], material:
         import matplotlib.pyplot as plt
 
         figure, axes = plt.subplots(figsize=(COLUMN, 2.2), layout="constrained")
-        look = looks([run.decoder for run in material.runs])
+        look = looks([run.decoder for run in report.runs])
         for decoder, points in groups.items():
             x = sorted(points)
             mark = look[decoder]
@@ -206,7 +206,9 @@ def _setting(name: str, label: str, of: Callable[[Run], float | None], material:
         return finished(figure, name=name, title=title, alt=f"{title}. {told}.")
 
 
-def _alike(name: str, of: Callable[[Run], float | None], runs: Sequence[Run]) -> dict[str, dict[float, float]]:
+def _alike(
+    name: str, of: Callable[[ReportRun], float | None], runs: Sequence[ReportRun]
+) -> dict[str, dict[float, float]]:
     """Strategy to setting to milliseconds, of its largest set of runs on one machine that differ in this alone."""
     sets: dict[str, dict[str, dict[float, list[float]]]] = {}
     for run in runs:
@@ -229,12 +231,12 @@ def _without(name: str, options: Mapping[str, Any]) -> list[tuple[str, str]]:
     return sorted((key, repr(value)) for key, value in options.items() if key not in (*drawn, "report"))
 
 
-def _batch(run: Run) -> float | None:
+def _batch(run: ReportRun) -> float | None:
     found = run.record["latency"].get("batch")
     return None if found is None else float(found)
 
 
-def _side(run: Run) -> float | None:
+def _side(run: ReportRun) -> float | None:
     image = run.record["options"].get("image") or {}
     found = image.get("short") if image.get("transform") == "shortest_side" else image.get("side")
     return None if found is None else float(found)
@@ -247,9 +249,9 @@ def _plain_numbers(axes: Axes) -> None:
             log_axis(axis)
 
 
-def figures(material: Material) -> Sequence[Drawn]:
+def figures(report: ReportData) -> Sequence[DrawnFigure]:
     """All of them that there is data for."""
-    return [one for one in (objects_figure(material), positions_figure(material), *setting_figures(material)) if one]
+    return [one for one in (objects_figure(report), positions_figure(report), *setting_figures(report)) if one]
 
 
 NEEDS = {
@@ -260,7 +262,7 @@ NEEDS = {
 }
 
 
-def absent(drawn: Sequence[Drawn]) -> list[str]:
+def absent(drawn: Sequence[DrawnFigure]) -> list[str]:
     """Which figures are not there, and what they need."""
     names = {one.name for one in drawn}
     return [f"Left out: time against {name}; it needs {what}." for name, what in NEEDS.items() if name not in names]

@@ -36,7 +36,7 @@ CLASSES = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Shown:
+class GalleryRow:
     """What one strategy, or the truth, says of an image. A part that is None is left out of the picture.
 
     Args:
@@ -63,7 +63,7 @@ class Shown:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Picture:
+class GalleryImage:
     """One image of the gallery.
 
     Args:
@@ -79,13 +79,13 @@ class Picture:
     name: str
     why: str
     image: Pixels
-    truth: Shown
-    shown: Sequence[Shown]
+    truth: GalleryRow
+    shown: Sequence[GalleryRow]
     references: Sequence[str] = ()
     limbs: Sequence[tuple[int, int]] = field(default_factory=tuple)
 
 
-def columns(picture: Picture) -> list[str]:
+def columns(picture: GalleryImage) -> list[str]:
     """What the panels of a row show."""
     everyone = (picture.truth, *picture.shown)
     found = ["boxes and joints"] if any(shown.boxes is not None for shown in everyone) else []
@@ -95,7 +95,7 @@ def columns(picture: Picture) -> list[str]:
     return found or ["image"]
 
 
-def rows(picture: Picture) -> list[dict[str, Any]]:
+def rows(picture: GalleryImage) -> list[dict[str, Any]]:
     """Label, image, alternative text and caption markup of the truth and of every strategy, for the page."""
     farthest, worst = _scales(picture)
     found = []
@@ -116,7 +116,7 @@ def rows(picture: Picture) -> list[dict[str, Any]]:
     return found
 
 
-def legend(picture: Picture) -> list[tuple[str, str]]:
+def legend(picture: GalleryImage) -> list[tuple[str, str]]:
     """Class and color of everything that is drawn, in the order of the classes."""
     found = {
         number: name
@@ -126,7 +126,7 @@ def legend(picture: Picture) -> list[tuple[str, str]]:
     return [(found[number], "#{:02x}{:02x}{:02x}".format(*CLASSES[number % len(CLASSES)])) for number in sorted(found)]
 
 
-def scales(picture: Picture) -> list[tuple[str, str, str]]:
+def scales(picture: GalleryImage) -> list[tuple[str, str, str]]:
     """Name, colors as CSS and farthest value of the maps of depth and of error, which begin at 0 m."""
     import matplotlib as mpl
 
@@ -153,7 +153,7 @@ def _words(text: str) -> list[str]:
     return re.findall(r"[a-z0-9']+", text.lower())
 
 
-def _panels(picture: Picture, shown: Shown, farthest: float, worst: float) -> list[Any]:
+def _panels(picture: GalleryImage, shown: GalleryRow, farthest: float, worst: float) -> list[Any]:
     panels = []
     if shown.boxes is not None:
         panels.append(_with_boxes(picture, shown))
@@ -167,20 +167,20 @@ def _panels(picture: Picture, shown: Shown, farthest: float, worst: float) -> li
     return panels or [_enlarged(picture)]
 
 
-def _size(picture: Picture) -> tuple[int, int]:
+def _size(picture: GalleryImage) -> tuple[int, int]:
     """Width and height of a panel."""
     height, width = picture.image.shape[:2]
     scale = TILE / max(height, width)
     return max(1, round(width * scale)), max(1, round(height * scale))
 
 
-def _enlarged(picture: Picture) -> Any:
+def _enlarged(picture: GalleryImage) -> Any:
     from PIL import Image
 
     return Image.fromarray(picture.image).convert("RGB").resize(_size(picture), Image.Resampling.BICUBIC)
 
 
-def _with_boxes(picture: Picture, shown: Shown) -> Any:
+def _with_boxes(picture: GalleryImage, shown: GalleryRow) -> Any:
     from PIL import ImageDraw
 
     image = _enlarged(picture)
@@ -230,7 +230,7 @@ def _pose(draw: Any, pose: NDArray[np.float64], limbs: Sequence[tuple[int, int]]
             draw.circle(joint, 2, fill=(213, 94, 0), outline=(20, 20, 20))
 
 
-def _with_masks(picture: Picture, shown: Shown) -> Any:
+def _with_masks(picture: GalleryImage, shown: GalleryRow) -> Any:
     from PIL import Image
 
     gray = picture.image.astype(np.float64).mean(axis=2, keepdims=True)
@@ -250,7 +250,7 @@ def _outline(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return edge
 
 
-def _scales(picture: Picture) -> tuple[float, float]:
+def _scales(picture: GalleryImage) -> tuple[float, float]:
     """Farthest meter and largest error that the maps of a picture reach."""
     maps = [shown.depth for shown in (picture.truth, *picture.shown) if shown.depth is not None]
     farthest = max((float(depth.max()) for depth in maps), default=1.0)
@@ -284,7 +284,7 @@ def _data_url(image: Any) -> str:
     return "data:image/webp;base64," + base64.b64encode(stream.getvalue()).decode()
 
 
-def _alt(shown: Shown) -> str:
+def _alt(shown: GalleryRow) -> str:
     parts = []
     if shown.boxes is not None:
         objects = "object" if len(shown.boxes) == 1 else "objects"

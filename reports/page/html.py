@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from reports.figures.drawing import Drawn
+from reports.figures.drawing import DrawnFigure
 from reports.tables import table as twins
 from reports.tables.table import Table
 from results.store import write_atomically
@@ -22,7 +22,7 @@ _NAMES = {"LaTeX": twins.latex, "Markdown": twins.markdown, "CSV": twins.as_csv}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Part:
+class Section:
     """A section of the page.
 
     Args:
@@ -38,7 +38,7 @@ class Part:
     name: str
     heading: str
     lines: Sequence[str] = ()
-    figures: Sequence[Drawn] = ()
+    figures: Sequence[DrawnFigure] = ()
     tables: Sequence[Table] = ()
     html: str = ""
     files: Sequence[Table] = ()
@@ -52,13 +52,13 @@ class Page:
         title: the main finding.
         lead: what it was measured on.
         warnings: remarks on the numbers.
-        parts: sections in order.
+        sections: sections in order.
     """
 
     title: str
     lead: str
     warnings: Sequence[str] = ()
-    parts: Sequence[Part] = field(default_factory=tuple)
+    sections: Sequence[Section] = field(default_factory=tuple)
 
 
 def write_page(page: Page, folder: Path) -> Path:
@@ -70,14 +70,14 @@ def write_page(page: Page, folder: Path) -> Path:
     Raises:
         StoreError: if the folder cannot be written.
     """
-    for part in page.parts:
+    for part in page.sections:
         for figure in part.figures:
             for suffix, content in figure.files.items():
                 write_atomically(folder / "figures" / f"{figure.name}.{suffix}", content)
         for table in (*part.tables, *part.files):
             for suffix, make in _SUFFIXES.items():
                 write_atomically(folder / "tables" / f"{table.name}.{suffix}", make(table).encode())
-    tables = [table for part in page.parts for table in (*part.tables, *part.files)]
+    tables = [table for part in page.sections for table in (*part.tables, *part.files)]
     write_atomically(folder / "tables" / "all.tex", twins.latex_document(tables).encode())
     write_atomically(folder / PAGE, render(page).encode())
     return folder / PAGE
@@ -91,7 +91,7 @@ def render(page: Page) -> str:
         title=page.title,
         lead=page.lead,
         warnings=page.warnings,
-        parts=page.parts,
+        sections=page.sections,
         drawn_table=lambda table: macro(table, {name: make(table) for name, make in _NAMES.items()}),
         style=_text("style.css"),
         script=_text("sort.js"),
@@ -100,7 +100,7 @@ def render(page: Page) -> str:
 
 
 def fragment(name: str, **values: object) -> str:
-    """Markup of one template, for ``Part.html``."""
+    """Markup of one template, for ``Section.html``."""
     made: str = templates().get_template(name).render(**values)
     return made
 

@@ -1,4 +1,4 @@
-"""The README's figure and table: written between markers from a report's material, never by hand."""
+"""The README's figure and table: written between markers from a report's report, never by hand."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from reports import findings
 from reports.figures.frontier import frontier_figure
 from reports.metrics import averaged
-from reports.report_data import Material, ReportError
+from reports.report_data import ReportData, ReportError
 from reports.style import FAINT, GROUND, INK
 from reports.tables.comparison_tables import comparison_table
 from reports.tables.table import as_csv, latex, markdown
@@ -22,11 +22,11 @@ _THEMES = {
 }
 
 
-def write_readme(material: Material, readme: Path, *, figures: Path, tables: Path) -> None:
+def write_readme(report: ReportData, readme: Path, *, figures: Path, tables: Path) -> None:
     """Replace what stands between the markers, and write the files that it shows.
 
     Args:
-        material: of the report.
+        report: of the report.
         readme: file with the two markers, each on a line of its own.
         figures: folder for the figure, below the README's.
         tables: folder for the table's twins.
@@ -39,10 +39,10 @@ def write_readme(material: Material, readme: Path, *, figures: Path, tables: Pat
     _, end, after = rest.partition(END)
     if not start or not end:
         raise ReportError(f"{readme.name}: no lines {START} and {END}; add them where figure and table shall stand")
-    drawn = frontier_figure(material, systems())
+    drawn = frontier_figure(report, systems())
     if drawn is None:
         raise ReportError("no run has both a time and an average accuracy, so there is no figure for the README")
-    table = comparison_table(material)
+    table = comparison_table(report)
     for suffix, make in {"md": markdown, "csv": as_csv, "tex": latex}.items():
         write_atomically(tables / f"{table.name}.{suffix}", make(table).encode())
     for theme, colors in _THEMES.items():
@@ -51,7 +51,7 @@ def write_readme(material: Material, readme: Path, *, figures: Path, tables: Pat
             svg = svg.replace(stand_in, color)
         write_atomically(figures / f"{drawn.name}-{theme}.svg", svg.encode())
     place = figures.relative_to(readme.parent).as_posix() if figures.is_relative_to(readme.parent) else figures.name
-    title = findings.headline(material.runs, averaged([run.record for run in material.runs]), material.statistics)
+    title = findings.headline(report.runs, averaged([run.record for run in report.runs]), report.statistics)
     block = (
         f'<picture>\n<source media="(prefers-color-scheme: dark)" srcset="{place}/{drawn.name}-dark.svg">\n'
         f'<img alt="{html.escape(drawn.alt)}" src="{place}/{drawn.name}-light.svg" width="520">\n</picture>\n\n'

@@ -1,4 +1,4 @@
-"""A report from its material: which sections there are, and what is said where something is missing."""
+"""A report from its report: which sections there are, and what is said where something is missing."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from pathlib import Path
 from reports import checks, findings
 from reports.figures import sensitivity
 from reports.figures.budget import budget_figures, budget_tables
-from reports.figures.drawing import Drawn
+from reports.figures.drawing import DrawnFigure
 from reports.figures.frontier import frontier_figure
 from reports.figures.learning_curves import curves_figure
 from reports.figures.phases import phase_table, phases_figure
 from reports.metrics import averaged
 from reports.page.gallery import columns, legend, rows, scales
-from reports.page.html import Page, Part, fragment, write_page
-from reports.report_data import Material
+from reports.page.html import Page, Section, fragment, write_page
+from reports.report_data import ReportData
 from reports.style import in_order
 from reports.tables.ablations import ablation_tables, open_ablations
 from reports.tables.claims import MARKS, RULES, claims_table, judge, summary
@@ -30,107 +30,107 @@ from results import published
 SHIPPED = "The curves are those of the shipped checkpoints that these runs decoded with."
 
 
-def write_report(material: Material, folder: Path) -> Path:
+def write_report(report: ReportData, folder: Path) -> Path:
     """Write the report into ``folder``; gives the page's path.
 
     Raises:
         ReportError: if the runs cannot be shown together.
         StoreError: if the folder cannot be written.
     """
-    return write_page(make_page(material), folder)
+    return write_page(make_page(report), folder)
 
 
-def make_page(material: Material) -> Page:
-    """The page of some material."""
-    checks.refuse_unlike([*material.runs, *material.variants])
-    material = replace(material, runs=in_order(material.runs), variants=in_order(material.variants))
-    metrics = averaged([run.record for run in material.runs])
+def make_page(report: ReportData) -> Page:
+    """The page of some report."""
+    checks.refuse_unlike([*report.runs, *report.variants])
+    report = replace(report, runs=in_order(report.runs), variants=in_order(report.variants))
+    metrics = averaged([run.record for run in report.runs])
     return Page(
-        title=findings.headline(material.runs, metrics, material.statistics),
-        lead=_lead(material),
-        warnings=checks.warnings(material.runs),
-        parts=[part for part in _parts(material) if part is not None],
+        title=findings.headline(report.runs, metrics, report.statistics),
+        lead=_lead(report),
+        warnings=checks.warnings(report.runs),
+        sections=[part for part in _sections(report) if part is not None],
     )
 
 
-def _parts(material: Material) -> list[Part]:
+def _sections(report: ReportData) -> list[Section]:
     systems = published.systems()
     return [
-        Part(
+        Section(
             name="result",
             heading="Accuracy against time",
             lines=["Up and to the left is better. The line joins the strategies that no other beats in both."],
-            figures=_there(frontier_figure(material, systems)),
-            tables=[comparison_table(material), *_tables(variants_table(material))],
+            figures=_there(frontier_figure(report, systems)),
+            tables=[comparison_table(report), *_tables(variants_table(report))],
         ),
-        Part(
+        Section(
             name="time",
             heading="Where time goes",
-            figures=_there(phases_figure(material)),
-            tables=_tables(phase_table(material), cost_table(material)),
+            figures=_there(phases_figure(report)),
+            tables=_tables(phase_table(report), cost_table(report)),
         ),
-        _budget(material),
-        _sensitivity(material),
-        _more(material, "curves", "Learning curves", _there(curves_figure(material)), SHIPPED),
-        Part(name="tasks", heading="Every metric", tables=detail_tables(material)),
-        _ablations(material),
-        _claims(material),
-        _gallery(material),
-        Part(name="published", heading="Published systems", tables=[published_table(systems)]),
-        _provenance(material),
+        _budget(report),
+        _sensitivity(report),
+        _more(report, "curves", "Learning curves", _there(curves_figure(report)), SHIPPED),
+        Section(name="tasks", heading="Every metric", tables=detail_tables(report)),
+        _ablations(report),
+        _claims(report),
+        _gallery(report),
+        Section(name="published", heading="Published systems", tables=[published_table(systems)]),
+        _provenance(report),
     ]
 
 
-def _lead(material: Material) -> str:
-    record = material.runs[0].record
+def _lead(report: ReportData) -> str:
+    record = report.runs[0].record
     roots = dict.fromkeys(part["root"] for part in (record["data"].get("coco"), record["data"].get("nyu")) if part)
-    machines = dict.fromkeys(run.machine for run in material.runs)
+    machines = dict.fromkeys(run.machine for run in report.runs)
     data = ", ".join(roots) or "unnamed data"
     return f"{record['images']} images of {data} (content {record['data'].get('hash')}); {', '.join(machines)}."
 
 
-def _budget(material: Material) -> Part:
-    figures = budget_figures(material)
+def _budget(report: ReportData) -> Section:
+    figures = budget_figures(report)
     if not figures:
-        return Part(name="budget", heading="Quality at a budget", lines=[_missing("budget", material)])
-    return Part(name="budget", heading="Quality at a budget", figures=figures, tables=budget_tables(material))
+        return Section(name="budget", heading="Quality at a budget", lines=[_missing("budget", report)])
+    return Section(name="budget", heading="Quality at a budget", figures=figures, tables=budget_tables(report))
 
 
-def _more(material: Material, name: str, heading: str, figures: Sequence[Drawn], *told: str) -> Part:
-    lines = [*told] if figures else [_missing(name, material)]
-    return Part(name=name, heading=heading, figures=figures, lines=lines)
+def _more(report: ReportData, name: str, heading: str, figures: Sequence[DrawnFigure], *told: str) -> Section:
+    lines = [*told] if figures else [_missing(name, report)]
+    return Section(name=name, heading=heading, figures=figures, lines=lines)
 
 
-def _sensitivity(material: Material) -> Part:
-    drawn = sensitivity.figures(material)
-    return Part(
+def _sensitivity(report: ReportData) -> Section:
+    drawn = sensitivity.figures(report)
+    return Section(
         name="sensitivity",
         heading="What time depends on",
         figures=drawn,
-        lines=sensitivity.absent(drawn) if drawn else [_missing("sensitivity", material)],
+        lines=sensitivity.absent(drawn) if drawn else [_missing("sensitivity", report)],
     )
 
 
-def _ablations(material: Material) -> Part:
+def _ablations(report: ReportData) -> Section:
     known = published.ablations()
-    lines = [f"Not run yet: {'; '.join(absent)}."] if (absent := open_ablations(known, material)) else []
-    tables = ablation_tables(known, material)
-    return Part(name="ablations", heading="The papers' tables, repeated", tables=tables, lines=lines)
+    lines = [f"Not run yet: {'; '.join(absent)}."] if (absent := open_ablations(known, report)) else []
+    tables = ablation_tables(known, report)
+    return Section(name="ablations", heading="The papers' tables, repeated", tables=tables, lines=lines)
 
 
-def _claims(material: Material) -> Part:
-    judged = [judge(claim, material) for claim in published.claims()]
+def _claims(report: ReportData) -> Section:
+    judged = [judge(claim, report) for claim in published.claims()]
     lines = [
         f"{summary(judged)}.",
         *RULES,
     ]
     html = fragment("claims.html.j2", judged=judged, marks=MARKS)
-    return Part(name="claims", heading="Claims", lines=lines, html=html, files=[claims_table(judged)])
+    return Section(name="claims", heading="Claims", lines=lines, html=html, files=[claims_table(judged)])
 
 
-def _gallery(material: Material) -> Part:
-    if not material.pictures:
-        return Part(name="gallery", heading="Gallery", lines=[_missing("gallery", material)])
+def _gallery(report: ReportData) -> Section:
+    if not report.pictures:
+        return Section(name="gallery", heading="Gallery", lines=[_missing("gallery", report)])
     pictures = [
         {
             "name": one.name,
@@ -140,27 +140,27 @@ def _gallery(material: Material) -> Part:
             "legend": legend(one),
             "scales": scales(one),
         }
-        for one in material.pictures
+        for one in report.pictures
     ]
     lines = [
         "The same images, strategy under strategy. Boxes with a score below 0.3 are not drawn; boxes and masks have "
         "the colors of their classes. The depth maps of an image share one scale, light for near, and so do the "
         "errors, dark for small; gray is not known. In captions, words that no reference uses are underlined."
     ]
-    return Part(name="gallery", heading="Gallery", lines=lines, html=fragment("gallery.html.j2", pictures=pictures))
+    return Section(name="gallery", heading="Gallery", lines=lines, html=fragment("gallery.html.j2", pictures=pictures))
 
 
-def _provenance(material: Material) -> Part:
-    values = {"facts": facts(material), "commands": material.commands, "missing": material.missing}
+def _provenance(report: ReportData) -> Section:
+    values = {"facts": facts(report), "commands": report.commands, "missing": report.missing}
     html = fragment("provenance.html.j2", **values)
-    return Part(name="provenance", heading="Provenance", tables=[provenance_table(material)], html=html)
+    return Section(name="provenance", heading="Provenance", tables=[provenance_table(report)], html=html)
 
 
-def _missing(name: str, material: Material) -> str:
-    return f"Left out: {material.missing.get(name, 'nothing of it is in these runs')}."
+def _missing(name: str, report: ReportData) -> str:
+    return f"Left out: {report.missing.get(name, 'nothing of it is in these runs')}."
 
 
-def _there(*drawn: Drawn | None) -> Sequence[Drawn]:
+def _there(*drawn: DrawnFigure | None) -> Sequence[DrawnFigure]:
     return [one for one in drawn if one is not None]
 
 

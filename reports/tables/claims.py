@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 from reports import findings
 from reports.metrics import Metric, metric
-from reports.report_data import AVERAGE, TIME, Comparison, Interval, Material
+from reports.report_data import AVERAGE, TIME, Interval, MetricDifference, ReportData
 from reports.tables.table import Table, words
 from results.ablation import Outcome
 from results.published import Claim
@@ -30,7 +30,7 @@ MARKS = dict(zip(VERDICTS, "✓✗?–", strict=True))
 
 
 @dataclass(frozen=True)
-class Part:
+class PartVerdict:
     """Outcome of one part: the verdict and what it rests on."""
 
     verdict: Verdict
@@ -38,7 +38,7 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Judged:
+class JudgedClaim:
     """A claim with its outcome.
 
     Args:
@@ -51,21 +51,21 @@ class Judged:
 
     claim: Claim
     verdict: Verdict
-    parts: Sequence[Part]
+    parts: Sequence[PartVerdict]
     on: str = ""
     detail: str = ""
 
 
-def judge(claim: Claim, material: Material) -> Judged:
+def judge(claim: Claim, report: ReportData) -> JudgedClaim:
     """Hold a claim against the runs and ablations of a report."""
-    parts = [_part(part, material) for part in claim.parts]
+    parts = [_part(part, report) for part in claim.parts]
     told = list(dict.fromkeys(parts))  # parts that lack the same run say so once
     verdicts = [part.verdict for part in parts]
     required = [part.verdict for part, given in zip(parts, claim.parts, strict=True) if given.get("required")]
-    return Judged(claim, overall(verdicts, required), told, _elsewhere(claim, material), _detail(verdicts))
+    return JudgedClaim(claim, overall(verdicts, required), told, _elsewhere(claim, report), _detail(verdicts))
 
 
-def claims_table(judged: Sequence[Judged]) -> Table:
+def claims_table(judged: Sequence[JudgedClaim]) -> Table:
     """The claims with their verdicts; evidence and printed numbers in words."""
     rows = []
     for one in judged:
@@ -128,7 +128,7 @@ RULES = (
 )
 
 
-def summary(judged: Sequence[Judged]) -> str:
+def summary(judged: Sequence[JudgedClaim]) -> str:
     """How many claims came out which way, a sentence."""
     counts = {verdict: sum(one.verdict == verdict for one in judged) for verdict in VERDICTS}
     told = [
@@ -140,23 +140,23 @@ def summary(judged: Sequence[Judged]) -> str:
     return f"Of {len(judged)} claims of the two papers {findings.joined(told)}"
 
 
-def _part(part: Mapping[str, Any], material: Material) -> Part:
-    outcome = material.outcomes.get(part.get("ablation", ""))
+def _part(part: Mapping[str, Any], report: ReportData) -> PartVerdict:
+    outcome = report.outcomes.get(part.get("ablation", ""))
     if "ablation" in part and outcome is None:
-        return Part("not run", f"run `{_command(part['ablation'])}`")
+        return PartVerdict("not run", f"run `{_command(part['ablation'])}`")
     key = str(part["key"])
     shown = _shown(key)
     match part["kind"]:
         case "better":
-            found = _between(part["first"], part["second"], key, material, outcome)
-            return found if isinstance(found, Part) else _better(found, shown)
+            found = _between(part["first"], part["second"], key, report, outcome)
+            return found if isinstance(found, PartVerdict) else _better(found, shown)
         case "best":
-            return _best(part["point"], key, shown, material, outcome)
+            return _best(part["point"], key, shown, report, outcome)
         case "flat":
-            return _flat(part, shown, material, outcome)
+            return _flat(part, shown, report, outcome)
         case _:
-            found = _between(part["point"], part["more"], key, material, outcome)
-            return found if isinstance(found, Part) else _enough(found, float(part["margin"]), shown)
+            found = _between(part["point"], part["more"], key, report, outcome)
+            return found if isinstance(found, PartVerdict) else _enough(found, float(part["margin"]), shown)
 
 
 # Studies and codec tables have commands of their own; all other ablations are ``ablate``'s.
@@ -172,12 +172,12 @@ def _command(ablation: str) -> str:
     return f"python -m bench {STUDIES.get(ablation, f'ablate {ablation}')}"
 
 
-def _missing(names: Sequence[str], outcome: Outcome | None, material: Material) -> str:
+def _missing(names: Sequence[str], outcome: Outcome | None, report: ReportData) -> str:
     """What was not run, and the command that runs it."""
     told = f"{findings.joined(names)} {'were' if len(names) > 1 else 'was'} not run"
     if outcome is not None:
         return f"{told}; run `{_command(outcome.name)}`"
-    preset = material.runs[0].record["preset"]
+    preset = report.runs[0].record["preset"]
     return f"{told}; run `python -m bench run --decoder {','.join(names)} --preset {preset}`"
 
 
@@ -185,62 +185,64 @@ def _shown(key: str) -> Metric | None:
     return None if key in (TIME, AVERAGE) else metric(*key.split(".", 1))
 
 
-def _between(first: str, second: str, key: str, material: Material, outcome: Outcome | None) -> Comparison | Part:
+def _between(
+    first: str, second: str, key: str, report: ReportData, outcome: Outcome | None
+) -> MetricDifference | PartVerdict:
     """The comparison, or the part's outcome where there is none. Each part is a question of its own, asked before."""
-    labels = {run.decoder: run.label for run in reversed(material.runs)}
+    labels = {run.decoder: run.label for run in reversed(report.runs)}
     points = set(labels) if outcome is None else set(outcome.points)
     absent = [name for name in (first, second) if name not in points]
     if absent:
-        return Part("not run", _missing(absent, outcome, material))
+        return PartVerdict("not run", _missing(absent, outcome, report))
     if outcome is not None:
         found = between(outcome, first, second, key)
     else:
-        found = material.statistics.between(labels[first], labels[second], key)
+        found = report.statistics.between(labels[first], labels[second], key)
         found = None if found is None else replace(found, first=first, second=second, p=None)
     if found is None:
-        return Part("cannot tell", f"{first} and {second}: no interval for {key}")
+        return PartVerdict("cannot tell", f"{first} and {second}: no interval for {key}")
     return found
 
 
-def between(outcome: Outcome, first: str, second: str, key: str) -> Comparison | None:
+def between(outcome: Outcome, first: str, second: str, key: str) -> MetricDifference | None:
     """``second`` against ``first`` in an ablation; None where seeds contradict each other or nothing was compared."""
     for one in outcome.differences:
         if one.key == key and {one.first, one.second} == {first, second}:
             interval = Interval(one.low, one.high)
             if one.agreeing is False:  # the seeds contradict each other: nothing can be told
                 interval = Interval(min(one.low, 0.0), max(one.high, 0.0)) if key != TIME else Interval(0.0, 2.0)
-            found = Comparison(first=one.first, second=one.second, key=key, value=one.value, interval=interval)
+            found = MetricDifference(first=one.first, second=one.second, key=key, value=one.value, interval=interval)
             return found if found.first == first else found.turned()
     return None
 
 
-def _better(found: Comparison, shown: Metric | None) -> Part:
+def _better(found: MetricDifference, shown: Metric | None) -> PartVerdict:
     """Whether the second of a comparison is better."""
     up = True if shown is None else shown.higher
     nothing = 1.0 if found.key == TIME else 0.0
     if not found.significant:
-        return Part("cannot tell", _told(found, shown))
-    return Part("agrees" if (found.value > nothing) == up else "disagrees", _told(found, shown))
+        return PartVerdict("cannot tell", _told(found, shown))
+    return PartVerdict("agrees" if (found.value > nothing) == up else "disagrees", _told(found, shown))
 
 
-def _best(point: str, key: str, shown: Metric | None, material: Material, outcome: Outcome | None) -> Part:
+def _best(point: str, key: str, shown: Metric | None, report: ReportData, outcome: Outcome | None) -> PartVerdict:
     if outcome is None or point not in outcome.points:
-        return Part("not run", _missing([point], outcome, material))
+        return PartVerdict("not run", _missing([point], outcome, report))
     beaten, verdicts, evidence = 0, [], []
     for other in outcome.points:
-        found = None if other == point else _between(other, point, key, material, outcome)
-        if isinstance(found, Comparison):
+        found = None if other == point else _between(other, point, key, report, outcome)
+        if isinstance(found, MetricDifference):
             part = _better(found, shown)
             verdicts.append(part.verdict)
             evidence.append(part.evidence)
             beaten += part.verdict == "agrees"
     if not verdicts:
-        return Part("cannot tell", f"{point}: no interval for {key}")
+        return PartVerdict("cannot tell", f"{point}: no interval for {key}")
     ahead = _ahead(point, key, shown, outcome)
     told = "; ".join(evidence)
     if "disagrees" in verdicts:
-        return Part("disagrees", told)
-    return Part("agrees" if beaten and not ahead else "cannot tell", told)
+        return PartVerdict("disagrees", told)
+    return PartVerdict("agrees" if beaten and not ahead else "cannot tell", told)
 
 
 def _ahead(point: str, key: str, shown: Metric | None, outcome: Outcome) -> list[str]:
@@ -251,40 +253,38 @@ def _ahead(point: str, key: str, shown: Metric | None, outcome: Outcome) -> list
     return [] if own is None else [name for name, value in values.items() if (value > own if up else value < own)]
 
 
-def _flat(part: Mapping[str, Any], shown: Metric | None, material: Material, outcome: Outcome | None) -> Part:
+def _flat(part: Mapping[str, Any], shown: Metric | None, report: ReportData, outcome: Outcome | None) -> PartVerdict:
     reference, margin, key = part["reference"], float(part["margin"]), str(part["key"])
     if outcome is None or reference not in outcome.points:
-        return Part("not run", _missing([reference], outcome, material))
+        return PartVerdict("not run", _missing([reference], outcome, report))
     found = [between(outcome, reference, other, key) for other in outcome.points if other != reference]
     known = [one for one in found if one is not None]
     if not known:
-        return Part("cannot tell", f"{reference}: no interval for {key}")
+        return PartVerdict("cannot tell", f"{reference}: no interval for {key}")
     told = "; ".join(_told(one, shown) for one in known)
     if any(one.interval.low > margin or one.interval.high < -margin for one in known):
-        return Part("disagrees", told)
+        return PartVerdict("disagrees", told)
     within = all(-margin < one.interval.low and one.interval.high < margin for one in known)
-    return Part("agrees" if within and len(known) == len(found) else "cannot tell", told)
+    return PartVerdict("agrees" if within and len(known) == len(found) else "cannot tell", told)
 
 
-def _enough(found: Comparison, margin: float, shown: Metric | None) -> Part:
+def _enough(found: MetricDifference, margin: float, shown: Metric | None) -> PartVerdict:
     gain = found if shown is None or shown.higher else found.turned()
     if gain.interval.high < margin:
-        return Part("agrees", _told(found, shown))
-    return Part("disagrees" if gain.interval.low > margin else "cannot tell", _told(found, shown))
+        return PartVerdict("agrees", _told(found, shown))
+    return PartVerdict("disagrees" if gain.interval.low > margin else "cannot tell", _told(found, shown))
 
 
-def _told(found: Comparison, shown: Metric | None) -> str:
+def _told(found: MetricDifference, shown: Metric | None) -> str:
     if found.key == TIME:
         return f"{found.second} is {findings.ratio(found)} times as fast as {found.first}"
     return f"{found.second} against {found.first}: {findings.points(found, shown)}"
 
 
-def _elsewhere(claim: Claim, material: Material) -> str:
+def _elsewhere(claim: Claim, report: ReportData) -> str:
     """What data the ablations of a claim are of, where it is not the report's."""
-    own = material.runs[0].record["data"].get("hash")
-    outcomes = [
-        material.outcomes[name] for part in claim.parts if (name := part.get("ablation", "")) in material.outcomes
-    ]
+    own = report.runs[0].record["data"].get("hash")
+    outcomes = [report.outcomes[name] for part in claim.parts if (name := part.get("ablation", "")) in report.outcomes]
     other = {
         f"{outcome.data.get('images', 'other')} images ({outcome.data['hash']})": None
         for outcome in outcomes

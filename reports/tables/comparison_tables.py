@@ -10,7 +10,7 @@ from reports import findings
 from reports.checks import doubtful_times
 from reports.findings import joined, reach, spread
 from reports.metrics import Metric, headline, metric
-from reports.report_data import TIME, Material, Run, one_machine
+from reports.report_data import TIME, ReportData, ReportRun, one_machine
 from reports.style import looks
 from reports.tables.table import Cell, Table, number, plain, words
 
@@ -25,9 +25,9 @@ SIZES = {
 TASKS = ("detection", "segmentation", "keypoints", "captioning", "depth")
 
 
-def comparison_table(material: Material) -> Table:
+def comparison_table(report: ReportData) -> Table:
     """One row a run: backbone, parameters, time and every task's headline metrics with intervals."""
-    runs = material.runs
+    runs = report.runs
     columns = headline([run.record for run in runs])
     backbones = _differ([_backbone(run) for run in runs if run.encodes])
     sizes = _differ([_parameters(run) for run in runs if run.encodes])
@@ -38,39 +38,39 @@ def comparison_table(material: Material) -> Table:
         row = [words(run.label, swatch=look[run.decoder].color)]
         row += [words(_backbone(run) if run.encodes else "–")] if backbones else []
         row += [_millions(_parameters(run), run)] if sizes else []
-        rows.append([*row, _time(run, material), *(_score(run, column, material) for column in columns)])
+        rows.append([*row, _time(run, report), *(_score(run, column, report) for column in columns)])
     return Table(
         name="comparison",
-        title=_title(material, columns),
+        title=_title(report, columns),
         headings=[*headings, *(column.heading for column in columns)],
         rows=rows,
-        notes=_comparison_notes(material, columns),
+        notes=_comparison_notes(report, columns),
         words=(1,) if backbones else (),
     )
 
 
-def variants_table(material: Material) -> Table | None:
+def variants_table(report: ReportData) -> Table | None:
     """Further runs of the same strategies; None without any."""
-    if not material.variants:
+    if not report.variants:
         return None
-    table = comparison_table(replace(material, runs=material.variants))
+    table = comparison_table(replace(report, runs=report.variants))
     return replace(
         table,
         name="variants",
-        title=f"{len(material.variants)} further runs of the same strategies",
+        title=f"{len(report.variants)} further runs of the same strategies",
         rows=[[replace(cell, best=False) for cell in row] for row in table.rows],
         notes=[],
     )
 
 
-def _title(material: Material, columns: Sequence[Metric]) -> str:
-    if not material.statistics.comparisons:
-        return f"Accuracy and time of {joined([run.label for run in material.runs])}"
-    return findings.leaders(material.runs, columns, lambda run, column: is_best(run, column, material))
+def _title(report: ReportData, columns: Sequence[Metric]) -> str:
+    if not report.statistics.comparisons:
+        return f"Accuracy and time of {joined([run.label for run in report.runs])}"
+    return findings.leaders(report.runs, columns, lambda run, column: is_best(run, column, report))
 
 
-def _score(run: Run, column: Metric, material: Material) -> Cell:
-    value, interval = column.value(run.record), material.statistics.interval(run.label, column.key)
+def _score(run: ReportRun, column: Metric, report: ReportData) -> Cell:
+    value, interval = column.value(run.record), report.statistics.interval(run.label, column.key)
     if column.task not in run.record["metrics"]:
         return words("off")
     return number(
@@ -79,74 +79,74 @@ def _score(run: Run, column: Metric, material: Material) -> Cell:
         source=f"{run.label}: metrics.{column.task}.{column.name}",
         interval=spread(interval, column),
         reach=reach(interval, column),
-        best=is_best(run, column, material),
+        best=is_best(run, column, report),
     )
 
 
-def is_best(run: Run, column: Metric, material: Material) -> bool:
+def is_best(run: ReportRun, column: Metric, report: ReportData) -> bool:
     """Whether a run is significantly better than every other that encodes an image; the ceiling takes no part."""
-    others = [other for other in material.runs if other.encodes and other is not run]
+    others = [other for other in report.runs if other.encodes and other is not run]
     if column.higher is None or not others or not run.encodes:
         return False
     for other in others:
-        found = material.statistics.between(other.label, run.label, column.key)
+        found = report.statistics.between(other.label, run.label, column.key)
         if found is None or not found.significant or (found.value > 0) != column.higher:
             return False
     return True
 
 
-def _time(run: Run, material: Material) -> Cell:
-    interval = material.statistics.interval(run.label, TIME)
+def _time(run: ReportRun, report: ReportData) -> Cell:
+    interval = report.statistics.interval(run.label, TIME)
     text = f"({interval.low:.1f}–{interval.high:.1f})" if interval else ""
     half = f"±{(interval.high - interval.low) / 2:.1f}" if interval else ""
     if not run.timed:
         return words("–")
-    others = [other for other in material.runs if other.timed and other is not run]
-    found = [material.statistics.between(other.label, run.label, TIME) for other in others]
+    others = [other for other in report.runs if other.timed and other is not run]
+    found = [report.statistics.between(other.label, run.label, TIME) for other in others]
     best = bool(found) and all(each is not None and each.significant and each.value > 1 for each in found)
-    best = best and one_machine(material.runs)
+    best = best and one_machine(report.runs)
     return plain(run.milliseconds, source=f"{run.label}: latency.total.mean_ms", interval=text, reach=half, best=best)
 
 
-def _comparison_notes(material: Material, columns: Sequence[Metric]) -> list[str]:
-    first = material.runs[0].record
+def _comparison_notes(report: ReportData, columns: Sequence[Metric]) -> list[str]:
+    first = report.runs[0].record
     unit = f"time is wall clock at batch {_batch(first)}"
     notes = [f"{first['images']} images. Fractions × 100, depth errors in meters; {unit}."]
-    if material.statistics.intervals:
-        notes.append(f"{BRACKETS}: {material.statistics.method}. {BOLD}")
+    if report.statistics.intervals:
+        notes.append(f"{BRACKETS}: {report.statistics.method}. {BOLD}")
     else:
-        notes.append(f"No intervals: {material.missing.get('statistics', 'none were computed')}.")
-    alike = _alike(material.runs)
+        notes.append(f"No intervals: {report.missing.get('statistics', 'none were computed')}.")
+    alike = _alike(report.runs)
     notes += [f"All strategies: {alike}."] if alike else []
-    ceilings = [run.label for run in material.runs if not run.encodes]
+    ceilings = [run.label for run in report.runs if not run.encodes]
     if ceilings:
         notes.append(f"{joined(ceilings)}: the ground truth's own tokens, the ceiling of the tokenization.")
-    if not one_machine(material.runs):
+    if not one_machine(report.runs):
         notes.append("Times are of different machines and must not be compared.")
-    return notes + doubtful_times([run for run in material.runs if run.timed])
+    return notes + doubtful_times([run for run in report.runs if run.timed])
 
 
-def detail_tables(material: Material) -> list[Table]:
+def detail_tables(report: ReportData) -> list[Table]:
     """Every metric of every task, one table a task: the 12 COCO numbers, captions, depth (AiT Table 12)."""
     tables = []
-    for task in dict.fromkeys(task for run in material.runs for task in run.record["metrics"]):
-        runs = [run for run in material.runs if task in run.record["metrics"]]
+    for task in dict.fromkeys(task for run in report.runs for task in run.record["metrics"]):
+        runs = [run for run in report.runs if task in run.record["metrics"]]
         names = dict.fromkeys(name for run in runs for name in run.record["metrics"][task])
         columns = [metric(task, name) for name in names]
-        look = looks([run.decoder for run in material.runs])
+        look = looks([run.decoder for run in report.runs])
         rows = [
-            [words(run.label, swatch=look[run.decoder].color), *(_score(run, column, material) for column in columns)]
+            [words(run.label, swatch=look[run.decoder].color), *(_score(run, column, report) for column in columns)]
             for run in runs
         ]
         tables.append(
             Table(
                 name=f"detail-{task}",
-                title=_leads(task, runs, material),
+                title=_leads(task, runs, report),
                 headings=["strategy", *(column.heading for column in columns)],
                 rows=rows,
                 notes=[
                     *_units(columns),
-                    *_detail_intervals(columns, runs, material),
+                    *_detail_intervals(columns, runs, report),
                     *_undefined(columns, runs),
                     *_absent(task, runs),
                 ],
@@ -167,9 +167,9 @@ def _units(columns: Sequence[Metric]) -> list[str]:
     return [f"{text[0].upper()}{text[1:]}."] if text else []
 
 
-def _detail_intervals(columns: Sequence[Metric], runs: Sequence[Run], material: Material) -> list[str]:
+def _detail_intervals(columns: Sequence[Metric], runs: Sequence[ReportRun], report: ReportData) -> list[str]:
     """How the intervals came about, and which columns have none."""
-    known = material.statistics
+    known = report.statistics
     if not known.intervals:
         return []
     without = [
@@ -182,7 +182,7 @@ def _detail_intervals(columns: Sequence[Metric], runs: Sequence[Run], material: 
     return [f"{BRACKETS}: {known.method}. {BOLD}{lacking}"]
 
 
-def _undefined(columns: Sequence[Metric], runs: Sequence[Run]) -> list[str]:
+def _undefined(columns: Sequence[Metric], runs: Sequence[ReportRun]) -> list[str]:
     """Why a column of object scores is empty."""
     empty = {column.name: column.heading for column in columns if all(c is None for c in _values(column, runs))}
     found = []
@@ -193,11 +193,11 @@ def _undefined(columns: Sequence[Metric], runs: Sequence[Run]) -> list[str]:
     return found
 
 
-def _values(column: Metric, runs: Sequence[Run]) -> list[float | None]:
+def _values(column: Metric, runs: Sequence[ReportRun]) -> list[float | None]:
     return [column.value(run.record) for run in runs]
 
 
-def _leads(task: str, runs: Sequence[Run], material: Material) -> str:
+def _leads(task: str, runs: Sequence[ReportRun], report: ReportData) -> str:
     """A title that says who leads in the task's first metric, and whether that is more than chance."""
     columns = [column for column in headline([run.record for run in runs]) if column.task == task]
     column = next((c for c in columns if c.higher is not None), None)
@@ -209,22 +209,22 @@ def _leads(task: str, runs: Sequence[Run], material: Material) -> str:
     value = f"{column.text(column.value(best.record))} {column.heading}"
     if len(ordered) == 1:
         return f"{task[0].upper()}{task[1:]}: {best.label} reaches {value}"
-    found = material.statistics.between(ordered[1].label, best.label, column.key)
+    found = report.statistics.between(ordered[1].label, best.label, column.key)
     name = f"{task[0].upper()}{task[1:]}"
     if found is None:
         return f"{name}: {best.label} has the best value, {value}"
     if found.significant:
         return f"{name}: {best.label} leads with {value}, {findings.points(found, column)} over {ordered[1].label}"
-    equal = [run.label for run in ordered if run is best or _equal(run, best, column, material)]
+    equal = [run.label for run in ordered if run is best or _equal(run, best, column, report)]
     return f"{name}: {joined(equal)} cannot be told apart at the top, {value} at best"
 
 
-def _equal(run: Run, best: Run, column: Metric, material: Material) -> bool:
-    found = material.statistics.between(best.label, run.label, column.key)
+def _equal(run: ReportRun, best: ReportRun, column: Metric, report: ReportData) -> bool:
+    found = report.statistics.between(best.label, run.label, column.key)
     return found is not None and not found.significant
 
 
-def _absent(task: str, runs: Sequence[Run]) -> list[str]:
+def _absent(task: str, runs: Sequence[ReportRun]) -> list[str]:
     found: dict[str, None] = {}
     for run in runs:
         notes = run.record.get("notes", {}).get(task, {})
@@ -232,18 +232,18 @@ def _absent(task: str, runs: Sequence[Run]) -> list[str]:
     return list(found)
 
 
-def _millions(parameters: float | None, run: Run) -> Cell:
+def _millions(parameters: float | None, run: ReportRun) -> Cell:
     if parameters is None:
         return words("–")
     return Cell(text=f"{parameters / 1e6:.1f} M", value=float(parameters), source=f"{run.label}: parameters")
 
 
-def _parameters(run: Run) -> float | None:
+def _parameters(run: ReportRun) -> float | None:
     found = run.record.get("parameters")
     return None if found is None else float(found)
 
 
-def _backbone(run: Run) -> str:
+def _backbone(run: ReportRun) -> str:
     return str(run.record["options"].get("network", {}).get("backbone", ""))
 
 
@@ -252,7 +252,7 @@ def _differ(values: Sequence[Any]) -> bool:
     return len(set(values)) > 1
 
 
-def _alike(runs: Sequence[Run]) -> str:
+def _alike(runs: Sequence[ReportRun]) -> str:
     """Backbone and parameters where all strategies have the same; a single strategy has them too."""
     own = [run for run in runs if run.encodes]
     backbones, sizes = {_backbone(run) for run in own}, {_parameters(run) for run in own}

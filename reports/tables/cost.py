@@ -7,15 +7,15 @@ from typing import Any
 
 from reports.findings import joined
 from reports.metrics import in_task_order
-from reports.report_data import Material, Run
+from reports.report_data import ReportData, ReportRun
 from reports.tables.table import Cell, Table, plain, words
 
 ALL = "all tasks"
 
 
-def cost_table(material: Material) -> Table | None:
+def cost_table(report: ReportData) -> Table | None:
     """Evaluations and positions of every task, and what the record knows beside: operations, memory, share of peak."""
-    runs = [run for run in material.runs if run.encodes]
+    runs = [run for run in report.runs if run.encodes]
     if not runs:
         return None
     tasks = in_task_order(task for run in runs for task in run.record.get("cost", {}))
@@ -51,7 +51,7 @@ _COST = (
 )
 
 
-def _known(run: Run, task: str, name: str) -> float | None:
+def _known(run: ReportRun, task: str, name: str) -> float | None:
     part, _, field = name.partition(".")
     if part == "latency":
         return (run.record["latency"].get(field) or {}).get(task) or None
@@ -67,14 +67,14 @@ _RATES = {
 }
 
 
-def _cell(run: Run, task: str, _heading: str, name: str, digits: int) -> Cell:
+def _cell(run: ReportRun, task: str, _heading: str, name: str, digits: int) -> Cell:
     part, _, field = name.partition(".")
     where = {"latency": f"latency.{field}.{task}", "cost": f"cost.{task}.{field}"}
     source = f"{run.label}: {where.get(part, f'work.decode.{task}.{field}')}"
     return _shown(_known(run, task, name), name, digits, source)
 
 
-def _sum(run: Run, tasks: Sequence[str], _heading: str, name: str, digits: int) -> Cell:
+def _sum(run: ReportRun, tasks: Sequence[str], _heading: str, name: str, digits: int) -> Cell:
     """Over all tasks; a dash where one of them is not known."""
     values = [_known(run, task, name) for task in tasks]
     amounts = [_known(run, task, _RATES.get(name, name)) for task in tasks]
@@ -93,7 +93,7 @@ def _shown(value: float | None, name: str, digits: int, source: str) -> Cell:
     return Cell(text=f"{100 * value:.{digits}f} %", value=value, source=source)
 
 
-def _cost_title(runs: Sequence[Run], tasks: Sequence[str]) -> str:
+def _cost_title(runs: Sequence[ReportRun], tasks: Sequence[str]) -> str:
     total = {run.label: sum(_known(run, task, "cost.evaluations") or 0.0 for task in tasks) for run in runs}
     most, least = max(total, key=lambda name: total[name]), min(total, key=lambda name: total[name])
     if most == least or not total[least]:
@@ -101,7 +101,7 @@ def _cost_title(runs: Sequence[Run], tasks: Sequence[str]) -> str:
     return f"{most} evaluates its decoder {total[most]:.0f} times an image, {least} {total[least]:.0f} times"
 
 
-def _cost_notes(runs: Sequence[Run]) -> list[str]:
+def _cost_notes(runs: Sequence[ReportRun]) -> list[str]:
     notes = [f"Mean per image; {ALL}: of decoding, without backbone and encoder."]
     peaks: dict[float, list[str]] = {}
     for run in runs:

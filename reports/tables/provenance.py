@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from reports.report_data import Material, Run
+from reports.report_data import ReportData, ReportRun
 from reports.tables.table import Cell, Table, words
 
 
-def provenance_table(material: Material) -> Table:
+def provenance_table(report: ReportData) -> Table:
     """One row a run."""
     headings = [
         "run",
@@ -30,12 +30,12 @@ def provenance_table(material: Material) -> Table:
         "started",
         "checksum",
     ]
-    runs = [*material.runs, *material.variants]
+    runs = [*report.runs, *report.variants]
     return Table(
         name="provenance",
         title=f"{len(runs)} {'run' if len(runs) == 1 else 'runs'} on data {runs[0].record['data'].get('hash')}",
         headings=headings,
-        rows=[_row(run, material) for run in runs],
+        rows=[_row(run, report) for run in runs],
         notes=[
             "A star behind a commit: the source tree had uncommitted changes.",
             "Weights: hash and training seed of the checkpoint as it is shipped at the time of this report.",
@@ -44,7 +44,7 @@ def provenance_table(material: Material) -> Table:
     )
 
 
-def _row(run: Run, material: Material) -> list[Cell]:
+def _row(run: ReportRun, report: ReportData) -> list[Cell]:
     record = run.record
     environment: Mapping[str, Any] = record["environment"]
     commit = str(environment.get("git_commit") or "unknown")[:10] + ("*" if environment.get("git_dirty") else "")
@@ -62,7 +62,7 @@ def _row(run: Run, material: Material) -> list[Cell]:
         environment.get("python"),
         environment.get("system"),
         environment.get("omp_wait_policy"),
-        _weights(run, material),
+        _weights(run, report),
         record["images"],
         str(record.get("started", ""))[:16].replace("T", " "),
         str(record.get("checksum", ""))[:12],
@@ -70,27 +70,27 @@ def _row(run: Run, material: Material) -> list[Cell]:
     return [words(run.label), *(words("–" if cell is None else str(cell)) for cell in cells)]
 
 
-def _weights(run: Run, material: Material) -> str | None:
+def _weights(run: ReportRun, report: ReportData) -> str | None:
     """Hash and training seed of the shipped weights that a run decodes with."""
     if run.record.get("random_weights"):
         return "random"
     if run.record["options"].get("checkpoints"):
         return "not the shipped ones"
-    card = next((curve.card for curve in material.curves if curve.label in _names(run)), {})
+    card = next((curve.card for curve in report.curves if curve.label in _names(run)), {})
     told = [str(card["hash"])[:12]] if card.get("hash") else []
     seed = card.get("seed", (card.get("options") or {}).get("seed"))
     told += [f"seed {seed}"] if seed is not None else []
     return ", ".join(told) or None
 
 
-def _names(run: Run) -> tuple[str, ...]:
+def _names(run: ReportRun) -> tuple[str, ...]:
     """Names that a run's shipped weights may have: strategies of one family share them."""
     return (run.decoder, run.decoder.partition("-one-pass")[0])
 
 
-def facts(material: Material) -> list[tuple[str, str]]:
+def facts(report: ReportData) -> list[tuple[str, str]]:
     """Data, counts, tokenizer and the report's own state, as name and text."""
-    data = material.runs[0].record["data"]
+    data = report.runs[0].record["data"]
     counts = ", ".join(f"{value} {name}" for name, value in data.get("counts", {}).items())
     found = [("data", f"{_root(data, 'coco')}; {_root(data, 'nyu')}; content hash {data.get('hash')}")]
     found += [("counts", counts)] if counts else []
@@ -99,15 +99,15 @@ def facts(material: Material) -> list[tuple[str, str]]:
         found.append(
             ("caption pieces", f"{tokenizer.get('pieces')}, {tokenizer.get('source')} ({tokenizer.get('hash')})")
         )
-    commit = material.about.get("git_commit")
+    commit = report.about.get("git_commit")
     if commit:
-        dirty = " with uncommitted changes" if material.about.get("git_dirty") else ""
+        dirty = " with uncommitted changes" if report.about.get("git_dirty") else ""
         found.append(("report", f"written at commit {str(commit)[:10]}{dirty}"))
-    versions = material.runs[0].record["environment"].get("versions", {})
+    versions = report.runs[0].record["environment"].get("versions", {})
     if versions:
         found.append(("versions", ", ".join(f"{name} {version}" for name, version in versions.items())))
-    if material.statistics.method:
-        found.append(("statistics", material.statistics.method))
+    if report.statistics.method:
+        found.append(("statistics", report.statistics.method))
     return found
 
 

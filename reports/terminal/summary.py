@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from reports import findings
 from reports.metrics import Metric, average, averaged
-from reports.report_data import Material, Run
+from reports.report_data import ReportData, ReportRun
 from reports.style import in_order
 from reports.tables.comparison_tables import BRACKETS, comparison_table
 from reports.tables.table import Cell, Table
@@ -24,12 +24,12 @@ INTERVALS = ("whole", "half", "none")  # as much of an interval as a line has ro
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
-def print_summary(material: Material, console: Console) -> None:
+def print_summary(report: ReportData, console: Console) -> None:
     """Print the main finding, the comparison table and the plot."""
-    runs = in_order(material.runs)
+    runs = in_order(report.runs)
     metrics = averaged([run.record for run in runs])
-    console.print(findings.headline(runs, metrics, material.statistics), style="bold", highlight=False)
-    table = comparison_table(material)
+    console.print(findings.headline(runs, metrics, report.statistics), style="bold", highlight=False)
+    table = comparison_table(report)
     parts = _fitting(table, console)
     for part, intervals in parts:
         console.print(_drawn(part, intervals))
@@ -93,7 +93,7 @@ def _cell(cell: Cell, intervals: str) -> Text:
     return text.append(f"\n{below}", style="dim") if below else text
 
 
-def frontier_plot(runs: Sequence[Run], metrics: Sequence[Metric]) -> list[str]:
+def frontier_plot(runs: Sequence[ReportRun], metrics: Sequence[Metric]) -> list[str]:
     """Lines of a small plot, time on a log scale to the right, average accuracy up; empty with fewer than two runs."""
     scored = [(run, average(run.record, metrics)) for run in runs if run.timed]
     known = [(run, value * 100) for run, value in scored if value is not None]

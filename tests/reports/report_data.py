@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 
 from reports.metrics import average, averaged, headline
-from reports.page.gallery import Picture, Shown
-from reports.report_data import AVERAGE, TIME, Comparison, Curve, Interval, Material, Run, Statistics
+from reports.page.gallery import GalleryImage, GalleryRow
+from reports.report_data import AVERAGE, TIME, Curve, Interval, MetricDifference, ReportData, ReportRun, Statistics
 from results.ablation import Difference, Outcome, Point
 
 OBJECTS = ("AP", "AP50", "AP75", "APs", "APm", "APl")
 HASH = "0123456789abcdef"
 
 
-def run(label: str, ms: float, quality: float, *, decoder: str = "", **changes: Any) -> Run:
+def run(label: str, ms: float, quality: float, *, decoder: str = "", **changes: Any) -> ReportRun:
     """A run whose metrics all follow from ``quality`` and whose times follow from ``ms``."""
     decoder = decoder or label
     encodes = decoder != "oracle"
@@ -60,7 +60,7 @@ def run(label: str, ms: float, quality: float, *, decoder: str = "", **changes: 
         "finished": "2026-01-01T00:01:00+00:00",
     }
     count = np.arange(40) % 5 + 1
-    return Run(
+    return ReportRun(
         label=label,
         record=record | changes,
         folder=label,
@@ -70,7 +70,7 @@ def run(label: str, ms: float, quality: float, *, decoder: str = "", **changes: 
     )
 
 
-def statistics(runs: list[Run], *, spread: float = 0.02) -> Statistics:
+def statistics(runs: list[ReportRun], *, spread: float = 0.02) -> Statistics:
     """Intervals of ``spread`` around everything."""
     metrics = averaged([one.record for one in runs])
     intervals: dict[str, dict[str, Interval]] = {}
@@ -83,15 +83,15 @@ def statistics(runs: list[Run], *, spread: float = 0.02) -> Statistics:
     for a, b in combinations(runs, 2):
         ratio = a.milliseconds / b.milliseconds
         ends = Interval(ratio * 0.95, ratio * 1.05)
-        pairs.append(Comparison(first=a.label, second=b.label, key=TIME, value=ratio, interval=ends))
+        pairs.append(MetricDifference(first=a.label, second=b.label, key=TIME, value=ratio, interval=ends))
         for key in intervals[a.label].keys() & intervals[b.label].keys() - {TIME}:
             value = intervals[b.label][key].low - intervals[a.label][key].low
             ends = Interval(value - spread, value + spread)
-            pairs.append(Comparison(first=a.label, second=b.label, key=key, value=value, interval=ends))
+            pairs.append(MetricDifference(first=a.label, second=b.label, key=key, value=value, interval=ends))
     return Statistics("95 % intervals by hand", intervals, pairs)
 
 
-def material(**changes: Any) -> Material:
+def report_data(**changes: Any) -> ReportData:
     """Four runs with everything that a report can show."""
     runs = [
         run("autoregressive", 200.0, 0.30),
@@ -108,7 +108,7 @@ def material(**changes: Any) -> Material:
         "commands": ["python -m bench run --decoder mad --preset embedded"],
         "about": {"git_commit": "abcdef0123456789", "git_dirty": False},
     }
-    return Material(**given | changes)
+    return ReportData(**given | changes)
 
 
 def curve(label: str, end: float) -> Curve:
@@ -151,7 +151,7 @@ def outcome(name: str = "budget", **changes: Any) -> Outcome:
     return Outcome(**given | changes)
 
 
-def picture() -> Picture:
+def picture() -> GalleryImage:
     """An image of 32 x 48 pixels with one object, one pose and a depth map."""
     image = np.full((32, 48, 3), 120, dtype=np.uint8)
     mask = np.zeros((32, 48), dtype=bool)
@@ -165,12 +165,12 @@ def picture() -> Picture:
         "masks": [mask],
         "joints": np.array([[[12.0, 9.0, 1.0], [20.0, 15.0, 1.0], [25.0, 18.0, 0.2]]]),
     }
-    return Picture(
+    return GalleryImage(
         name="000000000001.jpg",
         why="all strategies do well here",
         image=image,
-        truth=Shown(label="truth", caption="a red ring", depth=depth, **seen),
-        shown=[Shown(label="mad", caption="a <red> cube", depth=depth + 0.5, scores="box IoU 0.90", **seen)],
+        truth=GalleryRow(label="truth", caption="a red ring", depth=depth, **seen),
+        shown=[GalleryRow(label="mad", caption="a <red> cube", depth=depth + 0.5, scores="box IoU 0.90", **seen)],
         references=["a red ring", "one ring"],
         limbs=[(0, 1), (1, 2)],
     )

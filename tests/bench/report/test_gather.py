@@ -18,7 +18,7 @@ from bench.report.intervals import corrected
 from bench.report.learning_curves import read_curve
 from bench.report.reproduce import commands
 from bench.report.study_outcomes import studies
-from reports.report_data import MetricDifference, Interval
+from reports.report_data import Interval, MetricDifference
 from reports.runs import find_runs, labeled, left_out, main_and_variants
 from results.record import Record, Sample
 from results.store import RECORD, SAMPLES, read_record

@@ -13,7 +13,7 @@ from reports.figures import frontier
 from reports.figures.point_labels import label_points
 from reports.style import COLUMN, drawing
 from results.published import systems
-from tests.reports.report_data import material
+from tests.reports.report_data import report_data
 
 CROWDS = {
     "in a row": [
@@ -80,7 +80,7 @@ def test_the_headline_figure_names_the_right_markers(monkeypatch: pytest.MonkeyP
         return written
 
     monkeypatch.setattr(frontier, "label_points", keep)
-    assert frontier.frontier_figure(material(), systems()) is not None
+    assert frontier.frontier_figure(report_data(), systems()) is not None
     assert len(seen) == 2, "ours and the published ones"
     for found, names, written in seen:
         assert found == ({name: name for name in names} if written else {})

@@ -17,7 +17,7 @@ from PIL import Image
 from reports.metrics import metric
 from reports.page.gallery import CLASSES, _place_name, legend, marked, rows, scales
 from reports.page.sections import write_report
-from tests.reports.report_data import material, picture
+from tests.reports.report_data import picture, report_data
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
 
@@ -81,7 +81,7 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_report(material(), tmp_path_factory.mktemp("report"))
+    return write_report(report_data(), tmp_path_factory.mktemp("report"))
 
 
 def at(record: Any, path: str) -> Any:
@@ -93,7 +93,7 @@ def at(record: Any, path: str) -> Any:
 
 
 def test_every_number_is_the_record_s(written: Path) -> None:
-    given = material()
+    given = report_data()
     records = {run.label: run.record for run in given.runs}
     page = Page(written.read_text())
     seen = set()
@@ -150,7 +150,7 @@ def test_figures_and_tables_lie_beside_the_page(written: Path) -> None:
 
 
 def test_the_same_material_gives_the_same_page(written: Path, tmp_path: Path) -> None:
-    again = write_report(material(), tmp_path)
+    again = write_report(report_data(), tmp_path)
     assert again.read_text() == written.read_text()
 
 

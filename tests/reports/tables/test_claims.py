@@ -10,21 +10,21 @@ from reports.figures.budget import knee
 from reports.figures.drawing import log_ticks
 from reports.findings import frontier, headline
 from reports.metrics import averaged
-from reports.report_data import Comparison, Interval, Material, Statistics
+from reports.report_data import Interval, MetricDifference, ReportData, Statistics
 from reports.tables.claims import Verdict, judge, overall, summary
 from results.ablation import Difference, Outcome, Point
 from results.published import Claim, claims
-from tests.reports.report_data import material, run
+from tests.reports.report_data import report_data, run
 
 
 def claim(*parts: dict[str, Any]) -> Claim:
     return Claim(id="c", paper="MAD", where="Table 1", statement="s", printed="p", parts=list(parts))
 
 
-def compared(value: float, low: float, high: float, key: str = "detection.AP") -> Material:
+def compared(value: float, low: float, high: float, key: str = "detection.AP") -> ReportData:
     runs = [run("a", 10, 0.3), run("b", 20, 0.4)]
-    one = Comparison(first="a", second="b", key=key, value=value, interval=Interval(low, high))
-    return Material(runs=runs, statistics=Statistics("", {}, [one]))
+    one = MetricDifference(first="a", second="b", key=key, value=value, interval=Interval(low, high))
+    return ReportData(runs=runs, statistics=Statistics("", {}, [one]))
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_parts_that_contradict_each_other_are_told() -> None:
     assert "python -m bench run --decoder c --preset embedded" in open_.parts[1].evidence
 
 
-def swept(values: dict[str, float], reach: float, **changes: Any) -> Material:
+def swept(values: dict[str, float], reach: float, **changes: Any) -> ReportData:
     """An ablation whose differences are known to ``reach``."""
     points = {name: Point(values={"detection.AP": value}) for name, value in values.items()}
     names = list(values)
@@ -123,7 +123,7 @@ def swept(values: dict[str, float], reach: float, **changes: Any) -> Material:
         for place, a in enumerate(names)
         for b in names[place + 1 :]
     ]
-    return material(outcomes={"s": Outcome(name="s", title="t", decoder="d", points=points, differences=pairs)})
+    return report_data(outcomes={"s": Outcome(name="s", title="t", decoder="d", points=points, differences=pairs)})
 
 
 def test_best_flat_and_enough() -> None:
@@ -155,7 +155,7 @@ def test_the_summary_counts() -> None:
 
 
 def test_titles_state_what_the_statistics_say() -> None:
-    given = material()
+    given = report_data()
     metrics = averaged([one.record for one in given.runs])
     assert [one.label for one in frontier(given.runs, metrics)] == ["parallel", "mad"]
     title = headline(given.runs, metrics, given.statistics)

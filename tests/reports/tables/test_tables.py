@@ -14,7 +14,7 @@ import pytest
 from reports.checks import refuse_unlike, warnings
 from reports.figures.phases import grouped, ordered, phase_table
 from reports.page.sections import make_page
-from reports.report_data import Material, ReportError, Run, Statistics
+from reports.report_data import ReportData, ReportError, ReportRun, Statistics
 from reports.tables.claims import claims_table, judge
 from reports.tables.comparison_tables import comparison_table, detail_tables
 from reports.tables.cost import cost_table
@@ -22,7 +22,7 @@ from reports.tables.published import published_table
 from reports.tables.table import Table, as_csv, escaped, latex, latex_document, markdown, pipe_table
 from results.published import ablations, claims, systems
 from tests.paths import GOLDEN
-from tests.reports.report_data import material, run, statistics
+from tests.reports.report_data import report_data, run, statistics
 
 REFERENCE = GOLDEN / "report"
 TWINS = {"md": markdown, "csv": as_csv, "tex": latex}
@@ -31,7 +31,7 @@ TWINS = {"md": markdown, "csv": as_csv, "tex": latex}
 @pytest.mark.parametrize("suffix", TWINS)
 @pytest.mark.parametrize("name", ["comparison", "phases", "cost", "detail-detection"])
 def test_tables_are_the_golden_ones(name: str, suffix: str) -> None:
-    given = material()
+    given = report_data()
     cost = cost_table(given)
     assert cost is not None
     phases = phase_table(given)
@@ -41,7 +41,7 @@ def test_tables_are_the_golden_ones(name: str, suffix: str) -> None:
 
 
 def test_best_is_bold_only_where_it_is_significant() -> None:
-    table = comparison_table(material())
+    table = comparison_table(report_data())
     bold = {
         (row[0].text, heading)
         for row in table.rows
@@ -50,18 +50,18 @@ def test_best_is_bold_only_where_it_is_significant() -> None:
     }
     assert ("mad", "box AP") in bold and ("parallel", "ms/image") in bold
     assert not any(name == "oracle" for name, _ in bold), "the ceiling is no strategy"
-    close = material(statistics=statistics(material().runs, spread=0.2))
+    close = report_data(statistics=statistics(report_data().runs, spread=0.2))
     assert {
         heading
         for row in comparison_table(close).rows
         for c, heading in zip(row, table.headings, strict=True)
         if c.best
     } == {"ms/image"}
-    assert not any(cell.best for row in comparison_table(material(statistics=Statistics())).rows for cell in row)
+    assert not any(cell.best for row in comparison_table(report_data(statistics=Statistics())).rows for cell in row)
 
 
 def test_a_table_without_its_page_says_what_makes_its_times_doubtful() -> None:
-    given = material()
+    given = report_data()
     busy = [replace(one, record={**one.record, "warnings": ["the machine was busy"]}) for one in given.runs]
     assert "The machine was busy." in markdown(comparison_table(replace(given, runs=busy)))
     one = [busy[0], *given.runs[1:]]
@@ -69,9 +69,9 @@ def test_a_table_without_its_page_says_what_makes_its_times_doubtful() -> None:
 
 
 def all_tables() -> list[Table]:
-    page = make_page(material())
-    judged = [judge(claim, material()) for claim in claims()]
-    return [*(t for part in page.parts for t in part.tables), published_table(systems()), claims_table(judged)]
+    page = make_page(report_data())
+    judged = [judge(claim, report_data()) for claim in claims()]
+    return [*(t for part in page.sections for t in part.tables), published_table(systems()), claims_table(judged)]
 
 
 def test_latex_compiles(tmp_path: Path) -> None:
@@ -120,8 +120,8 @@ def check_latex(text: str, *, columns: int) -> None:
 
 
 def test_the_latex_check_finds_faults() -> None:
-    good = latex(comparison_table(material()))
-    width = len(comparison_table(material()).headings)
+    good = latex(comparison_table(report_data()))
+    width = len(comparison_table(report_data()).headings)
     check_latex(good, columns=width)
     for bad in (good.replace(r"\bottomrule", r"\bottomrul"), good.replace("{tabular}", "{tabula}", 1), good + "{"):
         with pytest.raises(AssertionError):
@@ -138,7 +138,7 @@ def test_latex_escapes_what_a_name_may_hold() -> None:
 
 def test_a_table_refuses_rows_of_another_width() -> None:
     with pytest.raises(ValueError, match="1 cells, expected 2"):
-        Table(name="t", title="t", headings=["a", "b"], rows=[comparison_table(material()).rows[0][:1]])
+        Table(name="t", title="t", headings=["a", "b"], rows=[comparison_table(report_data()).rows[0][:1]])
 
 
 def test_a_pipe_table_aligns_columns_and_escapes_pipes() -> None:
@@ -154,7 +154,7 @@ def test_missing_metrics_and_tasks_are_dashes_and_words() -> None:
     metrics = {**lacking.record["metrics"], "keypoints": {"AP": None, "AP50": None}}
     del metrics["depth"]
     lacking = replace(lacking, record={**lacking.record, "metrics": metrics, "off": {"depth": "no NYUv2 data"}})
-    given = Material(runs=[lacking, run("parallel", 50, 0.3)])
+    given = ReportData(runs=[lacking, run("parallel", 50, 0.3)])
     cells = dict(zip(comparison_table(given).headings, comparison_table(given).rows[0], strict=True))
     assert cells["kpt AP"].text == "–" and cells["kpt AP"].value is None
     assert cells["RMSE m"].text == "off"
@@ -163,16 +163,16 @@ def test_missing_metrics_and_tasks_are_dashes_and_words() -> None:
 
 
 def test_one_strategy_only() -> None:
-    given = Material(runs=[run("mad", 60, 0.4)])
+    given = ReportData(runs=[run("mad", 60, 0.4)])
     page = make_page(given)
     assert page.title.startswith("mad takes 60.0 ms an image")
-    assert len(page.parts[0].tables[0].rows) == 1
+    assert len(page.sections[0].tables[0].rows) == 1
 
 
 def test_only_the_ceiling() -> None:
-    page = make_page(Material(runs=[run("oracle", 3, 0.9)]))
+    page = make_page(ReportData(runs=[run("oracle", 3, 0.9)]))
     assert "Nothing was decoded by a network" in page.title
-    assert not page.parts[0].figures
+    assert not page.sections[0].figures
 
 
 def test_runs_that_must_not_share_a_table_are_refused() -> None:
@@ -181,7 +181,7 @@ def test_runs_that_must_not_share_a_table_are_refused() -> None:
     one, other = run("mad", 60, 0.4), run("parallel", 50, 0.3)
     data = {**other.record["data"], "hash": "fedcba"}
     with pytest.raises(ReportError, match=r"different data.*0123456789abcdef: mad; fedcba: parallel"):
-        make_page(Material(runs=[one, replace(other, record={**other.record, "data": data})]))
+        make_page(ReportData(runs=[one, replace(other, record={**other.record, "data": data})]))
     notes = {"captioning": {"tokenizer": "python"}}
     with pytest.raises(ReportError, match="different tokenizers"):
         refuse_unlike([one, replace(other, record={**other.record, "notes": notes})])
@@ -191,7 +191,7 @@ def test_mixed_hardware_is_flagged_and_its_times_are_never_best() -> None:
     runs = [run("mad", 60, 0.4), run("parallel", 50, 0.3)]
     other = {**runs[1].record["environment"], "cpu": "another CPU"}
     runs[1] = replace(runs[1], record={**runs[1].record, "environment": other})
-    given = Material(runs=runs, statistics=statistics(runs))
+    given = ReportData(runs=runs, statistics=statistics(runs))
     assert any(warning.startswith("Mixed hardware") for warning in warnings(runs))
     title = make_page(given).title
     assert title.endswith("times are of different machines") and "faster" not in title
@@ -215,7 +215,7 @@ def test_unknown_tasks_are_shown_and_never_judged() -> None:
     runs = [
         replace(r, record={**r.record, "metrics": {**r.record["metrics"], "counting": {"exact": 0.5}}}) for r in runs
     ]
-    table = comparison_table(Material(runs=runs))
+    table = comparison_table(ReportData(runs=runs))
     assert table.headings[-1] == "exact"
     assert [row[-1].text for row in table.rows] == ["0.500", "0.500"]
 
@@ -230,25 +230,25 @@ def test_published_data_is_whole() -> None:
     assert len(ids) == len(set(ids))
 
 
-def changed(one: Run, **changes: Any) -> Run:
+def changed(one: ReportRun, **changes: Any) -> ReportRun:
     return replace(one, record={**one.record, **changes})
 
 
 def test_runs_for_accuracy_alone_have_no_time() -> None:
     runs = [run("mad", 60, 0.4), run("parallel", 50, 0.3)]
     runs = [changed(one, latency={**one.record["latency"], "scenario": "untimed"}) for one in runs]
-    page = make_page(Material(runs=runs, statistics=statistics(runs)))
+    page = make_page(ReportData(runs=runs, statistics=statistics(runs)))
     assert page.title.startswith("mad has the best average accuracy, 27.3") and "faster" not in page.title
-    table = page.parts[0].tables[0]
+    table = page.sections[0].tables[0]
     assert {row[list(table.headings).index("ms/image")].text for row in table.rows} == {"–"}
-    assert not page.parts[0].figures
+    assert not page.sections[0].figures
 
 
 def test_runs_for_speed_alone_have_no_accuracy() -> None:
     runs = [changed(run("mad", 60, 0.4), metrics={}), changed(run("parallel", 50, 0.3), metrics={})]
-    page = make_page(Material(runs=runs, statistics=statistics(runs)))
+    page = make_page(ReportData(runs=runs, statistics=statistics(runs)))
     assert page.title == "parallel is 1.2 (1.1–1.3) times faster than mad"
-    assert list(page.parts[0].tables[0].headings) == ["strategy", "ms/image"]
+    assert list(page.sections[0].tables[0].headings) == ["strategy", "ms/image"]
 
 
 def test_what_later_records_measure_is_shown_where_it_is_there() -> None:
@@ -261,24 +261,24 @@ def test_what_later_records_measure_is_shown_where_it_is_there() -> None:
         machine={"fingerprint": "abc", "allocated_mib": 512.0, "gpu": {"joules_per_image": 1.5}},
         latency={**plain.record["latency"], "tokens_per_second": {"depth": 1500.0}},
     )
-    cost = cost_table(Material(runs=[more]))
+    cost = cost_table(ReportData(runs=[more]))
     assert cost is not None
     row = next(dict(zip(cost.headings, row, strict=True)) for row in cost.rows if row[1].text == "depth")
     assert (row["GFLOP"].text, row["of matmul rate"].value, row["tokens/s"].value) == ("0.12", 0.42, 1500.0)
     assert {"mad: 512 MiB of memory at most.", "mad: 1.50 J an image."} <= set(cost.notes)
-    phases = phase_table(Material(runs=[more]))
+    phases = phase_table(ReportData(runs=[more]))
     assert phases is not None and any(
         row[0].text == "not in the total: compiling or capturing, once" for row in phases.rows
     )
     assert (row["of matmul rate"].text, row["tokens/s"].text) == ("42.0 %", "1\u202f500")
-    assert any("0.9 M parameters" in note for note in comparison_table(Material(runs=[more])).notes)
+    assert any("0.9 M parameters" in note for note in comparison_table(ReportData(runs=[more])).notes)
     twin = replace(more, label="mad-one-pass")
-    together = cost_table(Material(runs=[more, twin]))
+    together = cost_table(ReportData(runs=[more, twin]))
     assert together is not None and "One process ran mad and mad-one-pass: 512 MiB of memory at most." in together.notes
 
 
 def test_the_rows_of_phases_add_up_to_the_total() -> None:
-    given = material()
+    given = report_data()
     table = phase_table(given)
     assert table is not None
     names = [row[0].text for row in table.rows]
@@ -299,7 +299,7 @@ def test_a_strategy_s_costs_are_summed_over_its_tasks() -> None:
     one = run("mad", 60, 0.4)
     costs = {task: {"evaluations": 4.0, "positions": 10.0, "sequences": 1.0, "tokens": 100.0} for task in ("a", "b")}
     rates = {**one.record["latency"], "tokens_per_second": {"a": 100.0, "b": 50.0}}
-    table = cost_table(Material(runs=[changed(one, cost=costs, latency=rates)]))
+    table = cost_table(ReportData(runs=[changed(one, cost=costs, latency=rates)]))
     assert table is not None
     last = dict(zip(table.headings, table.rows[-1], strict=True))
     assert last["task"].text == "all tasks" and last["evaluations"].value == 8
@@ -308,6 +308,6 @@ def test_a_strategy_s_costs_are_summed_over_its_tasks() -> None:
 
 def test_further_runs_of_a_strategy_have_a_table_of_their_own() -> None:
     further = replace(run("mad, batch 8", 30, 0.45, decoder="mad"), folder="other")
-    given = material(variants=[further])
-    (table,) = [table for table in make_page(given).parts[0].tables if table.name == "variants"]
+    given = report_data(variants=[further])
+    (table,) = [table for table in make_page(given).sections[0].tables if table.name == "variants"]
     assert [row[0].text for row in table.rows] == ["mad, batch 8"]

@@ -9,13 +9,13 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from reports.report_data import Material
+from reports.report_data import ReportData
 from reports.tables.comparison_tables import comparison_table
 from reports.terminal.summary import print_summary
-from tests.reports.report_data import material, run, statistics
+from tests.reports.report_data import report_data, run, statistics
 
 
-def printed(given: Material, width: int) -> str:
+def printed(given: ReportData, width: int) -> str:
     stream = io.StringIO()
     print_summary(given, Console(file=stream, width=width))
     return stream.getvalue()
@@ -23,7 +23,7 @@ def printed(given: Material, width: int) -> str:
 
 @pytest.mark.parametrize("width", [40, 80, 100, 130, 200])
 def test_no_number_and_no_name_is_cut(width: int) -> None:
-    given = material()
+    given = report_data()
     text = printed(given, width)
     assert "…" not in text.partition("95 %")[0].partition("mad is")[0]
     table = comparison_table(given)
@@ -35,7 +35,7 @@ def test_no_number_and_no_name_is_cut(width: int) -> None:
 
 
 def test_intervals_are_shortened_where_there_is_little_room() -> None:
-    given = material()
+    given = report_data()
     assert "(43.0–47.0)" in printed(given, 200)
     narrow = printed(given, 80)
     assert "±2.0" in narrow and "(43.0–47.0)" not in narrow and "half of the interval's width" in narrow
@@ -43,10 +43,10 @@ def test_intervals_are_shortened_where_there_is_little_room() -> None:
 
 
 def test_columns_that_say_nothing_become_a_note() -> None:
-    same = comparison_table(material())
+    same = comparison_table(report_data())
     assert "backbone" not in same.headings and "All strategies: backbone resnet10t." in same.notes
     runs = [run("mad", 60, 0.4), run("parallel", 50, 0.3)]
     options = {**runs[1].record["options"], "network": {"backbone": "vit"}}
     runs[1] = replace(runs[1], record={**runs[1].record, "options": options, "parameters": 940_000})
-    apart = comparison_table(Material(runs=runs, statistics=statistics(runs)))
+    apart = comparison_table(ReportData(runs=runs, statistics=statistics(runs)))
     assert list(apart.headings[:3]) == ["strategy", "backbone", "parameters"]
