@@ -164,6 +164,56 @@ class Curve:
 
 
 @dataclass(frozen=True, kw_only=True)
+class GalleryRow:
+    """What one strategy, or the truth, says of an image. A part that is None is left out of the picture.
+
+    Args:
+        label: name of the strategy.
+        boxes: (N, 4) x0 y0 x1 y1 in pixels.
+        classes: (N,) class indices.
+        names: (N,) class names.
+        masks: N arrays (height, width) of booleans.
+        joints: (M, K, 3) x, y and visibility; below 0.5 a joint is not drawn.
+        caption: the caption.
+        depth: (rows, columns) meters, 0 where unknown.
+        scores: what it scores on this image, in words.
+    """
+
+    label: str
+    boxes: NDArray[np.float64] | None = None
+    classes: Sequence[int] = ()
+    names: Sequence[str] = ()
+    masks: Sequence[NDArray[np.bool_]] | None = None
+    joints: NDArray[np.float64] | None = None
+    caption: str | None = None
+    depth: NDArray[np.float64] | None = None
+    scores: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GalleryImage:
+    """One image of the gallery.
+
+    Args:
+        name: its file name.
+        why: why it was chosen, a sentence.
+        image: (height, width, 3) bytes.
+        truth: its annotations; ``caption`` is the first reference.
+        shown: every strategy's predictions.
+        references: reference captions.
+        limbs: pairs of joints, counted from 0.
+    """
+
+    name: str
+    why: str
+    image: NDArray[np.uint8]
+    truth: GalleryRow
+    shown: Sequence[GalleryRow]
+    references: Sequence[str] = ()
+    limbs: Sequence[tuple[int, int]] = field(default_factory=tuple)
+
+
+@dataclass(frozen=True, kw_only=True)
 class ReportData:
     """Everything that a report shows. What is missing is left out of the page with the reason in ``missing``.
 
@@ -184,7 +234,7 @@ class ReportData:
     variants: Sequence[ReportRun] = ()
     curves: Sequence[Curve] = ()
     outcomes: Mapping[str, Any] = field(default_factory=dict)
-    pictures: Sequence[Any] = ()
+    pictures: Sequence[GalleryImage] = ()
     missing: Mapping[str, str] = field(default_factory=dict)
     commands: Sequence[str] = ()
     about: Mapping[str, Any] = field(default_factory=dict)

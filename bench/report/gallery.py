@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pycocotools import mask as rle
 
 from bench.data.dataset import Dataset, DatasetSample
-from reports.page.gallery import GalleryImage, GalleryRow
+from reports.report_data import GalleryImage, GalleryRow
 from results.record import Sample
 from tasks.targets import ObjectAnnotations, Targets
 

@@ -1,128 +1,13 @@
-"""Quality at a budget: accuracy against time while one knob of a strategy turns, with the knee of each curve marked."""
+"""Quality at a budget: one figure a metric, a curve for each strategy whose option varies, knees circled."""
 
 from __future__ import annotations
-
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 
 from reports import findings
 from reports.figures.drawing import DrawnFigure, finished, log_axis
 from reports.figures.point_labels import label_points
-from reports.metrics import Metric, metric
-from reports.report_data import Interval, ReportData
+from reports.report_data import ReportData
 from reports.style import COLUMN, GROUND, INK, drawing, looks
-from reports.tables.table import Table, number, plain, words
-from results.ablation import Outcome
-
-
-@dataclass(frozen=True)
-class Knob:
-    """One curve.
-
-    Args:
-        decoder: strategy.
-        title: what is turned.
-        points: setting, milliseconds, value and its interval, in order of time.
-        data: content hash.
-    """
-
-    decoder: str
-    title: str
-    points: Sequence[tuple[str, float, float, Interval | None]]
-    data: str = ""
-
-
-@dataclass(frozen=True)
-class Panel:
-    """Curves of one metric against the time of one phase."""
-
-    metric: Metric
-    phase: str
-    knobs: Sequence[Knob] = field(default_factory=tuple)
-
-
-def panels(report: ReportData) -> list[Panel]:
-    """Knobs by the metric that they move most: ablations that are budgets, and further runs of one strategy."""
-    found: dict[str, list[Knob]] = {}
-    for outcome in report.outcomes.values():
-        if outcome.budget and len(outcome.points) > 1 and (key := _moved(outcome)):
-            found.setdefault(key, []).append(_from_outcome(outcome, key))
-    for decoder in dict.fromkeys(run.decoder for run in report.variants):
-        _from_runs(decoder, report, found)
-    return [Panel(metric(*key.split(".", 1)), _phase(key), knobs) for key, knobs in found.items()]
-
-
-def _phase(key: str) -> str:
-    return f"decode.{key.split('.', 1)[0]}"
-
-
-def _moved(outcome: Outcome) -> str:
-    """The metric whose values differ most among the settings, as a share of the largest."""
-    first = next(iter(outcome.points.values()))
-    spread = {}
-    for key in first.values:
-        values = [point.values[key] for point in outcome.points.values() if key in point.values]
-        if "." in key and max(values) > 0 and all(_phase(key) in p.milliseconds for p in outcome.points.values()):
-            spread[key] = (max(values) - min(values)) / max(values)
-    best = [key for key in spread if key.endswith(("BLEU-4", ".AP", ".rmse"))] or list(spread)
-    return max(best, key=lambda key: spread[key], default="")
-
-
-def _from_outcome(outcome: Outcome, key: str) -> Knob:
-    points = []
-    for name, point in outcome.points.items():
-        ends = point.intervals.get(key)
-        interval = None if ends is None else Interval(*ends)
-        points.append((name, point.milliseconds[_phase(key)], point.values[key], interval))
-    ordered = sorted(points, key=lambda one: one[1])
-    return Knob(outcome.decoder, outcome.title, ordered, str(outcome.data.get("hash", "")))
-
-
-def _from_runs(decoder: str, report: ReportData, found: dict[str, list[Knob]]) -> None:
-    """Add a strategy's further runs where three or more differ in its options alone."""
-    runs = [run for run in (*report.runs, *report.variants) if run.decoder == decoder and run.encodes]
-    alike: dict[str, list[int]] = {}
-    for place, run in enumerate(runs):
-        rest = {n: v for n, v in run.record["options"].items() if n not in ("strategy", "report")}
-        alike.setdefault(repr(sorted(rest.items(), key=str)), []).append(place)
-    group = [runs[place] for place in max(alike.values(), key=len)]
-    if len(group) < 3:
-        return
-    for known in (metric("captioning", "BLEU-4"), metric("keypoints", "AP"), metric("detection", "AP")):
-        values = [known.value(run.record) for run in group]
-        phases = [run.record["latency"]["phases"].get(_phase(known.key)) for run in group]
-        if None in values or None in phases or len({round(v or 0.0, 6) for v in values}) < 2:
-            continue
-        points = [
-            (run.label, float(phase["mean_ms"]), value or 0.0, report.statistics.interval(run.label, known.key))
-            for run, phase, value in zip(group, phases, values, strict=True)
-        ]
-        data = str(group[0].record["data"].get("hash"))
-        found.setdefault(known.key, []).append(Knob(decoder, "options", sorted(points, key=lambda one: one[1]), data))
-        return
-
-
-def knee(points: Sequence[tuple[float, float]], *, higher: bool = True) -> int | None:
-    """Place of the point behind which time buys least: farthest from the line between the ends, time on a log scale.
-
-    Args:
-        points: time and value, in order of time.
-        higher: whether more is better.
-
-    Returns:
-        None with fewer than 3 points, or where no point lies on the better side of the line.
-    """
-    if len(points) < 3 or points[0][0] <= 0:
-        return None
-    x = [math.log(time) for time, _ in points]
-    y = [value if higher else -value for _, value in points]
-    width, height = x[-1] - x[0], max(y) - min(y)
-    if width <= 0 or height <= 0:
-        return None
-    above = [(b - y[0]) / height - (y[-1] - y[0]) / height * (a - x[0]) / width for a, b in zip(x, y, strict=True)]
-    best = max(range(len(above)), key=lambda place: above[place])
-    return best if above[best] > 0.05 and 0 < best < len(points) - 1 else None
+from reports.tables.budget import Panel, knee_of, panels, title_of
 
 
 def budget_figures(report: ReportData) -> list[DrawnFigure]:
@@ -131,7 +16,7 @@ def budget_figures(report: ReportData) -> list[DrawnFigure]:
 
 
 def _figure(panel: Panel) -> DrawnFigure:
-    title = _title(panel)
+    title = title_of(panel)
     name = f"budget-{panel.metric.task}"
     with drawing():
         import matplotlib.pyplot as plt
@@ -147,7 +32,7 @@ def _figure(panel: Panel) -> DrawnFigure:
                 if interval is not None:
                     ends = [interval.low * factor, interval.high * factor]
                     axes.plot([place, place], ends, color=mark.color, linewidth=0.7, alpha=0.6)
-            bend = _knee(knob, panel.metric)
+            bend = knee_of(knob, panel.metric)
             if bend is not None:
                 ring = {"markersize": 10, "markerfacecolor": "none", "markeredgecolor": INK, "markeredgewidth": 0.9}
                 axes.plot(x[bend], y[bend], "o", zorder=4, **ring)  # type: ignore[arg-type]
@@ -164,52 +49,9 @@ def _figure(panel: Panel) -> DrawnFigure:
         return finished(figure, name=name, title=title, alt=f"{title}. {_told(panel)} Circles mark knees.")
 
 
-def _knee(knob: Knob, shown: Metric) -> int | None:
-    return knee([(ms, value) for _, ms, value, _ in knob.points], higher=shown.higher is not False)
-
-
-def _title(panel: Panel) -> str:
-    told = []
-    for knob in panel.knobs:
-        bend = _knee(knob, panel.metric)
-        ends = [knob.points[0], knob.points[-1]]
-        span = f"from {panel.metric.text(ends[0][2])} at {findings.milliseconds(ends[0][1])}"
-        span += f" to {panel.metric.text(ends[1][2])} at {findings.milliseconds(ends[1][1])}"
-        setting = "" if bend is None else f", with the knee at {knob.points[bend][0]}"
-        told.append(f"{knob.decoder} goes {span}{setting}")
-    return f"{panel.metric.heading} for time: {'; '.join(told)}"
-
-
 def _told(panel: Panel) -> str:
     each = []
     for knob in panel.knobs:
         values = [f"{name}: {findings.milliseconds(ms)}, {panel.metric.text(v)}" for name, ms, v, _ in knob.points]
         each.append(f"{knob.decoder} ({knob.title}): {'; '.join(values)}.")
     return " ".join(each)
-
-
-def budget_tables(report: ReportData) -> list[Table]:
-    """The numbers of the figures."""
-    found = []
-    for panel in panels(report):
-        rows = []
-        for knob in panel.knobs:
-            bend = _knee(knob, panel.metric)
-            for place, (name, ms, value, interval) in enumerate(knob.points):
-                shown = number(panel.metric, value, interval=findings.spread(interval, panel.metric))
-                setting = f"{name} (knee)" if place == bend else name
-                rows.append([words(knob.decoder), words(knob.title), words(setting), plain(ms), shown])
-        notes = ["Milliseconds per image of decoding this task."]
-        own: Mapping[str, None] = dict.fromkeys(knob.data for knob in panel.knobs if knob.data)
-        notes.append(f"Data: {', '.join(own)}.")
-        found.append(
-            Table(
-                name=f"budget-{panel.metric.task}",
-                title=_title(panel),
-                headings=["strategy", "knob", "setting", "ms", panel.metric.heading],
-                rows=rows,
-                notes=notes,
-                words=(1, 2),
-            )
-        )
-    return found

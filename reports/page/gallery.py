@@ -10,13 +10,12 @@ import html
 import io
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Pixels = NDArray[np.uint8]  # (height, width, 3)
+from reports.report_data import GalleryImage, GalleryRow
 
 TILE = 200  # pixels of a panel's longer side
 NAME = 11.0  # pixels of a name's height
@@ -33,56 +32,6 @@ CLASSES = (
     (240, 228, 66),
     (225, 225, 225),
 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class GalleryRow:
-    """What one strategy, or the truth, says of an image. A part that is None is left out of the picture.
-
-    Args:
-        label: name of the strategy.
-        boxes: (N, 4) x0 y0 x1 y1 in pixels.
-        classes: (N,) class indices.
-        names: (N,) class names.
-        masks: N arrays (height, width) of booleans.
-        joints: (M, K, 3) x, y and visibility; below 0.5 a joint is not drawn.
-        caption: the caption.
-        depth: (rows, columns) meters, 0 where unknown.
-        scores: what it scores on this image, in words.
-    """
-
-    label: str
-    boxes: NDArray[np.float64] | None = None
-    classes: Sequence[int] = ()
-    names: Sequence[str] = ()
-    masks: Sequence[NDArray[np.bool_]] | None = None
-    joints: NDArray[np.float64] | None = None
-    caption: str | None = None
-    depth: NDArray[np.float64] | None = None
-    scores: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class GalleryImage:
-    """One image of the gallery.
-
-    Args:
-        name: its file name.
-        why: why it was chosen, a sentence.
-        image: (height, width, 3) bytes.
-        truth: its annotations; ``caption`` is the first reference.
-        shown: every strategy's predictions.
-        references: reference captions.
-        limbs: pairs of joints, counted from 0.
-    """
-
-    name: str
-    why: str
-    image: Pixels
-    truth: GalleryRow
-    shown: Sequence[GalleryRow]
-    references: Sequence[str] = ()
-    limbs: Sequence[tuple[int, int]] = field(default_factory=tuple)
 
 
 def columns(picture: GalleryImage) -> list[str]:

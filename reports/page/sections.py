@@ -7,21 +7,24 @@ from dataclasses import replace
 from pathlib import Path
 
 from reports import checks, findings
+from reports.claims import judge
 from reports.figures import sensitivity
-from reports.figures.budget import budget_figures, budget_tables
+from reports.figures.budget import budget_figures
 from reports.figures.drawing import DrawnFigure
 from reports.figures.frontier import frontier_figure
 from reports.figures.learning_curves import curves_figure
-from reports.figures.phases import phase_table, phases_figure
+from reports.figures.phases import phases_figure
 from reports.metrics import averaged
 from reports.page.gallery import columns, legend, rows, scales
 from reports.page.html import Page, Section, fragment, write_page
 from reports.report_data import ReportData
 from reports.style import in_order
 from reports.tables.ablations import ablation_tables, open_ablations
-from reports.tables.claims import MARKS, RULES, claims_table, judge, summary
+from reports.tables.budget import budget_tables
+from reports.tables.claims import MARKS, RULES, claims_table, summary
 from reports.tables.comparison_tables import comparison_table, detail_tables, variants_table
 from reports.tables.cost import cost_table
+from reports.tables.phases import phase_table
 from reports.tables.provenance import facts, provenance_table
 from reports.tables.published import published_table
 from reports.tables.table import Table

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from reports.claims import between
 from reports.findings import joined, points, spread
 from reports.metrics import Metric, metric
 from reports.report_data import TIME, Interval, ReportData
-from reports.tables.claims import between
 from reports.tables.table import Cell, Table, number, plain, words
 from results.ablation import Outcome
 from results.published import Ablation

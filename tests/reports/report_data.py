@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 
 from reports.metrics import average, averaged, headline
-from reports.page.gallery import GalleryImage, GalleryRow
-from reports.report_data import AVERAGE, TIME, Curve, Interval, MetricDifference, ReportData, ReportRun, Statistics
+from reports.report_data import (
+    AVERAGE,
+    TIME,
+    Curve,
+    GalleryImage,
+    GalleryRow,
+    Interval,
+    MetricDifference,
+    ReportData,
+    ReportRun,
+    Statistics,
+)
 from results.ablation import Difference, Outcome, Point
 
 OBJECTS = ("AP", "AP50", "AP75", "APs", "APm", "APl")
@@ -68,6 +79,11 @@ def run(label: str, ms: float, quality: float, *, decoder: str = "", **changes: 
         objects=count.astype(float),
         work={"detection": np.stack([count, count, count], axis=1).astype(float)},
     )
+
+
+def changed(source: ReportRun, **changes: Any) -> ReportRun:
+    """The run with fields of its record replaced."""
+    return replace(source, record={**source.record, **changes})
 
 
 def statistics(runs: list[ReportRun], *, spread: float = 0.02) -> Statistics:

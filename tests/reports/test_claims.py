@@ -6,12 +6,9 @@ from typing import Any
 
 import pytest
 
-from reports.figures.budget import knee
-from reports.figures.drawing import log_ticks
-from reports.findings import frontier, headline
-from reports.metrics import averaged
+from reports.claims import Verdict, judge, overall
 from reports.report_data import Interval, MetricDifference, ReportData, Statistics
-from reports.tables.claims import Verdict, judge, overall, summary
+from reports.tables.claims import summary
 from results.ablation import Difference, Outcome, Point
 from results.published import Claim, claims
 from tests.reports.report_data import report_data, run
@@ -152,31 +149,3 @@ def test_the_summary_counts() -> None:
     given = compared(0.05, 0.01, 0.09)
     judged = [judge(claim(part), given), judge(claim({**part, "first": "x"}), given)]
     assert summary(judged) == ("Of 2 claims of the two papers 1 agree, 0 disagree, 0 cannot be told and 1 were not run")
-
-
-def test_titles_state_what_the_statistics_say() -> None:
-    given = report_data()
-    metrics = averaged([one.record for one in given.runs])
-    assert [one.label for one in frontier(given.runs, metrics)] == ["parallel", "mad"]
-    title = headline(given.runs, metrics, given.statistics)
-    assert title == "mad is 3.3 (3.2–3.5) times faster than autoregressive, at +10.2 (+8.2 … +12.2) points on average"
-    slow = [run("a", 10, 0.3), run("b", 20, 0.5)]
-    assert (
-        headline(slow, metrics, Statistics()) == "b is the most accurate on average, but a is 2.0 times faster than b"
-    )
-
-
-def test_ticks_are_round_and_few() -> None:
-    assert log_ticks(50, 200) == [50, 100, 200]
-    assert log_ticks(0.05, 300) == [0.1, 1, 10, 100]
-    for low, high in ((60, 75), (71, 120), (3, 4), (0.011, 0.013), (1, 1e6)):
-        ticks = log_ticks(low, high)
-        assert 3 <= len(ticks) <= 6 and low <= min(ticks) and max(ticks) <= high
-
-
-def test_knees() -> None:
-    assert knee([(1, 0.1), (2, 0.3), (4, 0.32), (8, 0.33)]) == 1
-    assert knee([(1, 1.0), (2, 0.4), (4, 0.35)], higher=False) == 1
-    assert knee([(1, 0.1), (2, 0.2), (4, 0.3)]) is None, "a straight line has none"
-    assert knee([(1, 0.1), (2, 0.05), (4, 0.3)]) is None, "below the line there is none"
-    assert knee([(1, 0.1), (2, 0.3)]) is None

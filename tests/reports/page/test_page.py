@@ -22,7 +22,7 @@ from tests.reports.report_data import picture, report_data
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
 
 
-class Page(HTMLParser):
+class ParsedPage(HTMLParser):
     """Cells with their source, ids, links and images of a page, and whether its tags close."""
 
     VOID = ("meta", "link", "img", "br", "path", "use")
@@ -79,11 +79,6 @@ class Page(HTMLParser):
             self._cell = None
 
 
-@pytest.fixture(scope="module")
-def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_report(report_data(), tmp_path_factory.mktemp("report"))
-
-
 def at(record: Any, path: str) -> Any:
     """A value by its path; names of phases and metrics hold dots themselves."""
     while path:
@@ -95,7 +90,7 @@ def at(record: Any, path: str) -> Any:
 def test_every_number_is_the_record_s(written: Path) -> None:
     given = report_data()
     records = {run.label: run.record for run in given.runs}
-    page = Page(written.read_text())
+    page = ParsedPage(written.read_text())
     seen = set()
     for cell in page.cells:
         label, _, path = cell["source"].partition(": ")
@@ -120,7 +115,7 @@ def test_every_number_is_the_record_s(written: Path) -> None:
 
 def test_nothing_is_loaded_from_elsewhere_and_no_link_is_broken(written: Path) -> None:
     text = written.read_text()
-    page = Page(text)
+    page = ParsedPage(text)
     for link in page.links:
         assert link.startswith(("#", "data:")), link
         if link.startswith("#"):
@@ -130,7 +125,7 @@ def test_nothing_is_loaded_from_elsewhere_and_no_link_is_broken(written: Path) -
 
 
 def test_pictures_say_what_they_show(written: Path) -> None:
-    page = Page(written.read_text())
+    page = ParsedPage(written.read_text())
     assert len(page.drawings) >= 5
     assert all(len(str(drawing.get("aria-label"))) > 60 for drawing in page.drawings)
     assert page.images and all(len(str(image.get("alt"))) > 10 for image in page.images)
