@@ -6,7 +6,7 @@ boxes and, beside them, the twelve of masks. ``boxes`` is AiT's detection, the s
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -15,7 +15,7 @@ from tasks.base import Metric, MetricParts, TaskError, TaskParts
 from tasks.formats.object_sequence import ObjectMasks, ObjectSequence
 from tasks.formats.sequence import Decoded, Encoded, TrainingExample
 from tasks.pasting import paste_codes
-from tasks.targets import Context, Detections, InstancePrediction, Masks, Targets
+from tasks.targets import Context, InstancePrediction, Masks, Targets
 
 
 class Boxes:
@@ -33,7 +33,7 @@ class Boxes:
         self.format = self.sequence.format
 
     def annotated(self, targets: Targets) -> bool:
-        """Whether objects are annotated; an image may still have none."""
+        """Whether objects, and with them their outlines, are annotated; an image may still have none."""
         return targets.instances is not None
 
     def unreachable(self, targets: Targets) -> int:
@@ -52,8 +52,8 @@ class Boxes:
         """(1, 0) int64: nothing; the task's own start token opens the sequence."""
         return torch.zeros(1, 0, dtype=torch.int64)
 
-    def interpret(self, decoded: Decoded, context: Context) -> Detections:
-        """Boxes from tokens (1, L) and probabilities (1, L, V)."""
+    def interpret(self, decoded: Decoded, context: Context) -> Any:
+        """``Detections`` from tokens (1, L) and probabilities (1, L, V)."""
         return self.sequence.read(decoded, context).detections
 
     def target_rows(self, context: Context) -> Tensor:
@@ -67,8 +67,8 @@ class Boxes:
         return CocoMetric(kind="bbox", parts=parts)
 
 
-class Instances:
-    """One sequence per image: box, class and mask codes of every object.
+class Instances(Boxes):
+    """AiT's instance segmentation: as ``Boxes``, with the mask codes of every object.
 
     Args:
         parts: what every task is built from.
@@ -80,10 +80,7 @@ class Instances:
 
     name: ClassVar[str] = "instances"
     summary: ClassVar[str] = "boxes, classes and masks of all objects in one sequence, as AiT has them"
-    kind: ClassVar[str] = "instances"
-    after: ClassVar[tuple[str, ...]] = ()
     headline: ClassVar[tuple[str, ...]] = ("box AP", "mask AP")
-    layouts: ClassVar[tuple[str, ...]] = ("ait",)
 
     def __init__(self, parts: TaskParts, *, masks: ObjectMasks | None = None) -> None:
         if masks is None:
@@ -91,37 +88,13 @@ class Instances:
         self.sequence = ObjectSequence(parts, self.name, masks=masks)
         self.format = self.sequence.format
 
-    def annotated(self, targets: Targets) -> bool:
-        """Whether objects, and with them their outlines, are annotated."""
-        return targets.instances is not None
-
-    def unreachable(self, targets: Targets) -> int:
-        """How many annotated objects find no place, so that no decoder can reach them."""
-        return max(0, len(targets.instances or ()) - self.format.groups)
-
-    def encode(self, targets: Targets, generator: torch.Generator | None = None) -> Encoded:
-        """One target sequence (1, L) in pixels of the original image. Nothing is left open for ``generator``."""
-        return self.sequence.encode(targets)
-
-    def sample(self, targets: Targets, generator: torch.Generator, *, limit: int) -> TrainingExample:
-        """One sequence with noise objects, in pixels of the canvas. ``limit`` is not needed."""
-        return self.sequence.sample(targets, generator)
-
-    def prompt(self, context: Context) -> Tensor:
-        """(1, 0) int64: nothing; the task's own start token opens the sequence."""
-        return torch.zeros(1, 0, dtype=torch.int64)
-
     def interpret(self, decoded: Decoded, context: Context) -> InstancePrediction:
         """Boxes and masks at original size from tokens (1, L) and probabilities (1, L, V)."""
-        found = self.sequence.read(decoded, context)
-        boxes = found.detections
-        masks = torch.zeros(0, 1, 1) if found.masks is None else found.masks
+        objects = self.sequence.read(decoded, context)
+        boxes = objects.detections
+        masks = torch.zeros(0, 1, 1) if objects.masks is None else objects.masks
         rles = paste_codes(masks, boxes.boxes, context.size)
         return InstancePrediction(boxes, Masks(rles, boxes.scores, boxes.classes))
-
-    def target_rows(self, context: Context) -> Tensor:
-        """(1,) int64: the only sequence."""
-        return torch.zeros(1, dtype=torch.int64)
 
     def metric(self, parts: MetricParts) -> Metric:
         """COCO average precision of boxes and of masks."""

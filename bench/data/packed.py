@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
+from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 from torch import Tensor
 
@@ -31,9 +31,8 @@ DEPTH_PIXELS = 4  # side of a cell of ``Packed.depth``
 MOST_OBJECTS = 100  # of an image; further ones are left out, smallest first
 MARKER = "packed.json"
 
-Array = npt.NDArray[Any]
 Progress = Callable[[int, int], None]
-Words = Callable[[Targets], npt.NDArray[np.bool_]]
+Words = Callable[[Targets], NDArray[np.bool_]]
 
 
 @dataclass(frozen=True)
@@ -52,15 +51,15 @@ class Packed:
         words: (N, W) bool, pieces that occur in a caption of the image.
     """
 
-    images: Array
-    owner: Array
-    depth: Array
-    counts: Array
-    boxes: Array
-    classes: Array
-    colors: Array
-    keypoints: Array
-    words: Array
+    images: NDArray[Any]
+    owner: NDArray[Any]
+    depth: NDArray[Any]
+    counts: NDArray[Any]
+    boxes: NDArray[Any]
+    classes: NDArray[Any]
+    colors: NDArray[Any]
+    keypoints: NDArray[Any]
+    words: NDArray[Any]
 
     def __len__(self) -> int:
         return len(self.images)
@@ -107,8 +106,8 @@ def _write(dataset: Dataset, root: Path, side: int, words: Words | None, progres
     images = np.lib.format.open_memmap(root / "images.npy", mode="w+", dtype=np.uint8, shape=(count, side, side, 3))
     owner = np.zeros((count, cells, cells), dtype=np.uint8)
     depth = np.zeros((count, coarse, coarse), dtype=np.float16)
-    rows: list[dict[str, Array]] = []
-    spoken: list[Array] = []
+    rows: list[dict[str, NDArray[Any]]] = []
+    spoken: list[NDArray[Any]] = []
     for index, sample in enumerate(dataset.samples):
         images[index] = _pixels(dataset, sample, side)
         targets = dataset.targets(sample)
@@ -128,24 +127,24 @@ def _write(dataset: Dataset, root: Path, side: int, words: Words | None, progres
         np.save(root / f"{name}.npy", _padded([row[name] for row in rows]))
 
 
-def _pixels(dataset: Dataset, sample: DatasetSample, side: int) -> Array:
+def _pixels(dataset: Dataset, sample: DatasetSample, side: int) -> NDArray[Any]:
     from torchvision.transforms.v2 import functional as v2
 
     image = dataset.image(sample)
     if image.size != (side, side):
         # As the transform of a run does, so that training and running see the same pixels.
-        resized: Array = v2.resize(v2.to_image(image), [side, side], antialias=True).permute(1, 2, 0).numpy()
+        resized: NDArray[Any] = v2.resize(v2.to_image(image), [side, side], antialias=True).permute(1, 2, 0).numpy()
         return resized
     return np.asarray(image)
 
 
-def _objects(targets: Targets, image: Array) -> tuple[dict[str, Array], Array]:
+def _objects(targets: Targets, image: NDArray[Any]) -> tuple[dict[str, NDArray[Any]], NDArray[Any]]:
     """The objects of one image, and its (S / 2, S / 2) owners."""
     side, found = targets.size[0], targets.instances
     owner = np.zeros((side // OWNER_PIXELS,) * 2, dtype=np.uint8)
     if found is None or not len(found):
         joints = 0 if found is None else found.keypoints.shape[1]
-        empty: dict[str, Array] = {"boxes": np.zeros((0, 4), np.float32), "classes": np.zeros(0, np.int64)}
+        empty: dict[str, NDArray[Any]] = {"boxes": np.zeros((0, 4), np.float32), "classes": np.zeros(0, np.int64)}
         empty |= {"colors": np.zeros((0, 3), np.float32), "keypoints": np.zeros((0, joints, 3), np.float32)}
         return empty, owner
     masks = np.stack([_mask(s, side) for s in found.segmentations])  # (n, S, S)
@@ -157,14 +156,14 @@ def _objects(targets: Targets, image: Array) -> tuple[dict[str, Array], Array]:
     colors = pixels @ (image.reshape(-1, 3) / np.float32(255)) / np.maximum(pixels.sum(1, keepdims=True), 1)
     keypoints = found.keypoints.numpy()[np.sort(kept)].copy()
     keypoints[..., :2] += 0.5 * (keypoints[..., 2:] > 0)
-    row: dict[str, Array] = {
+    row: dict[str, NDArray[Any]] = {
         "boxes": found.boxes.numpy()[np.sort(kept)],
         "classes": found.classes.numpy()[np.sort(kept)],
     }
     return row | {"colors": colors.astype(np.float32), "keypoints": keypoints}, owner
 
 
-def _mask(segmentation: Segmentation, side: int) -> Array:
+def _mask(segmentation: Segmentation, side: int) -> NDArray[Any]:
     """(S, S) uint8 of one object."""
     if isinstance(segmentation, dict):
         raw = isinstance(segmentation["counts"], list)
@@ -174,19 +173,19 @@ def _mask(segmentation: Segmentation, side: int) -> Array:
         if not usable:
             return np.zeros((side, side), np.uint8)
         code = coco_mask.merge(coco_mask.frPyObjects(usable, side, side))
-    decoded: Array = coco_mask.decode(code)
+    decoded: NDArray[Any] = coco_mask.decode(code)
     return decoded
 
 
-def _coarse_depth(depth: Array) -> Array:
+def _coarse_depth(depth: NDArray[Any]) -> NDArray[Any]:
     side = depth.shape[0]
     blocks = depth.reshape(*(side // DEPTH_PIXELS, DEPTH_PIXELS) * 2)
     valid = (blocks > 0).sum((1, 3))
-    means: Array = blocks.sum((1, 3)) / np.maximum(valid, 1)  # invalid pixels are 0 and add nothing
+    means: NDArray[Any] = blocks.sum((1, 3)) / np.maximum(valid, 1)  # invalid pixels are 0 and add nothing
     return means.astype(np.float16)
 
 
-def _padded(rows: list[Array]) -> Array:
+def _padded(rows: list[NDArray[Any]]) -> NDArray[Any]:
     """Ragged (n, ...) arrays as one (N, M, ...) array, 0 behind the last."""
     trailing = max((row.shape[1:] for row in rows), default=())  # an image without objects may know no joints
     out = np.zeros((len(rows), max(1, *map(len, rows)), *trailing), dtype=rows[0].dtype)
@@ -196,7 +195,7 @@ def _padded(rows: list[Array]) -> Array:
     return out
 
 
-def as_tensors(arrays: Packed, index: npt.NDArray[np.int64]) -> dict[str, torch.Tensor]:
+def as_tensors(arrays: Packed, index: NDArray[np.int64]) -> dict[str, torch.Tensor]:
     """Copies of the images at ``index`` with everything known of them, as tensors; members as in ``Packed``."""
     return {f.name: torch.from_numpy(np.ascontiguousarray(getattr(arrays, f.name)[index])) for f in fields(Packed)}
 

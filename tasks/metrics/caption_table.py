@@ -9,10 +9,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from pycocoevalcap.bleu.bleu_scorer import cook_refs, cook_test
 
 from tasks.base import Json
-from tasks.metrics.tables import Array, MeanTable, check_weights, pack_array, unpack_array
+from tasks.metrics.tables import MeanTable, check_weights, pack_array, unpack_array
 
 ORDERS = 4  # BLEU-1 to BLEU-4
 BLEUS = tuple(f"BLEU-{n + 1}" for n in range(ORDERS))
@@ -52,7 +53,7 @@ class CaptionTable:
         self.names = tuple(sorted(known, key=[*order, *known].index))
         self.lower: frozenset[str] = frozenset()
 
-    def score(self, weights: Array, names: Sequence[str] | None = None) -> dict[str, Array]:
+    def score(self, weights: NDArray[Any], names: Sequence[str] | None = None) -> dict[str, NDArray[Any]]:
         """Metric values (R,) of resamples with weights (R, I)."""
         check_weights(weights, len(self.images))
         whole = weights.astype(float)
@@ -94,7 +95,7 @@ def bleu_counts(references: Sequence[str], caption: str) -> list[int]:
     return [found["testlen"], found["reflen"], *found["guess"], *found["correct"]]
 
 
-def bleu(sums: Array) -> list[Array]:
+def bleu(sums: NDArray[Any]) -> list[NDArray[Any]]:
     """BLEU-1 to BLEU-4 (R,) of summed counts (R, 10), as pycocoevalcap computes them."""
     length, reference = sums[:, 0], sums[:, 1]
     ratio = (length + TINY) / (reference + SMALL)
@@ -106,7 +107,7 @@ def bleu(sums: Array) -> list[Array]:
     return values
 
 
-def meteor_counts(printed: Array, images: int) -> Array:
+def meteor_counts(printed: NDArray[Any], images: int) -> NDArray[Any]:
     """(I, 23) what METEOR adds up, from what it prints of each caption: a perfect caption adds no chunk.
 
     Raises:
@@ -120,7 +121,7 @@ def meteor_counts(printed: Array, images: int) -> Array:
     return counts
 
 
-def meteor(sums: Array) -> Array:
+def meteor(sums: NDArray[Any]) -> NDArray[Any]:
     """METEOR (R,) of summed counts (R, 23), as its program computes it (Denkowski and Lavie 2014, section 2).
 
     Columns: length and function words of caption and reference, four stages of matched content and function words,

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
@@ -128,12 +129,12 @@ class CocoMetric:
             copy["num_keypoints"] = sum(visibility > 0 for visibility in copy["keypoints"][2::3])
         return copy
 
-    def _tolerances(self, known: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    def _tolerances(self, standard: NDArray[Any]) -> NDArray[Any]:
         """One tolerance a joint: the category's own ``sigmas`` where given, else COCO's 17."""
         category: Mapping[str, Any] = next((c for c in self._truth["categories"] if "keypoints" in c), {})
-        own = category.get("sigmas")
-        joints = len(category.get("keypoints", known))
-        tolerances = known if own is None else np.asarray(own, dtype=float)
+        sigmas = category.get("sigmas")
+        joints = len(category.get("keypoints", standard))
+        tolerances = standard if sigmas is None else np.asarray(sigmas, dtype=float)
         if len(tolerances) != joints:
             raise TaskError(
                 f"category {category.get('name')!r} has {joints} keypoints but {len(tolerances)} tolerances; "

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tasks.base import Json
-from tasks.metrics.tables import Array, check_weights, pack_array, unpack_array
+from tasks.metrics.tables import check_weights, pack_array, unpack_array
 
 RECALLS = np.linspace(0.0, 1.00, 101, endpoint=True)  # COCO's; some lie a rounding step above the decimal fraction
 TINY = np.spacing(1)
@@ -50,10 +51,10 @@ class Category:
         objects: (A, I) objects to be found.
     """
 
-    image: Array
-    hit: Array
-    counted: Array
-    objects: Array
+    image: NDArray[Any]
+    hit: NDArray[Any]
+    counted: NDArray[Any]
+    objects: NDArray[Any]
 
     def __post_init__(self) -> None:
         areas, _, found = self.hit.shape
@@ -62,7 +63,7 @@ class Category:
         if found and not 0 <= self.image.min() <= self.image.max() < self.objects.shape[1]:
             raise ValueError("a detection is of no image")
 
-    def rank(self) -> Array:
+    def rank(self) -> NDArray[Any]:
         """(n,) place of each detection among those of its image, from 0."""
         order = np.argsort(self.image, kind="stable")
         starts = np.searchsorted(self.image[order], np.arange(self.objects.shape[1]))
@@ -99,7 +100,7 @@ class MatchTable:
             categories.append(_category([found[a * images : (a + 1) * images] for a in range(areas)], len(p.iouThrs)))
         return cls(p.iouType, p.imgIds, categories)
 
-    def score(self, weights: Array, names: Sequence[str] | None = None) -> dict[str, Array]:
+    def score(self, weights: NDArray[Any], names: Sequence[str] | None = None) -> dict[str, NDArray[Any]]:
         """COCO's numbers (R,) of resamples with weights (R, I); not a number where nothing is to be found."""
         check_weights(weights, len(self.images))
         wanted = {name: cell for name, cell in _CELLS[self.kind].items() if names is None or name in names}
@@ -110,8 +111,8 @@ class MatchTable:
         parts = [self._chunk(weights[at : at + rows], wanted) for at in range(0, len(weights), rows)]
         return {name: np.concatenate([part[name] for part in parts]) for name in wanted}
 
-    def _chunk(self, weights: Array, wanted: Mapping[str, Any]) -> dict[str, Array]:
-        known: dict[Any, Array] = {}
+    def _chunk(self, weights: NDArray[Any], wanted: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
+        known: dict[Any, NDArray[Any]] = {}
         values = {}
         for name, (precise, threshold, area, most) in wanted.items():
             key = (precise, area, most)
@@ -124,12 +125,12 @@ class MatchTable:
             values[name] = np.divide(sums, counts, out=np.full(len(weights), np.nan), where=counts > 0)
         return values
 
-    def _precision(self, weights: Array, area: int) -> Array:
+    def _precision(self, weights: NDArray[Any], area: int) -> NDArray[Any]:
         """(R, K, T) mean interpolated precision."""
         whole = weights.astype(np.int32)
         return np.stack([_average_precision(category, area, whole) for category in self.categories], axis=1)
 
-    def _recall(self, weights: Array, area: int, most: int) -> Array:
+    def _recall(self, weights: NDArray[Any], area: int, most: int) -> NDArray[Any]:
         """(R, K, T) recall with the best ``most`` detections of an image and category."""
         limit, whole, cells = _MOST[self.kind][most], weights.astype(float), []
         for category in self.categories:
@@ -189,7 +190,7 @@ def _category(areas: Sequence[Sequence[Mapping[str, Any] | None]], thresholds: i
     return Category(np.repeat(np.arange(len(counts)), counts)[order].astype(np.int32), hit, counted, objects)
 
 
-def _average_precision(category: Category, area: int, weights: Array) -> Array:
+def _average_precision(category: Category, area: int, weights: NDArray[Any]) -> NDArray[Any]:
     """(R, T) mean over COCO's 101 recalls of the best precision at that recall or above.
 
     Only hits matter: precision is best right after one, and recall rises at hits alone. A hit that is drawn several
@@ -197,7 +198,7 @@ def _average_precision(category: Category, area: int, weights: Array) -> Array:
     """
     objects = weights @ category.objects[area]  # (R,)
     drawn = weights[:, category.image]  # (R, n)
-    sums: dict[bytes, Array] = {}
+    sums: dict[bytes, NDArray[Any]] = {}
     means = []
     for hit, counted in zip(category.hit[area], category.counted[area], strict=True):
         rows = np.flatnonzero(hit)

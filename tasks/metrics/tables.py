@@ -9,11 +9,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tasks.base import Json
 from tasks.errors import TaskError
-
-Array = np.ndarray[Any, Any]
 
 DTYPES = ("|b1", "|u1", "<i4", "<i8", "<f8")
 MOST_BYTES = 2**31
@@ -34,7 +33,7 @@ class ScoreTable(Protocol):
     names: Sequence[str]
     lower: frozenset[str]
 
-    def score(self, weights: Array, names: Sequence[str] | None = None) -> dict[str, Array]:
+    def score(self, weights: NDArray[Any], names: Sequence[str] | None = None) -> dict[str, NDArray[Any]]:
         """Metric values of R resamples.
 
         Args:
@@ -66,7 +65,7 @@ class MeanTable:
         self.names = tuple(self.values)
         self.lower = lower
 
-    def score(self, weights: Array, names: Sequence[str] | None = None) -> dict[str, Array]:
+    def score(self, weights: NDArray[Any], names: Sequence[str] | None = None) -> dict[str, NDArray[Any]]:
         """Weighted means (R,) of the metrics from weights (R, I)."""
         check_weights(weights, len(self.images))
         return {name: _means(weights, self.values[name]) for name in self.names if names is None or name in names}
@@ -85,16 +84,16 @@ class MeanTable:
         return cls(packed["images"], columns, frozenset(packed["lower"]))
 
 
-def _means(weights: Array, values: Array) -> Array:
+def _means(weights: NDArray[Any], values: NDArray[Any]) -> NDArray[Any]:
     """(R,) means of values (I,) under weights (R, I)."""
     valid = np.isfinite(values)
     counts = weights @ valid.astype(float)  # (R,)
     sums = weights @ np.where(valid, values, 0.0)  # (R,)
-    means: Array = np.divide(sums, counts, out=np.full(len(weights), np.nan), where=counts > 0)
+    means: NDArray[Any] = np.divide(sums, counts, out=np.full(len(weights), np.nan), where=counts > 0)
     return means
 
 
-def check_weights(weights: Array, images: int) -> None:
+def check_weights(weights: NDArray[Any], images: int) -> None:
     """Refuse weights that do not belong to the table.
 
     Raises:
@@ -112,7 +111,7 @@ def pack_array(array: Any) -> Json:
     return {"type": plain.dtype.str, "shape": list(plain.shape), "data": data}
 
 
-def unpack_array(packed: Mapping[str, Any]) -> Array:
+def unpack_array(packed: Mapping[str, Any]) -> NDArray[Any]:
     """The array from what ``pack_array`` gave.
 
     Raises:

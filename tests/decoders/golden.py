@@ -16,7 +16,7 @@ from tasks.captioning import Captioning
 from tasks.detection import Detection
 from tasks.keypoints import Keypoints
 from tasks.segmentation import Segmentation
-from tests.tasks.builders import Golden, shared
+from tests.tasks.task_examples import Golden, shared
 
 TASKS = {"det": Detection, "seg": Segmentation, "keypoint": Keypoints, "caption": Captioning}
 

@@ -9,7 +9,7 @@ import torch
 
 from decoders.matching import assign, group_costs, know, match_groups, nearest_alternative
 from tests.decoders import golden as released
-from tests.tasks.builders import Golden
+from tests.tasks.task_examples import Golden
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from torch.nn.functional import cross_entropy
 from decoders.base import View
 from decoders.objective import mean, resolve, view_loss
 from tests.decoders import golden as released
-from tests.tasks.builders import Golden, parts
+from tests.tasks.task_examples import Golden, parts
 
 
 @pytest.fixture(scope="module")

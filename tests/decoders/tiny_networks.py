@@ -14,7 +14,7 @@ from decoders.network.options import NetworkOptions
 from tasks.base import TaskParts
 from tasks.formats.sequence import SequenceFormat, Slot
 from tests.decoders.golden import Words
-from tests.tasks.builders import parts
+from tests.tasks.task_examples import parts
 
 CHANNELS = 8
 

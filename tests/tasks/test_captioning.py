@@ -10,7 +10,7 @@ from tasks.captioning import Captioning
 from tasks.formats.tokenizer import SentencePieceTokenizer, train
 from tasks.formats.vocabulary import Vocabulary
 from tasks.targets import Context, Targets
-from tests.tasks.builders import parts, perfect
+from tests.tasks.task_examples import parts, perfect
 
 NOUNS = ("dog", "kite", "boat", "teapot")
 SIZE = (4, 4)

@@ -11,7 +11,7 @@ from tasks.base import Task, TaskError
 from tasks.depth import Depth
 from tasks.formats.sequence import Decoded, SequenceFormat, Slot
 from tasks.targets import Context, Targets
-from tests.tasks.builders import parts, perfect
+from tests.tasks.task_examples import parts, perfect
 
 HALF_RATIO = math.exp(math.log(20) / 128 / 2)
 

@@ -9,7 +9,7 @@ from tasks.base import Task, TaskError
 from tasks.detection import Detection
 from tasks.formats.sequence import Decoded
 from tasks.targets import Context, Targets
-from tests.tasks.builders import Golden, instances, parts, perfect
+from tests.tasks.task_examples import Golden, instances, parts, perfect
 
 SIZE = (120, 200)
 BIN = (SIZE[1] / 50, SIZE[0] / 50)

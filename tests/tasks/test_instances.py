@@ -16,7 +16,7 @@ from tasks.formats.vocabulary import Sizes, Vocabulary
 from tasks.instance_noise import NOTHING, noise_objects
 from tasks.instances import Boxes, Instances
 from tasks.targets import Context, Targets
-from tests.tasks.builders import CLASSES, instances, perfect
+from tests.tasks.task_examples import CLASSES, instances, perfect
 
 SIZE = (48, 64)
 CANVAS = 128

@@ -11,7 +11,7 @@ from tasks.base import Task, TaskError, TaskParts
 from tasks.detection import Detection
 from tasks.keypoints import Keypoints
 from tasks.targets import Context, Detections, Targets
-from tests.tasks.builders import Golden, instances, parts, perfect
+from tests.tasks.task_examples import Golden, instances, parts, perfect
 
 SIZE = (120, 200)
 BIN = torch.tensor([SIZE[1] / 50, SIZE[0] / 50])

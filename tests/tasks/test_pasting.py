@@ -9,7 +9,7 @@ from pycocotools import mask as coco_mask
 
 from tasks import pasting
 from tasks.pasting import crop, encode_window, paste, paste_codes
-from tests.tasks.builders import Golden
+from tests.tasks.task_examples import Golden
 
 
 def decode(code) -> np.ndarray:

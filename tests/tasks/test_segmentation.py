@@ -12,7 +12,7 @@ from tasks.detection import Detection
 from tasks.formats.sequence import Decoded
 from tasks.segmentation import Segmentation
 from tasks.targets import Context, Detections, Targets
-from tests.tasks.builders import Golden, instances, parts, perfect
+from tests.tasks.task_examples import Golden, instances, parts, perfect
 
 SIZE = (120, 200)
 

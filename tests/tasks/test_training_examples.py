@@ -14,7 +14,7 @@ from tasks.formats.sequence import TrainingExample, collate
 from tasks.keypoints import Keypoints
 from tasks.segmentation import Segmentation
 from tasks.targets import Targets
-from tests.tasks.builders import instances, parts
+from tests.tasks.task_examples import instances, parts
 
 SIZE = (100, 200)
 BOXES = [[0, 0, 100, 50], [100, 50, 200, 100], [20, 10, 60, 90]]

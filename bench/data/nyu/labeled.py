@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
@@ -80,7 +81,7 @@ class Labeled:
     def _shape(self, name: str) -> tuple[int, ...]:
         return self._with(name, lambda dataset: tuple(int(side) for side in dataset.shape))  # type: ignore[no-any-return]
 
-    def _read(self, name: str, index: int) -> np.ndarray[Any, Any]:
+    def _read(self, name: str, index: int) -> NDArray[Any]:
         return self._with(name, lambda dataset: np.asarray(dataset[index]))  # type: ignore[no-any-return]
 
     def _with(self, name: str, use: Any) -> Any:

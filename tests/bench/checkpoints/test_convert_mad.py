@@ -23,7 +23,7 @@ from decoders.network.network import build_network
 from decoders.network.options import NetworkOptions
 from decoders.network.released import to_ours, to_released
 from tasks.formats.vocabulary import Sizes, Vocabulary
-from tests.tasks.builders import shared
+from tests.tasks.task_examples import shared
 
 OPTIONS = NetworkOptions(width=32, heads=1, ffn=16, encoder_layers=1, decoder_layers=2, positions=30)
 SIZES = Sizes(words=40)

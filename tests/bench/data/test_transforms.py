@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from PIL import Image
 from pycocotools import mask as coco_mask
 from torchvision.tv_tensors import Image as ImageTensor
@@ -22,12 +23,12 @@ from tests.bench.data.folders import KEYPOINT_NAMES, picture
 sides = st.integers(4, 40)
 
 
-def rle(mask: np.ndarray[Any, Any]) -> dict[str, Any]:
+def rle(mask: NDArray[Any]) -> dict[str, Any]:
     code = coco_mask.encode(np.asfortranarray(mask.astype(np.uint8)))
     return {"size": list(mask.shape), "counts": code["counts"].decode()}
 
 
-def bits(segmentation: Segmentation, size: tuple[int, int]) -> np.ndarray[Any, Any]:
+def bits(segmentation: Segmentation, size: tuple[int, int]) -> NDArray[Any]:
     if isinstance(segmentation, dict):
         return np.asarray(coco_mask.decode(segmentation), dtype=bool)
     return np.asarray(coco_mask.decode(coco_mask.merge(coco_mask.frPyObjects(segmentation, *size))), dtype=bool)

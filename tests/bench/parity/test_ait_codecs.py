@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from bench.parity.ait_codecs import check_codec
 from bench.parity.golden_file import Comparison, GoldenFile
-from tests.tasks.builders import shared
+from tests.tasks.task_examples import shared
 
 Arrays = dict[str, NDArray[Any]]
 FAMILIES = {"codec masks", "codec depth", "codec training", "dense losses"}

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from bench.errors import UserError
 from bench.parity.check import run_parity
 from tests.paths import GOLDEN
-from tests.tasks.builders import shared
+from tests.tasks.task_examples import shared
 
 SLIM = GOLDEN / "mad_slim.npz"
 AIT = GOLDEN / "ait_slim.npz"

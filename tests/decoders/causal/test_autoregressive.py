@@ -17,7 +17,7 @@ from tasks.keypoints import Keypoints
 from tasks.segmentation import Segmentation
 from tasks.targets import Targets
 from tests.decoders.tiny_networks import generators, memory, network, request, small_parts
-from tests.tasks.builders import instances
+from tests.tasks.task_examples import instances
 
 PARTS = small_parts()
 NETWORK = network(PARTS)

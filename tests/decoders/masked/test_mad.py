@@ -23,7 +23,7 @@ from tasks.keypoints import Keypoints
 from tasks.segmentation import Segmentation
 from tests.decoders import golden as released
 from tests.decoders.tiny_networks import generators, memory, network, request, small_parts
-from tests.tasks.builders import Golden
+from tests.tasks.task_examples import Golden
 
 PARTS = small_parts()
 NETWORK = network(PARTS)

@@ -11,7 +11,7 @@ from torch import nn
 from decoders.network.network import Features, Network, assemble
 from decoders.network.options import NetworkOptions
 from tasks.formats.vocabulary import Sizes, Vocabulary
-from tests.tasks.builders import CLASSES
+from tests.tasks.task_examples import CLASSES
 
 CHANNELS = 8
 LENGTH = 12

@@ -20,7 +20,7 @@ from tasks.formats.sequence import Decoded, one_hot
 from tasks.formats.vocabulary import Sizes, Vocabulary
 from tasks.segmentation import Segmentation
 from tasks.targets import Context, Targets
-from tests.tasks.builders import CLASSES, instances, perfect
+from tests.tasks.task_examples import CLASSES, instances, perfect
 
 K = 6
 SIZES = Sizes(classes=len(CLASSES), bins=50, slots=6, words=30, depth_grid=(2, 3))

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from tasks.base import TaskError
 from tasks.formats.tokenizer import SentencePieceTokenizer, abbreviate, normalise, train
-from tests.tasks.builders import shared
+from tests.tasks.task_examples import shared
 
 NOUNS = ("dog", "kite", "boat", "teapot", "lamp", "clock")
 CAPTIONS = [f"A {a} is next to the {b} on a wooden table." for a in NOUNS for b in NOUNS]
@@ -20,23 +20,25 @@ def model(tmp_path_factory):
     return path
 
 
+@pytest.fixture(scope="module")
+def tokenizer(model):
+    return SentencePieceTokenizer(model)
+
+
 @given(words=st.lists(st.sampled_from([*NOUNS, "Table", "NEXT", "wooden", "tablet", "skate"]), min_size=1, max_size=12))
-def test_captions_come_back_up_to_normalization(model, words):
+def test_captions_come_back_up_to_normalization(tokenizer, words):
     caption = "  ".join(words) + ". "
-    tokenizer = SentencePieceTokenizer(model)
     assert tokenizer.decode(tokenizer.encode(caption)) == " ".join(caption.lower().split())
 
 
 @given(text=st.text(max_size=30))
-def test_any_text_can_be_encoded(model, text):
-    tokenizer = SentencePieceTokenizer(model)
+def test_any_text_can_be_encoded(tokenizer, text):
     pieces = tokenizer.encode(text)
     assert all(0 < piece < len(tokenizer) for piece in pieces)
     assert isinstance(tokenizer.decode(pieces), str)
 
 
-def test_decoding_stops_at_the_first_zero(model):
-    tokenizer = SentencePieceTokenizer(model)
+def test_decoding_stops_at_the_first_zero(tokenizer):
     pieces = tokenizer.encode("a dog")
     assert tokenizer.decode([*pieces, 0, *pieces, 0]) == "a dog"
     assert tokenizer.decode([0, *pieces]) == ""

@@ -97,7 +97,7 @@ def test_a_caption_is_read_with_the_next_one() -> None:
 
 @needs_java
 @needs_shared
-def test_tokenisers_agree_on_all_of_val2017() -> None:
+def test_tokenizers_agree_on_all_of_val2017() -> None:
     texts = [text for each in val2017().values() for text in each]
     assert len(texts) == 25014
     pairs = zip(ptb.tokenize(texts), tokenize_with_java(texts), strict=True)
@@ -106,6 +106,7 @@ def test_tokenisers_agree_on_all_of_val2017() -> None:
 
 @needs_java
 @needs_shared
+@pytest.mark.usefixtures("shared_meteor")
 def test_published_values_with_tokenizer() -> None:
     references = val2017()
     results = json.loads((DATA / "metric_refs" / "captions_val2014_fakecap_results.json").read_text())
@@ -120,8 +121,8 @@ def test_published_values_with_tokenizer() -> None:
 
 @needs_java
 @needs_shared
-def test_published_values_without_tokeniser_in_a_comma_locale(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("JAVA_TOOL_OPTIONS", "-Duser.language=de -Duser.country=DE")
+@pytest.mark.usefixtures("shared_meteor")
+def test_published_values_without_tokenizer_in_a_comma_locale() -> None:
     folder = DATA / "metric_refs" / "nlgeval_examples"
     texts = [(folder / f"{name}.txt").read_text().splitlines() for name in ("hyp", "ref1", "ref2")]
     rows = range(len(texts[0]))

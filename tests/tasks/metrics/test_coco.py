@@ -50,9 +50,12 @@ def test_published_values(kind: Kind) -> None:
     records: dict[int, list[Any]] = {image["id"]: [] for image in truth["images"]}
     for result in json.loads((REFERENCES / results_file).read_text()):
         records[result["image_id"]].append(result)
-    values = CocoMetric(kind=kind, parts=MetricParts(ground_truth=truth)).summarize(records)
+    metric = CocoMetric(kind=kind, parts=MetricParts(ground_truth=truth))
+    values = metric.summarize(records)
     published = dict(zip(NAMES[kind], map(float, numbers.split()), strict=True))
     assert values == pytest.approx(published, rel=0, abs=0.5e-6 + 1e-6)
+    scored = metric.tables(records).score(np.ones((1, len(records)), dtype=int))
+    assert {name: column[0] for name, column in scored.items()} == pytest.approx(values, rel=0, abs=1e-12)
 
 
 def ground_truth() -> dict[str, Any]:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import copy
 import json
-import os
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from pycocotools import mask as rle
 
 from tasks.base import MetricParts
@@ -22,16 +21,15 @@ from tasks.metrics.depth import DepthMetric
 from tasks.metrics.tables import MeanTable, ScoreTable
 from tasks.metrics.unpacking import unpack
 
-REFERENCES = Path(os.environ.get("DECODER_BENCH_SHARED", "/nonexistent")) / "data" / "metric_refs"
 IMAGES, SIDE, JOINTS = 14, 400, 17
 WEIGHTS = np.array([[2, 0, 1, 1, 0, 3, 1, 0, 0, 2, 1, 1, 1, 1], [0, 5, 0, 0, 0, 0, 0, 4, 5, 0, 0, 0, 0, 0]])
 
 
-def once(count: int) -> np.ndarray[Any, Any]:
+def once(count: int) -> NDArray[Any]:
     return np.ones((1, count), dtype=int)
 
 
-def same(values: dict[str, float | None], scored: dict[str, np.ndarray[Any, Any]], row: int = 0) -> None:
+def same(values: dict[str, float | None], scored: dict[str, NDArray[Any]], row: int = 0) -> None:
     """A metric's values and a row of a table's, absent ones included."""
     assert list(values) == list(scored)
     numbers = [np.nan if value is None else value for value in values.values()]
@@ -84,7 +82,7 @@ def coco(kind: Kind, truth: dict[str, Any]) -> CocoMetric:
 
 
 def repeated(
-    truth: dict[str, Any], records: dict[int, list[Any]], weights: np.ndarray[Any, Any]
+    truth: dict[str, Any], records: dict[int, list[Any]], weights: NDArray[Any]
 ) -> tuple[dict[str, Any], dict[int, list[Any]]]:
     """The data set in which image i is there ``weights[i]`` times, under ids of their own."""
     made: dict[str, Any] = {"images": [], "annotations": [], "categories": truth["categories"]}
@@ -107,24 +105,6 @@ def test_with_every_image_once_the_values_are_pycocotools(kind: Kind, tied: bool
     values = metric.summarize(records)
     assert 0.05 < (values["AP"] or 0) < 0.95, "a set that tells right from wrong"
     same(values, metric.tables(records).score(once(IMAGES)))
-
-
-@pytest.mark.skipif(not REFERENCES.exists(), reason="the reference files are not here (DECODER_BENCH_SHARED)")
-@pytest.mark.parametrize(
-    ("kind", "truth_file", "results_file"),
-    [
-        ("bbox", "instances_val2014_100.json", "instances_val2014_fakebbox100_results.json"),
-        ("segm", "instances_val2014_100.json", "instances_val2014_fakesegm100_results.json"),
-        ("keypoints", "kp_139099_gt.json", "kp_139099_dt.json"),
-    ],
-)
-def test_pycocotools_own_example_files(kind: Kind, truth_file: str, results_file: str) -> None:
-    truth = json.loads((REFERENCES / truth_file).read_text())
-    records: dict[int, list[Any]] = {image["id"]: [] for image in truth["images"]}
-    for result in json.loads((REFERENCES / results_file).read_text()):
-        records[result["image_id"]].append(result)
-    metric = CocoMetric(kind=kind, parts=MetricParts(ground_truth=truth))
-    same(metric.summarize(records), metric.tables(records).score(once(len(records))))
 
 
 @pytest.mark.parametrize("kind", NAMES)
@@ -185,6 +165,7 @@ def caption_records(texts: dict[int, str]) -> dict[int, dict[str, Any]]:
 
 
 @needs_java
+@pytest.mark.usefixtures("shared_meteor")
 def test_meteor_adds_up_as_its_program_does() -> None:
     metric = caption_metric(REFERENCE_TEXTS)
     records = caption_records(CAPTIONS)

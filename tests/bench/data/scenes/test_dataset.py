@@ -25,13 +25,6 @@ from bench.data.scenes.dataset import CLASSES, SIZE
 from bench.data.scenes.scene import COUNTS, SEED, Scene, SceneError, render
 from tests.paths import REPOSITORY
 
-MANY = 150
-
-
-@pytest.fixture(scope="module")
-def many() -> list[Scene]:
-    return [render("val2017", index) for index in range(MANY)]
-
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -60,23 +53,23 @@ def test_a_scene_depends_on_seed_split_and_index_only() -> None:
         assert not np.array_equal(first.image, other.image)
 
 
-def test_shapes_and_types(many: list[Scene]) -> None:
-    for scene in many:
+def test_shapes_and_types(many_scenes: list[Scene]) -> None:
+    for scene in many_scenes:
         assert scene.image.shape == (SIZE, SIZE, 3) and scene.image.dtype == np.uint8
         assert scene.depth.shape == (SIZE, SIZE) and scene.depth.dtype == np.float32
         assert 1 <= len(scene.objects) <= 5
 
 
-def test_all_classes_occur_and_persons_in_about_38_percent(many: list[Scene]) -> None:
+def test_all_classes_occur_and_persons_in_about_38_percent(many_scenes: list[Scene]) -> None:
     assert CLASSES[0] == "person" and len(CLASSES) == 8
-    assert {each.category_id for scene in many for each in scene.objects} == set(range(1, 9))
-    share = np.mean([any(each.category_id == 1 for each in scene.objects) for scene in many])
+    assert {each.category_id for scene in many_scenes for each in scene.objects} == set(range(1, 9))
+    share = np.mean([any(each.category_id == 1 for each in scene.objects) for scene in many_scenes])
     assert 0.26 < share < 0.5  # ±3 standard errors
 
 
-def test_nearer_hides_farther_and_masks_are_disjoint(many: list[Scene]) -> None:
+def test_nearer_hides_farther_and_masks_are_disjoint(many_scenes: list[Scene]) -> None:
     hidden = 0
-    for scene in many:
+    for scene in many_scenes:
         layout = scene.layout
         depths = [item.depth for item in layout.items]
         assert depths == sorted(depths)
@@ -86,11 +79,11 @@ def test_nearer_hides_farther_and_masks_are_disjoint(many: list[Scene]) -> None:
             assert np.array_equal(visible, whole & ~taken)
             hidden += bool((whole & taken).any())
             taken |= whole
-    assert hidden > MANY / 5  # occlusion is common enough to matter
+    assert hidden > len(many_scenes) / 5  # occlusion is common enough to matter
 
 
-def test_boxes_are_tight_and_objects_large_enough(many: list[Scene]) -> None:
-    for scene in many:
+def test_boxes_are_tight_and_objects_large_enough(many_scenes: list[Scene]) -> None:
+    for scene in many_scenes:
         for each in scene.objects:
             left, top, width, height = (int(side) for side in each.box)
             inside = each.mask[top : top + height, left : left + width]
@@ -99,9 +92,9 @@ def test_boxes_are_tight_and_objects_large_enough(many: list[Scene]) -> None:
             assert min(width, height) >= 7
 
 
-def test_keypoint_flags_follow_the_masks(many: list[Scene]) -> None:
+def test_keypoint_flags_follow_the_masks(many_scenes: list[Scene]) -> None:
     flags: Counter[int] = Counter()
-    for scene in many:
+    for scene in many_scenes:
         layout = scene.layout
         for position, item in enumerate(layout.items):
             if item.pose is None:
@@ -121,10 +114,10 @@ def test_keypoint_flags_follow_the_masks(many: list[Scene]) -> None:
     assert min(flags[0], flags[1], flags[2]) > 10
 
 
-def test_visible_joints_lie_on_the_figure(many: list[Scene]) -> None:
+def test_visible_joints_lie_on_the_figure(many_scenes: list[Scene]) -> None:
     on = [
         each.mask[int(y), int(x)]
-        for scene in many
+        for scene in many_scenes
         for each in scene.objects
         if each.keypoints is not None
         for x, y, v in each.keypoints
@@ -133,18 +126,18 @@ def test_visible_joints_lie_on_the_figure(many: list[Scene]) -> None:
     assert np.mean(on) > 0.995  # an ear may stick out by a pixel
 
 
-def test_left_is_the_figures_own(many: list[Scene]) -> None:
+def test_left_is_the_figures_own(many_scenes: list[Scene]) -> None:
     """Shoulders: a figure that faces us has its left on the picture's right."""
-    for scene in many:
+    for scene in many_scenes:
         for item, sprite in zip(scene.layout.items, scene.layout.sprites, strict=True):
             if item.pose is not None:
                 assert sprite.keypoints is not None
                 assert (sprite.keypoints[5, 0] > sprite.keypoints[6, 0]) == item.pose.facing
 
 
-def test_depth_is_metric_with_some_invalid_pixels(many: list[Scene]) -> None:
+def test_depth_is_metric_with_some_invalid_pixels(many_scenes: list[Scene]) -> None:
     shares = []
-    for scene in many:
+    for scene in many_scenes:
         valid = scene.depth > 0
         shares.append(1 - valid.mean())
         assert scene.depth[valid].min() >= 0.5 and scene.depth.max() <= 10
@@ -247,13 +240,13 @@ def test_a_deleted_file_is_rendered_again(tmp_path: Path, monkeypatch: pytest.Mo
 def test_a_killed_run_leaves_nothing_that_is_believed(tmp_path: Path) -> None:
     root = tmp_path / "root"
     program = (
-        "import sys; from pathlib import Path; from bench.data import scenes;"
+        "import sys; from pathlib import Path; from bench.data.scenes import dataset as scenes;"
         "scenes.CHUNK = 5; scenes.write(Path(sys.argv[1]), processes=1)"
     )
-    here = str(REPOSITORY)
-    process = subprocess.Popen([sys.executable, "-c", program, str(root)], env={**os.environ, "PYTHONPATH": here})
-    deadline = time.monotonic() + 15
-    while not list(tmp_path.glob(".root.partial-*/val2017/*.jpg")) and time.monotonic() < deadline:
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    process = subprocess.Popen([sys.executable, "-c", program, str(root)], env=environment)
+    while not list(tmp_path.glob(".root.partial-*/val2017/*.jpg")):
+        assert process.poll() is None, "the program ended before it wrote an image"
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     process.wait()
