@@ -21,8 +21,8 @@ from bench.stats.pairing import paired, pieces
 from bench.stats.permutation import holm
 from bench.stats.time_ratio import time_ratio
 from bench.system.environment import hardware_differences
+from reports.metrics import HEADLINE
 from reports.terminal.comparison import sentence
-from reports.terminal.record_tables import COLUMNS
 from results.comparison import Change, Comparison, Pair, Speed
 from results.record import Record, Sample
 from results.run_files import RunFiles, read_run
@@ -163,7 +163,7 @@ def _pair(first: Run, second: Run, *, seed: int, every: bool) -> Pair:
 
 def _place(task: str) -> int:
     """Where a task stands in tables."""
-    known = [task for task, *_ in COLUMNS]
+    known = [metric.task for metric in HEADLINE]
     return known.index(task) if task in known else len(known)
 
 

@@ -14,7 +14,8 @@ from bench.checkpoints.checkpoint import checkpoint_path
 from bench.config.run import RunOptions
 from bench.paths import CHECKPOINTS
 from bench.run.runner import run
-from reports.terminal.record_tables import COLUMNS, cell
+from reports.metrics import HEADLINE
+from reports.terminal.record_tables import cell
 from results.record import Record
 from results.store import reserve, write_atomically
 
@@ -66,11 +67,11 @@ def markdown(records: Sequence[Record]) -> str:
         f"{first.images} images, preset {first.preset}, batch {first.latency.batch}, seed {first.seed}; {cpu},",
         f"threads: {threads}. Metrics × 100, depth error in meters. Written by `python -m bench table2`.",
         "",
-        "| | " + " | ".join(heading for _, _, heading, _ in COLUMNS) + " | ms/image |",
-        "| --- |" + " ---: |" * (len(COLUMNS) + 1),
+        "| | " + " | ".join(metric.heading for metric in HEADLINE) + " | ms/image |",
+        "| --- |" + " ---: |" * (len(HEADLINE) + 1),
     ]
     for record in records:
-        cells = [cell(record, task, metric, factor) for task, metric, _, factor in COLUMNS]
+        cells = [cell(record, metric) for metric in HEADLINE]
         lines.append(f"| {ROWS[record.decoder]} | {' | '.join(cells)} | {record.latency.total.mean_ms:.1f} |")
     lines += ["", "Decoding alone, milliseconds per image:", "", *_times(records)]
     missing = [heading for name, heading in ROWS.items() if name not in {record.decoder for record in records}]

@@ -1,35 +1,36 @@
-"""A comparison for people: a sentence a pair, a table in the terminal, Markdown."""
+"""A comparison of runs: one sentence a pair, tables in the terminal and as Markdown."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from reports.metrics import HEADLINE
 from reports.tables.table import pipe_table
-from reports.terminal.record_tables import COLUMNS
+from reports.terminal.console_table import console_table
 from results.comparison import Change, Comparison, Pair, Speed
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-SHOWN = {(task, metric): (heading, factor) for task, metric, heading, factor in COLUMNS}
+SHOWN = {(metric.task, metric.name): (metric.heading, metric.factor) for metric in HEADLINE}
 SHORT = {"detection": "box", "segmentation": "mask", "keypoints": "kpt", "captioning": "caption"}
 IN_METERS = {"rmse", "sq_rel"}
 HEADINGS = ("", "first", "second", "difference", "95 % interval", "p", "p (Holm)", "detectable")
 
 
 def sentence(pair: Pair) -> str:
-    """The pair in one sentence, the faster run as its subject; the first metric of each task."""
+    """The pair in one sentence: the faster run is the subject; one metric of each task."""
     total = next((speed for speed in pair.times if speed.phase == "total"), None)
     swapped = total is not None and total.ratio > 1  # the second takes longer: the first is the subject
     subject, other = (pair.first, pair.second) if swapped else (pair.second, pair.first)
-    accuracy = ", ".join(_gained(change, -1 if swapped else 1) for change in _first_of_each_task(pair.metrics))
+    accuracy = ", ".join(_difference(change, -1 if swapped else 1) for change in _first_of_each_task(pair.metrics))
     if total is None:
         return f"{subject} has {accuracy} compared with {other}" if accuracy else f"{subject} and {other}"
     if total.low is None or total.high is None:
         speed = f"{subject} and {other} were timed on too few images to compare"
     elif total.low <= 1 <= total.high:
-        speed = f"{subject} and {other} take the same time as far as can be seen ({_interval(total, swapped)})"
+        speed = f"{subject} and {other} do not differ significantly in time ({_interval(total, swapped)})"
         accuracy = accuracy and f"{subject} is at {accuracy}"
         return f"{speed}; {accuracy}" if accuracy else speed
     else:
@@ -45,7 +46,7 @@ def _first_of_each_task(changes: Sequence[Change]) -> list[Change]:
     return list(chosen.values())
 
 
-def _gained(change: Change, sign: int) -> str:
+def _difference(change: Change, sign: int) -> str:
     heading, _ = shown(change)
     text = f"{signed(change, sign * (change.difference or 0.0))} {heading}"
     if change.low is None or change.high is None:
@@ -72,9 +73,8 @@ def _digits(value: float) -> str:
 
 def shown(change: Change) -> tuple[str, float]:
     """Heading and factor of a metric, as in the tables of records."""
-    known = SHOWN.get((change.task, change.metric))
-    if known is not None:
-        return known
+    if (change.task, change.metric) in SHOWN:
+        return SHOWN[change.task, change.metric]
     return f"{SHORT.get(change.task, change.task)} {change.metric}", 1 if change.metric in IN_METERS else 100
 
 
@@ -93,7 +93,7 @@ def _plain(change: Change, value: float | None) -> str:
 
 
 def p_value(p: float | None) -> str:
-    """A p value with the digits that matter."""
+    """A p value with three decimals."""
     if p is None:
         return "–"
     return f"{p:.3f}" if p >= 0.001 else "<0.001"
@@ -121,7 +121,7 @@ def rows(pair: Pair) -> list[tuple[str, ...]]:
 
 
 def about(comparison: Comparison) -> str:
-    """What the numbers are, in one line."""
+    """Data, number of images and statistical method, in one line."""
     return (
         f"{comparison.images} images, data {comparison.data}; paired bootstrap, {comparison.resamples:,} resamples; "
         f"paired permutation for time, seed {comparison.seed}; detectable: found with probability 0.8 "
@@ -130,16 +130,12 @@ def about(comparison: Comparison) -> str:
 
 
 def print_comparison(comparison: Comparison, console: Console) -> None:
-    """Tables and sentences in the terminal."""
-    from rich import box
-    from rich.table import Table
+    """Print a table, a sentence and the remarks of each pair."""
     from rich.text import Text
 
     console.print(about(comparison), style="bold", highlight=False, soft_wrap=True)
     for pair in comparison.pairs:
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-        for heading in _named(pair):
-            table.add_column(Text(heading), justify="right" if heading else "left", no_wrap=heading != HEADINGS[4])
+        table = console_table(_headings(pair), wrap=(4,))  # the interval
         for row in rows(pair):
             table.add_row(*map(Text, row))
         console.print(table)
@@ -148,7 +144,7 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
             console.print(f"note: {remark}", highlight=False, markup=False, soft_wrap=True)
 
 
-def _named(pair: Pair) -> tuple[str, ...]:
+def _headings(pair: Pair) -> tuple[str, ...]:
     return ("", pair.first, pair.second, *HEADINGS[3:])
 
 
@@ -156,7 +152,7 @@ def markdown(comparison: Comparison) -> str:
     """The comparison as a Markdown document."""
     lines = ["# Comparison", "", about(comparison), ""]
     for pair in comparison.pairs:
-        lines += [pipe_table(_named(pair), rows(pair)), "", f"{pair.sentence}."]
+        lines += [pipe_table(_headings(pair), rows(pair)), "", f"{pair.sentence}."]
         lines += [f"- {remark}" for remark in pair.remarks]
         lines.append("")
     return "\n".join(lines)

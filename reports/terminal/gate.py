@@ -1,4 +1,4 @@
-"""The gate's answers for people and machines: terminal, Markdown, JUnit XML."""
+"""The gate's verdicts for the terminal, as Markdown and as JUnit XML."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape, quoteattr
 
 from reports.tables.table import pipe_table
+from reports.terminal.console_table import console_table
 from results.gate_report import GateReport, Line, Verdict
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 SIGNS: dict[Verdict, str] = {"pass": "✓", "fail": "✗", "cannot tell": "?"}
 COLORS: dict[Verdict, str] = {"pass": "green", "fail": "bold red", "cannot tell": "yellow"}
+LEFT, WHY = (0, 1, 2, 8), 8  # columns of words; the last may wrap
 HEADINGS = ("", "decoder", "what", "before", "now", "loss", "95 % interval", "detectable", "why")
 
 
@@ -45,22 +47,17 @@ def _number(line: Line, value: float | None, *, relative: bool) -> str:
 
 
 def summary(report: GateReport) -> str:
-    """All answers in one line."""
+    """Overall verdict and the count of each verdict, in one line."""
     counts = {verdict: sum(line.verdict == verdict for line in report.lines) for verdict in SIGNS}
-    told = ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)
-    return f"gate: {report.verdict} ({told or 'nothing to look at'}; preset {report.preset}, {report.machine})"
+    totals = ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)
+    return f"gate: {report.verdict} ({totals or 'nothing to check'}; preset {report.preset}, {report.machine})"
 
 
 def print_report(report: GateReport, console: Console) -> None:
-    """A table and the summary in the terminal."""
-    from rich import box
-    from rich.table import Table
+    """Print the table, the remarks and the summary."""
     from rich.text import Text
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    for heading in HEADINGS:
-        wide = heading in ("", "decoder", "what", "why")
-        table.add_column(heading, justify="left" if wide else "right", no_wrap=heading != "why")
+    table = console_table(HEADINGS, left=LEFT, wrap=(WHY,))
     for line in report.lines:
         first, *others = cells(line)
         table.add_row(Text(first, style=COLORS[line.verdict]), *map(Text, others))
@@ -71,15 +68,15 @@ def print_report(report: GateReport, console: Console) -> None:
 
 
 def markdown(report: GateReport) -> str:
-    """The report as a Markdown document, for a job's summary."""
+    """The report as a Markdown document, for the summary of a CI job."""
     rows = [cells(line) for line in report.lines]
-    lines = ["# Gate", "", summary(report), "", pipe_table(HEADINGS, rows, left=(0, 1, 2, 8)), ""]
+    lines = ["# Gate", "", summary(report), "", pipe_table(HEADINGS, rows, left=LEFT), ""]
     lines += [f"- {remark}" for remark in report.remarks]
     return "\n".join(lines).rstrip() + "\n"
 
 
 def junit(report: GateReport) -> str:
-    """The report as JUnit XML: a suite a decoder, a case a line; "cannot tell" counts as skipped."""
+    """The report as JUnit XML: one suite a decoder, one case a line; "cannot tell" counts as skipped."""
     suites = []
     for decoder, group in groupby(report.lines, key=lambda line: line.decoder):
         lines = list(group)

@@ -1,4 +1,4 @@
-"""A series of runs as a plot of characters, with its levels and the runs at which they changed."""
+"""Plot a metric over past runs with characters, with the level of each segment and its change points."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Series:
 
 
 def plot(series: Series, *, width: int) -> list[str]:
-    """Lines of the plot: values, levels between them, marks under the runs at which the level changed.
+    """Lines of the plot: values, fitted levels, and a mark under each change point.
 
     Args:
         series: what to plot.
@@ -58,11 +58,11 @@ def plot(series: Series, *, width: int) -> list[str]:
     lines.append(f"{'':>10} └{'─' * len(values)}")
     if marks.strip():
         lines.append(f"{'':>12}{marks}")
-    return lines + told(series)
+    return lines + changes(series)
 
 
-def told(series: Series) -> list[str]:
-    """The change points in words, and the latest level."""
+def changes(series: Series) -> list[str]:
+    """The change points and the latest value, in words."""
     lines = []
     for index in series.changes:
         before, now, entry = series.levels[index - 1], series.levels[index], series.entries[index]
@@ -74,5 +74,5 @@ def told(series: Series) -> list[str]:
 
 
 def short(entry: Entry) -> str:
-    """The commit in a few letters; a plus says that the tree was changed."""
+    """The first letters of the commit, with a plus for uncommitted changes."""
     return "no commit" if entry.commit is None else entry.commit[:9] + ("+" if entry.dirty else "")

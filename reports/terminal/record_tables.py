@@ -1,4 +1,4 @@
-"""Tables of records for the terminal: one line a decoder, five tasks and time."""
+"""Tables of records for the terminal: one line a decoder, its scores on five tasks and its time."""
 
 from __future__ import annotations
 
@@ -6,31 +6,22 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING
 
+from reports.metrics import HEADLINE, Metric
+from reports.terminal.console_table import console_table
 from results.record import Record
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-# Task, metric, heading, factor: fractions are shown times 100, depth in meters.
-COLUMNS = (
-    ("detection", "AP", "box AP", 100),
-    ("segmentation", "AP", "mask AP", 100),
-    ("keypoints", "AP", "kpt AP", 100),
-    ("captioning", "BLEU-4", "BLEU-4", 100),
-    ("captioning", "CIDEr", "CIDEr", 100),
-    ("depth", "rmse", "RMSE m", 1),
-    ("depth", "delta1", "δ1", 100),
-)
-
 
 def print_records(records: Sequence[Record], console: Console) -> None:
-    """Print a table; records whose captions were tokenized differently never share one."""
+    """Print one table for each caption tokenizer, as scores of different tokenizers are not comparable."""
     for _, group in groupby(sorted(records, key=_caption_tokenizer), key=_caption_tokenizer):
-        together = list(group)
-        console.print(_title(together[0]), style="bold", highlight=False, soft_wrap=True)
-        console.print(records_table(together))
-        for line in remarks(together):
+        comparable = list(group)
+        console.print(_title(comparable[0]), style="bold", highlight=False, soft_wrap=True)
+        console.print(records_table(comparable))
+        for line in remarks(comparable):
             console.print(line, highlight=False, markup=False)
 
 
@@ -40,50 +31,37 @@ def records_table(records: Sequence[Record]) -> Table:
     Raises:
         ValueError: if the caption metrics come from different tokenizers.
     """
-    from rich import box
-    from rich.table import Table
-
     if len({_caption_tokenizer(record) for record in records}) > 1:
         raise ValueError("caption metrics of different tokenizers cannot share a table")
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    table.add_column("decoder", no_wrap=True)
-    for _, _, heading, _ in COLUMNS:
-        table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("ms/image", justify="right", no_wrap=True)
+    table = console_table(["decoder", *(metric.heading for metric in HEADLINE), "ms/image"])
     for record in records:
-        cells = [cell(record, task, metric, factor) for task, metric, _, factor in COLUMNS]
-        table.add_row(label(record), *cells, milliseconds(record))
+        table.add_row(label(record), *(cell(record, metric) for metric in HEADLINE), milliseconds(record))
     return table
 
 
 def label(record: Record) -> str:
-    """The decoder, with its mode and batch where they are not the usual ones."""
+    """The decoder, with its mode unless it is eager, and its batch where a run has several."""
     batch = f" ×{record.latency.batch}" if record.latency.scenario == "stream" else ""
     return record.decoder + (f" {record.mode.name}" if record.mode.name != "eager" else "") + batch
 
 
 def milliseconds(record: Record) -> str:
-    """Mean time of an image; none where only accuracy was asked for."""
+    """Mean milliseconds per image; a dash for a run of accuracy alone."""
     return "–" if record.latency.scenario == "untimed" else f"{record.latency.total.mean_ms:.1f}"
 
 
-def cell(record: Record, task: str, metric: str, factor: float) -> str:
+def cell(record: Record, metric: Metric) -> str:
     """One value: ``off`` where the task did not run, ``–`` where the metric is not defined."""
-    if task not in record.metrics:
-        return "off"
-    value = record.metrics[task].get(metric)
-    if value is None:
-        return "–"
-    return f"{value * factor:.1f}" if factor == 100 else f"{value:.3f}"
+    return metric.text(record.metrics[metric.task].get(metric.name)) if metric.task in record.metrics else "off"
 
 
 def remarks(records: Sequence[Record]) -> list[str]:
-    """What a reader must know beside the numbers: tasks that are off, how metrics came about, interruptions."""
+    """Remarks on the numbers: tasks that are off, how metrics were computed, interruptions, warnings."""
     lines = []
     first = records[0]
-    for why in dict.fromkeys(first.off.values()):
-        tasks = ", ".join(task for task, reason in first.off.items() if reason == why)
-        lines.append(f"off: {tasks}: {why}")
+    for reason in dict.fromkeys(first.off.values()):
+        tasks = ", ".join(task for task, why in first.off.items() if why == reason)
+        lines.append(f"off: {tasks}: {reason}")
     for task, notes in first.notes.items():
         # An optional metric that is not in the record needs no remark here; the record has it.
         shown = {key: text for key, text in notes.items() if not key.isupper() or key in first.metrics[task]}
@@ -91,11 +69,11 @@ def remarks(records: Sequence[Record]) -> list[str]:
     for record in records:
         if record.latency.sittings > 1:
             lines.append(
-                f"{record.decoder}: time measured in {record.latency.sittings} sittings (interrupted and resumed)"
+                f"{record.decoder}: time measured in {record.latency.sittings} sessions (interrupted and resumed)"
             )
     for warning in dict.fromkeys(text for record in records for text in record.warnings):
-        told = [label(record) for record in records if warning in record.warnings]
-        lines.append(f"{'times' if len(told) == len(records) else ', '.join(told)}: {warning}")
+        labels = [label(record) for record in records if warning in record.warnings]
+        lines.append(f"{'times' if len(labels) == len(records) else ', '.join(labels)}: {warning}")
     return lines
 
 

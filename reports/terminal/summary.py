@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from reports import findings
 from reports.metrics import Metric, average, averaged
@@ -13,6 +13,7 @@ from reports.report_data import ReportData, ReportRun
 from reports.style import in_order
 from reports.tables.comparison_tables import BRACKETS, comparison_table
 from reports.tables.table import Cell, Table
+from reports.terminal.console_table import console_table
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -32,7 +33,7 @@ def print_summary(report: ReportData, console: Console) -> None:
     table = comparison_table(report)
     parts = _fitting(table, console)
     for part, intervals in parts:
-        console.print(_drawn(part, intervals))
+        console.print(_console_table(part, intervals))
     shown = parts[0][1]
     notes = [note for note in table.notes if shown == "whole" or not note.startswith(BRACKETS)]
     notes += ["±: half of the interval's width."] if shown == "half" else []
@@ -43,7 +44,7 @@ def print_summary(report: ReportData, console: Console) -> None:
 
 
 def _fitting(table: Table, console: Console) -> list[tuple[Table, str]]:
-    """The table with as much of its intervals as fits; where even its values do not, parts of it under each other."""
+    """The table with as much of its intervals as fits, or split into tables below each other if its values do not."""
     for intervals in INTERVALS:
         if _width(table, intervals, console) <= console.width:
             return [(table, intervals)]
@@ -58,7 +59,7 @@ def _fitting(table: Table, console: Console) -> list[tuple[Table, str]]:
 
 
 def _columns(table: Table, first: int, last: int) -> Table:
-    """The names of the rows and the columns from ``first`` up to ``last``."""
+    """The first column and the columns from ``first`` to before ``last``."""
     places = [0, *range(first, last)]
     return replace(
         table,
@@ -69,20 +70,14 @@ def _columns(table: Table, first: int, last: int) -> Table:
 
 
 def _width(table: Table, intervals: str, console: Console) -> int:
-    return int(console.measure(_drawn(table, intervals), options=console.options.update(width=10_000)).maximum)
+    return int(console.measure(_console_table(table, intervals), options=console.options.update(width=10_000)).maximum)
 
 
-def _drawn(table: Table, intervals: str) -> Rich:
-    from rich import box
-    from rich.table import Table as Rich
-
-    shown = Rich(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    for place, heading in enumerate(table.headings):
-        side: Literal["left", "right"] = "left" if place in (0, *table.words) else "right"
-        shown.add_column(heading, justify=side, no_wrap=place > 0, overflow="fold")
+def _console_table(table: Table, intervals: str) -> Rich:
+    console = console_table(table.headings, left=(0, *table.words), wrap=(0,), overflow="fold")
     for row in table.rows:
-        shown.add_row(*(_cell(cell, intervals) for cell in row))
-    return shown
+        console.add_row(*(_cell(cell, intervals) for cell in row))
+    return console
 
 
 def _cell(cell: Cell, intervals: str) -> Text:
@@ -94,7 +89,7 @@ def _cell(cell: Cell, intervals: str) -> Text:
 
 
 def frontier_plot(runs: Sequence[ReportRun], metrics: Sequence[Metric]) -> list[str]:
-    """Lines of a small plot, time on a log scale to the right, average accuracy up; empty with fewer than two runs."""
+    """Lines of a small plot: time on a log scale, average accuracy upwards; empty with fewer than two timed runs."""
     scored = [(run, average(run.record, metrics)) for run in runs if run.timed]
     known = [(run, value * 100) for run, value in scored if value is not None]
     if len(known) < 2:
@@ -105,7 +100,7 @@ def frontier_plot(runs: Sequence[ReportRun], metrics: Sequence[Metric]) -> list[
     for letter, (run, value) in zip(LETTERS, known, strict=False):
         column = _place(math.log(run.milliseconds), min(times), max(times), WIDTH)
         row = HEIGHT - 1 - _place(value, min(values), max(values), HEIGHT)
-        while grid[row][column] != " " and column + 1 < WIDTH:  # two in one place stand side by side
+        while grid[row][column] != " " and column + 1 < WIDTH:  # runs at one position stand side by side
             column += 1
         grid[row][column] = letter
     top, bottom = f"{max(values):5.1f}", f"{min(values):5.1f}"

@@ -1,10 +1,11 @@
-"""Time for the terminal: what a run without scores measured, and where a decoder's time goes."""
+"""Times for the terminal: speed of each run, milliseconds of each phase, cost of each task."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from reports.terminal.console_table import console_table
 from reports.terminal.record_tables import label, remarks
 from results.record import SAMPLES_FOR, Record, Timing
 
@@ -13,16 +14,16 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 GIB = 1024
-WIDE = 5  # columns of a table of phases
+COLUMNS_PER_TABLE = 5  # of a table of phases
 
 
 def print_speed(records: Sequence[Record], console: Console) -> None:
-    """Print the table and what a reader must know beside it."""
+    """Print the table of speed and the remarks on its numbers."""
     first = records[0]
-    place = first.environment.get("gpu") or first.environment.get("cpu")
-    load = "random weights" if first.random_weights else "trained weights"
+    processor = first.environment.get("gpu") or first.environment.get("cpu")
+    weights = "random weights" if first.random_weights else "trained weights"
     console.print(
-        f"preset {first.preset}, {load}, {first.options.get('precision')}, {place}; milliseconds per image",
+        f"preset {first.preset}, {weights}, {first.options.get('precision')}, {processor}; milliseconds per image",
         style="bold",
         highlight=False,
         soft_wrap=True,
@@ -33,19 +34,19 @@ def print_speed(records: Sequence[Record], console: Console) -> None:
 
 
 def print_details(records: Sequence[Record], console: Console) -> None:
-    """Print where the time goes, phase by phase, and what each task costs and takes alone."""
-    for start in range(0, len(records), WIDE):
-        console.print(phase_table(records[start : start + WIDE]))
+    """Print milliseconds of each phase, then cost and time of each task."""
+    for start in range(0, len(records), COLUMNS_PER_TABLE):
+        console.print(phase_table(records[start : start + COLUMNS_PER_TABLE]))
     if any(record.cost for record in records):
         console.print(cost_table(records))
 
 
 def speed_table(records: Sequence[Record]) -> Table:
-    """One line a record: how many images, how long, how even, and what it took."""
+    """One line a record: images, mean and percentiles of time, throughput, CPU time, operations and memory."""
     headings = ["batch", "images", "mean", *(f"p{p}" for p in SAMPLES_FOR), "images/s", "CPU ms", "GFLOP"]
     prepared = any(record.mode.prepared for record in records)
     on_gpu = any(record.machine is not None and record.machine.allocated_mib is not None for record in records)
-    table = _table([*headings, *(["prepare s"] if prepared else []), *(["GiB"] if on_gpu else [])])
+    table = console_table(["decoder", *headings, *(["prepare s"] if prepared else []), *(["GiB"] if on_gpu else [])])
     for record in records:
         total, latency = record.latency.total, record.latency
         memory = None if record.machine is None else record.machine.allocated_mib
@@ -67,16 +68,16 @@ def speed_table(records: Sequence[Record]) -> Table:
 
 
 def phase_table(records: Sequence[Record]) -> Table:
-    """One line a phase, one column a record: mean milliseconds; the passes of the network below each decoding."""
-    table = _table([label(record) for record in records], first="phase")
+    """Mean milliseconds, one line a phase and one column a record; passes of the network below their phase."""
+    table = console_table(["phase", *(label(record) for record in records)])
     for name in dict.fromkeys(phase for record in records for phase in record.latency.phases):
-        parts = [record.latency.phases.get(name) for record in records]
-        table.add_row(name, *("–" if part is None else f"{part.mean_ms:.2f}" for part in parts))
-        inside = dict.fromkeys(own for r in records for own in r.latency.passes if own.rpartition(".")[0] == name)
-        for own in inside:
-            passes = [record.latency.passes.get(own) for record in records]
-            told = ("–" if one is None else f"{one.per_image:.4g} × {one.mean_ms:.2f}" for one in passes)
-            table.add_row(f"  {own.rpartition('.')[2]}", *told, style="dim")
+        timings = [record.latency.phases.get(name) for record in records]
+        table.add_row(name, *("–" if timing is None else f"{timing.mean_ms:.2f}" for timing in timings))
+        kinds = dict.fromkeys(kind for r in records for kind in r.latency.passes if kind.rpartition(".")[0] == name)
+        for kind in kinds:
+            passes = [record.latency.passes.get(kind) for record in records]
+            cells = ("–" if item is None else f"{item.per_image:.4g} × {item.mean_ms:.2f}" for item in passes)
+            table.add_row(f"  {kind.rpartition('.')[2]}", *cells, style="dim")
     table.add_row("total", *(f"{record.latency.total.mean_ms:.2f}" for record in records), style="bold")
     shares = [record.latency.harness_share for record in records]
     table.add_row("harness share", *("–" if share is None else f"{100 * share:.1f} %" for share in shares))
@@ -84,8 +85,9 @@ def phase_table(records: Sequence[Record]) -> Table:
 
 
 def cost_table(records: Sequence[Record]) -> Table:
-    """One line a record and task: the network's work per image, how near it came to the machine's rates, time alone."""
-    table = _table(["task", "evals", "positions", "tokens/s", "GFLOP", "of matmul", "of bandwidth", "alone ms"])
+    """One line a record and task: work per image, share of the machine's peak rates, time of the task run alone."""
+    headings = ["decoder", "task", "evals", "positions", "tokens/s", "GFLOP", "of matmul", "of bandwidth", "alone ms"]
+    table = console_table(headings)
     for record in records:
         name = label(record)
         if record.parameters is not None:
@@ -108,7 +110,7 @@ def cost_table(records: Sequence[Record]) -> Table:
 
 
 def percentile(timing: Timing, p: int) -> str:
-    """A percentile, or how many images it needs."""
+    """A percentile in milliseconds, or how many images it needs."""
     value = getattr(timing, f"p{p}_ms")
     return f"needs {SAMPLES_FOR[p]}" if value is None else f"{value:.1f}"
 
@@ -119,14 +121,3 @@ def _number(value: float | None) -> str:
 
 def _share(value: float | None) -> str:
     return "–" if value is None else f"{100 * value:.1f} %"
-
-
-def _table(headings: Sequence[str], *, first: str = "decoder") -> Table:
-    from rich import box
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    table.add_column(first, no_wrap=True)
-    for heading in headings:
-        table.add_column(heading, justify="right", no_wrap=True)
-    return table

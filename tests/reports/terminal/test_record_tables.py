@@ -8,6 +8,7 @@ import msgspec
 import pytest
 from rich.console import Console
 
+from reports.metrics import metric
 from reports.terminal.record_tables import cell, print_records, records_table
 from results.record import Record
 from tests.results.test_store import record
@@ -28,10 +29,10 @@ def printed(*records: Record, width: int = 80) -> str:
 
 def test_cells() -> None:
     one = scored("oracle", "ptb")
-    assert cell(one, "detection", "AP", 100) == "51.2"
-    assert cell(one, "depth", "rmse", 1) == "0.200"
-    assert cell(one, "captioning", "METEOR", 100) == "–"
-    assert cell(one, "keypoints", "AP", 100) == "off"
+    assert cell(one, metric("detection", "AP")) == "51.2"
+    assert cell(one, metric("depth", "rmse")) == "0.200"
+    assert cell(one, metric("captioning", "METEOR")) == "–"
+    assert cell(one, metric("keypoints", "AP")) == "off"
 
 
 def test_a_table_fits_80_columns_and_says_what_a_reader_must_know() -> None:
@@ -42,7 +43,7 @@ def test_a_table_fits_80_columns_and_says_what_a_reader_must_know() -> None:
     assert "SPICE" not in text, "an optional metric that was not asked for is no news"
 
 
-def test_caption_tokenisers_never_share_a_table() -> None:
+def test_caption_tokenizers_never_share_a_table() -> None:
     mixed = scored("a", "ptb (Java 17)"), scored("b", "python"), scored("c", "ptb (Java 21)")
     with pytest.raises(ValueError, match="tokenizers"):
         records_table(mixed)
