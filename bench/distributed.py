@@ -1,7 +1,4 @@
-"""Processes that share the images of a run, as ``torchrun`` starts them; one of them without it.
-
-What they exchange are small Python objects, through the CPU, so that it works beside any device and on several nodes.
-"""
+"""The processes that ``torchrun`` starts to share a run or a training; a single process without it."""
 
 from __future__ import annotations
 
@@ -11,122 +8,113 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
+if TYPE_CHECKING:
+    import torch
 
-PATIENCE = timedelta(days=7)
+TIMEOUT = timedelta(days=7)
 """How long processes wait for each other: one may still compile, decode, pack or evaluate when the others are done."""
 
 
 @dataclass(frozen=True)
-class Team:
-    """This process among those that share a run.
+class ProcessGroup:
+    """This process and those that it shares its work with.
 
     Args:
-        rank: its number; 0 writes the record.
-        world: how many there are.
-        local: its number on its machine.
+        rank: number of this process; 0 writes the results.
+        world_size: number of processes.
+        local_rank: number of this process on its machine.
     """
 
     rank: int = 0
-    world: int = 1
-    local: int = 0
+    world_size: int = 1
+    local_rank: int = 0
 
     @property
-    def first(self) -> bool:
-        """Whether this is the one that writes the record."""
+    def is_main(self) -> bool:
+        """Whether this process writes the results."""
         return self.rank == 0
 
-    def everyone(self, value: Any) -> list[Any]:
-        """The values of all processes in order of rank; all of them wait for each other."""
-        if self.world == 1:
+    @property
+    def device(self) -> torch.device:
+        """The GPU of this process; the CPU where there is no GPU."""
+        import torch
+
+        if not torch.cuda.is_available():
+            return torch.device("cpu")
+        return torch.device("cuda", self.local_rank % torch.cuda.device_count())
+
+    def all_gather(self, value: Any) -> list[Any]:
+        """Return the values of all processes in order of rank. Every process must call it."""
+        if self.world_size == 1:
             return [value]
         import torch.distributed
 
-        found: list[Any] = [None] * self.world
-        torch.distributed.all_gather_object(found, value)
-        return found
+        values: list[Any] = [None] * self.world_size
+        torch.distributed.all_gather_object(values, value)
+        return values
 
-    def neighbors(self) -> list[int]:
-        """Ids of the run's processes on this machine, this one's among them."""
-        here = platform.node()
-        return [pid for machine, pid in self.everyone((here, os.getpid())) if machine == here]
+    def mean(self, values: torch.Tensor) -> torch.Tensor:
+        """Replace ``values`` by their mean over all processes. Every process must call it."""
+        if self.world_size > 1:
+            import torch.distributed
 
-    def wait(self) -> None:
+            torch.distributed.all_reduce(values)
+            values /= self.world_size
+        return values
+
+    def barrier(self) -> None:
         """Wait until all processes are here."""
-        self.everyone(None)
+        self.all_gather(None)
+
+    def local_pids(self) -> list[int]:
+        """Return the ids of the group's processes on this machine, this one's included."""
+        here = platform.node()
+        return [pid for machine, pid in self.all_gather((here, os.getpid())) if machine == here]
 
     @contextmanager
-    def one_at_first(self) -> Iterator[None]:
-        """Let the first process of each machine run the block before the others, which find what it left in caches."""
-        if self.local:
-            self.wait()
+    def main_first(self) -> Iterator[None]:
+        """Let the first process of each machine run the block before the others, which then find its caches."""
+        if self.local_rank:
+            self.barrier()
         try:
             yield
         finally:  # the others meet the same error themselves
-            if not self.local:
-                self.wait()
+            if not self.local_rank:
+                self.barrier()
 
 
 @contextmanager
-def joined() -> Iterator[Team]:
-    """Join the other processes that ``torchrun`` started, if it did."""
-    own = Team(*place())
-    with meeting(own.world, "gloo"):
-        yield own
-
-
-def place() -> tuple[int, int, int]:
-    """Rank, world and local rank, as ``torchrun`` tells them to this process; those of one process alone without it."""
-    rank, world, local = (int(os.environ.get(name, "0")) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"))
-    return (rank, world, local) if world > 1 else (0, 1, 0)
-
-
-@contextmanager
-def meeting(world: int, backend: str) -> Iterator[None]:
-    """Let the processes of ``torchrun`` reach each other, if there are several.
+def join(*, on_gpus: bool = False) -> Iterator[ProcessGroup]:
+    """Join the processes that ``torchrun`` started, if it did.
 
     Args:
-        world: how many there are.
-        backend: of ``torch.distributed``: ``gloo`` or ``nccl``.
+        on_gpus: exchange tensors between GPUs (nccl) where there are any; else small objects through the CPU (gloo),
+            which works beside any device and on several nodes.
     """
-    if world == 1:
+    rank, world_size, local_rank = (int(os.environ.get(name, "0")) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"))
+    group = ProcessGroup(rank, world_size, local_rank) if world_size > 1 else ProcessGroup()
+    backend = "gloo"
+    if on_gpus and group.device.type == "cuda":
+        import torch
+
+        torch.cuda.set_device(group.device)  # otherwise every process would put its messages on the first GPU
+        backend = "nccl"
+    with init_group(group.world_size, backend):
+        yield group
+
+
+@contextmanager
+def init_group(world_size: int, backend: str) -> Iterator[None]:
+    """Connect the processes of ``torchrun`` through a backend of ``torch.distributed``, if there are several."""
+    if world_size == 1:
         yield
         return
     import torch.distributed
 
-    torch.distributed.init_process_group(backend, timeout=PATIENCE)
+    torch.distributed.init_process_group(backend, timeout=TIMEOUT)
     try:
         yield
     finally:
         torch.distributed.destroy_process_group()
-
-
-@dataclass(frozen=True)
-class Processes(Team):
-    """This process among those of a training; alone without ``torchrun``. ``Team`` tells its arguments."""
-
-    @property
-    def device(self) -> torch.device:
-        """Where it computes: a GPU of its own, if there are any."""
-        if not torch.cuda.is_available():
-            return torch.device("cpu")
-        return torch.device("cuda", self.local % torch.cuda.device_count())
-
-    def mean(self, values: torch.Tensor) -> torch.Tensor:
-        """The mean over all processes, which all have to ask for it."""
-        if self.world > 1:
-            torch.distributed.all_reduce(values)
-            values /= self.world
-        return values
-
-
-@contextmanager
-def processes() -> Iterator[Processes]:
-    """Join the other processes that ``torchrun`` started, if it did."""
-    own = Processes(*place())
-    if own.device.type == "cuda":
-        torch.cuda.set_device(own.device)  # or every process would put its messages on the first GPU
-    with meeting(own.world, "nccl" if own.device.type == "cuda" else "gloo"):
-        yield own

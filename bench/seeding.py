@@ -1,4 +1,4 @@
-"""Random streams, named by seed and key."""
+"""Random streams, named by a seed and a key."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ import numpy as np
 import torch
 
 
-def random_stream(seed: int, *place: int) -> torch.Generator:
-    """The random stream of one place, such as a step and a part of it."""
-    state = np.random.SeedSequence([seed, *place]).generate_state(1, np.uint64)[0]
-    return torch.Generator().manual_seed(int(state >> np.uint64(1)))
+def random_stream(seed: int, *key: int | str) -> torch.Generator:
+    """Return the random stream of a key, such as (step, part) or (image id, task), whatever batch or process uses it.
 
-
-def image_generator(seed: int, image_id: int, task: str) -> torch.Generator:
-    """The random stream of one image and task, whatever batch or process it is decoded in."""
-    words = [seed, image_id % 2**63, *task.encode()]
+    Args:
+        seed: of all streams.
+        key: integers, of which the lowest 63 bits count, and names.
+    """
+    words = [seed]
+    for part in key:
+        words += part.encode() if isinstance(part, str) else [part % 2**63]
     state = np.random.SeedSequence(words).generate_state(1, np.uint64)[0]
     return torch.Generator().manual_seed(int(state >> np.uint64(1)))

@@ -74,7 +74,7 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True):
             raise ValueError(f"schema {self.schema}, expected {SCHEMA}")
 
     @property
-    def lane(self) -> str:
+    def run_name(self) -> str:
         """Name of the run; that of the decoder in files without one."""
         return self.name or self.decoder
 
@@ -107,6 +107,6 @@ def read_baseline(path: Path) -> Baseline:
 
 def write_baseline(folder: Path, baseline: Baseline) -> Path:
     """Write a baseline; it appears whole."""
-    path = baseline_path(folder, baseline.preset, baseline.lane)
+    path = baseline_path(folder, baseline.preset, baseline.run_name)
     write_atomically(path, msgspec.json.encode(baseline) + b"\n")
     return path

@@ -161,7 +161,7 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
     bandwidth_share: float | None = None
 
 
-class Rates(msgspec.Struct, frozen=True, kw_only=True):
+class PeakRates(msgspec.Struct, frozen=True, kw_only=True):
     """What the machine can do with the run's threads and precision, measured.
 
     Args:
@@ -216,7 +216,7 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     fingerprint: str
-    rates: Rates | None = None
+    rates: PeakRates | None = None
     other_cores: float | None = None
     other_cores_most: float | None = None
     load_average: float | None = None

@@ -6,10 +6,10 @@ from typing import Any
 
 import msgspec
 
-from results.measurements import SAMPLES_FOR, Cost, Gpu, Latency, Machine, Mode, Passes, Rates, Timing, WarmUp, Work
+from results.measurements import SAMPLES_FOR, Cost, Gpu, Latency, Machine, Mode, Passes, PeakRates, Timing, WarmUp, Work
 
 __all__ = [
-    "READABLE", "SAMPLES_FOR", "SCHEMA", "Cost", "Gpu", "Key", "Latency", "Machine", "Mode", "Passes", "Rates",
+    "READABLE", "SAMPLES_FOR", "SCHEMA", "Cost", "Gpu", "Key", "Latency", "Machine", "Mode", "Passes", "PeakRates",
     "Record", "Sample", "Timing", "WarmUp", "Work", "json_schema",
 ]  # fmt: skip
 

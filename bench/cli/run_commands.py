@@ -66,22 +66,22 @@ def sweep(options: SweepOptions) -> int:
         for point in found.points:
             print(point.name)
         return 0
-    from bench.distributed import joined
+    from bench.distributed import join
     from bench.run.runner import run as runner
     from bench.run.sweep import run_sweep
 
-    with joined() as team:
-        tell = print if team.first else (lambda text: None)
+    with join() as group:
+        log = print if group.is_main else (lambda text: None)
         result = run_sweep(
             found,
-            lambda one: runner(one, tell, team),
-            tell,
+            lambda one: runner(one, log, group),
+            log,
             fresh=options.fresh,
-            agree=lambda own: team.everyone(own)[0],
-            alone=team.world == 1,
+            agree=lambda own: group.all_gather(own)[0],
+            alone=group.world_size == 1,
         )
     for folder in result.records:
-        tell(f"record: {folder / 'record.json'}")
+        log(f"record: {folder / 'record.json'}")
     return 2 if result.failed else 0
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from bench.system.host import BUSY_CORES
 from results.record import SCHEMA, Record
-from results.run_names import lane_of
+from results.run_names import run_name_of
 
 SETTINGS = ("batch", "threads", "device", "precision", "mode", "scenario", "formats", "strategy", "prompts")
 DECIDING = ("formats", "strategy", "prompts")  # settings that change what is predicted, not only how fast
@@ -44,7 +44,7 @@ def took_turns(first: Record, second: Record) -> bool:
         return False
     if not first.interleaved and not second.interleaved:
         return SCHEMA not in (first.schema, second.schema)
-    return lane_of(first) in second.interleaved and lane_of(second) in first.interleaved
+    return run_name_of(first) in second.interleaved and run_name_of(second) in first.interleaved
 
 
 def busy(record: Record) -> str | None:

@@ -96,7 +96,7 @@ def judge(runs: Mapping[str, Measured], baselines: Mapping[str, Baseline | None]
 
 def accuracy(run: Measured, baseline: Baseline, thresholds: Thresholds) -> list[Finding]:
     """Each task's headline metrics; the tables are compared only where predictions differ."""
-    decoder, record = baseline.lane, run.record
+    decoder, record = baseline.run_name, run.record
     if str(record.data["hash"]) != baseline.data:
         return [Finding(decoder, "accuracy", "accuracy", blocked="the baseline is of other data")]
     if (why := _other_settings(run, baseline, DECIDING)) is not None:
@@ -120,7 +120,7 @@ def _metrics(
     def finding(name: str, **members: object) -> Finding:
         values = {"before": baseline.metrics[task][name], "now": run.record.metrics[task].get(name)}
         bound = thresholds.metric(task, name)
-        return Finding(baseline.lane, f"{task} {name}", "accuracy", bound, **(values | members))  # type: ignore[arg-type]
+        return Finding(baseline.run_name, f"{task} {name}", "accuracy", bound, **(values | members))  # type: ignore[arg-type]
 
     def equal(name: str) -> Finding:
         """The same predictions must have the same score, unless its computation changed."""
@@ -170,14 +170,14 @@ def _ratio(run: Measured, baseline: Baseline, thresholds: Thresholds, against: s
     same_hardware = not hardware_differences(run.record.environment, baseline.environment)
     why = _not_comparable(run, baseline, against)
     if why is not None:
-        return Finding(baseline.lane, name, "speed", blocked=why)
+        return Finding(baseline.run_name, name, "speed", blocked=why)
     keys = _common(run, baseline)
     now, before = (_logs(one, against, part, keys) for one in (run, baseline))
     logs = now - before  # (I,) how much slower each image became, as logarithm
     whole = pieces(*(_pieces(one, keys) for one in (run, baseline)))
     bound, ratio = thresholds.time(against, same_hardware=same_hardware), ratio_of(logs, whole)
     return Finding(
-        baseline.lane,
+        baseline.run_name,
         name,
         "speed",
         bound,

@@ -91,7 +91,7 @@ def _refused_shapes() -> int:
     return sum(int(times) for kind in found for text, times in kind.items() if "recompile limit" in str(text).lower())
 
 
-def why_not(device: torch.device) -> str | None:
+def unavailable_reason(device: torch.device) -> str | None:
     """Why nothing can be compiled for a device; None if it can."""
     if device.type == "cpu" and not any(map(shutil.which, ("g++", "clang++", "c++"))):
         return "torch.compile needs a C++ compiler (g++), and none is installed"

@@ -18,7 +18,7 @@ from results.record import Key, Mode, Sample
 MODES = ("eager", "compiled", "graphed")
 
 
-def why_not(mode: str, device: torch.device, *, network: bool = True) -> str | None:
+def unavailable_reason(mode: str, device: torch.device, *, network: bool = True) -> str | None:
     """Why a mode cannot be used; None if it can.
 
     Args:
@@ -32,20 +32,20 @@ def why_not(mode: str, device: torch.device, *, network: bool = True) -> str | N
         return "the decoder uses no network"
     if mode == "graphed":
         return None if device.type == "cuda" else "CUDA graphs need a GPU"
-    return compiled.why_not(device)
+    return compiled.unavailable_reason(device)
 
 
-def stand_in(mode: str, network: Any) -> Any:
+def wrap_network(mode: str, network: Any) -> Any:
     """What stands in for a network under a mode; the network itself in eager mode."""
     return {"eager": lambda own: own, "compiled": Compiled, "graphed": Graphed}[mode](network)
 
 
-def prepared(network: Any) -> int:
+def captured_graphs(network: Any) -> int:
     """How many graphs a stand-in has compiled or recorded; 0 for a plain network."""
     return network.prepared if isinstance(network, (Compiled, Graphed)) else 0
 
 
-def note_preparation(network: Any, milliseconds: float) -> None:
+def add_preparation_ms(network: Any, milliseconds: float) -> None:
     """Tell a compiled network how long a batch took during which it was compiled; recording graphs tells itself."""
     if isinstance(network, Compiled):
         network.prepare_ms += milliseconds

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from bench.inference.network_calls import Calls, Counts
+from bench.inference.network_calls import BatchCalls, CallCounts
 
 Work = tuple[float, float]  # floating-point operations, bytes
 SPAN = 8  # keys between the two points of the line
@@ -31,8 +31,8 @@ class ImageWork:
     encoder: Work
 
 
-class CostCounter:
-    """Counts the work of one network; every different shape is counted once.
+class FlopCounter:
+    """CallCounts the work of one network; every different shape is counted once.
 
     Args:
         network: the network whose shape and weights count; it is not used itself.
@@ -56,7 +56,7 @@ class CostCounter:
         """Work of one image of height x width pixels."""
         return self._encoded(height, width)[1]
 
-    def decode(self, height: int, width: int, counts: Counts) -> Work:
+    def decode(self, height: int, width: int, counts: CallCounts) -> Work:
         """Work of what a batch of images of height x width pixels asked of the decoder."""
         table = self._network.embedding.table.weight
         base, slope = self._line(height, width)
@@ -68,7 +68,7 @@ class CostCounter:
             read += calls * columns * table.shape[1] * table.element_size()
         return operations, read
 
-    def per_image(self, calls: Calls) -> dict[str, Work]:
+    def per_image(self, calls: BatchCalls) -> dict[str, Work]:
         """``backbone``, ``encoder`` and ``decode.<task>`` to the work of a batch, shared equally among its images."""
         encoding, scale = self.image(*calls.size), 1 / calls.share
         found = {

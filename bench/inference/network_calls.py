@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 @dataclass
-class Counts:
+class CallCounts:
     """What was asked of a network, summed as far as the cost depends on it.
 
     Args:
@@ -31,7 +31,7 @@ class Counts:
     heads: dict[tuple[int, bool], tuple[int, int]] = field(default_factory=dict)
 
 
-class Watched:
+class CountedNetwork:
     """Stands in for a network; what is not named here is the network's own.
 
     Args:
@@ -45,7 +45,7 @@ class Watched:
     def __init__(self, network: Any, mark: Callable[[str], None]) -> None:
         self._network = network
         self._mark = mark
-        self.counts = Counts()
+        self.counts = CallCounts()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._network, name)
@@ -86,7 +86,7 @@ class Watched:
 
 
 @dataclass
-class Calls:
+class BatchCalls:
     """What a batch asked of the network, as far as its cost depends on it.
 
     Args:
@@ -99,4 +99,4 @@ class Calls:
     size: tuple[int, int]
     images: int
     share: int
-    tasks: dict[str, Counts] = field(default_factory=dict)
+    tasks: dict[str, CallCounts] = field(default_factory=dict)

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from bench.data.transforms import Prepared, stack_images
 from bench.inference.clock import Clock, Times, stopwatch
-from bench.inference.network_calls import Calls, Watched
-from bench.seeding import image_generator
+from bench.inference.network_calls import BatchCalls, CountedNetwork
+from bench.seeding import random_stream
 from decoders.base import Decoder, Request
 from decoders.network.network import Network
 from tasks.base import Task
@@ -22,7 +22,7 @@ from tasks.targets import Context, Targets
 
 
 @dataclass
-class Outcome:
+class PipelineOutput:
     """What one image gave.
 
     Args:
@@ -36,12 +36,12 @@ class Outcome:
     predictions: dict[str, Any] = field(default_factory=dict)
     tokens: dict[str, Tensor] = field(default_factory=dict)
     times: Times = field(default_factory=Times)
-    calls: Calls | None = None
+    calls: BatchCalls | None = None
     work: dict[str, tuple[int, int, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
-class Item:
+class PipelineInput:
     """One image and what is known of it.
 
     Args:
@@ -68,8 +68,8 @@ class Pipeline:
         prompter: strategy that decodes the tasks which others are prompted by; None: the decoder itself.
         fill: id that pads prompts of images with fewer sequences.
         seed: every image draws from its own stream of this seed, so batches and resumed runs change nothing.
-        stand_ins: task to what later tasks get in place of its prediction, made from an image's size; it gives
-            networks with random weights a load.
+        placeholder_predictions: task to a function from an image's size to what later tasks get in place of its
+            prediction; it gives networks with random weights a load.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class Pipeline:
         prompter: Decoder | None = None,
         device: torch.device | str = "cpu",
         precision: str = "float32",
-        stand_ins: Mapping[str, Callable[[tuple[int, int]], Any]] | None = None,
+        placeholder_predictions: Mapping[str, Callable[[tuple[int, int]], Any]] | None = None,
     ) -> None:
         self.decoder = decoder
         self.prompter = prompter or decoder
@@ -95,24 +95,24 @@ class Pipeline:
         self.network = network
         self.device = torch.device(device)
         self.precision = precision
-        self.stand_ins = stand_ins or {}
+        self.placeholder_predictions = placeholder_predictions or {}
         self._prompting = {earlier for task in tasks for earlier in task.after}
         self._watch = stopwatch(self.device)
 
     @torch.inference_mode()
-    def predict(self, items: Sequence[Item]) -> list[Outcome]:
+    def predict(self, items: Sequence[PipelineInput]) -> list[PipelineOutput]:
         """Outcomes of a batch whose images carry the same kinds of annotation; its time is shared equally."""
         clock = Clock(self._watch, share=len(items))
-        outcomes = [Outcome() for _ in items]
+        outcomes = [PipelineOutput() for _ in items]
         with clock.phase("preprocess"):
             images, pad = stack_images([self.transform(item.image) for item in items])
             images, pad = images.to(self.device), None if pad is None else pad.to(self.device)
         with self._autocast():
             memory = self._encode(images, pad, clock)
-            calls = Calls((images.shape[2], images.shape[3]), len(items), len(items))
+            calls = BatchCalls((images.shape[2], images.shape[3]), len(items), len(items))
             for task in self.tasks:
                 if task.annotated(items[0].targets):
-                    watched = None if self.network is None else Watched(self.network, clock.mark)
+                    watched = None if self.network is None else CountedNetwork(self.network, clock.mark)
                     self._decode(task, watched, memory, items, outcomes, clock=clock)
                     if watched is not None and watched.counts.passes:
                         calls.tasks[task.name] = watched.counts
@@ -137,7 +137,14 @@ class Pipeline:
         return memory
 
     def _decode(
-        self, task: Task, network: Any, memory: Any, items: Sequence[Item], outcomes: list[Outcome], *, clock: Clock
+        self,
+        task: Task,
+        network: Any,
+        memory: Any,
+        items: Sequence[PipelineInput],
+        outcomes: list[PipelineOutput],
+        *,
+        clock: Clock,
     ) -> None:
         decoder = self.prompter if task.name in self._prompting else self.decoder
         truths = [task.encode(item.targets) for item in items] if decoder.needs_truth else None
@@ -147,7 +154,7 @@ class Pipeline:
             ]
             prompts = [task.prompt(context) for context in contexts]
             request = self._request(task, prompts, contexts, truths)
-            generators = [image_generator(self.seed, item.image_id, task.name) for item in items]
+            generators = [random_stream(self.seed, item.image_id, task.name) for item in items]
             decoded = decoder.decode(network, memory, request, generators)
             decoded = replace(decoded, tokens=decoded.tokens.cpu(), probabilities=decoded.probabilities.float().cpu())
         with clock.phase(f"interpret.{task.name}"):
@@ -157,8 +164,8 @@ class Pipeline:
         for filled, context, outcome in zip(own, contexts, outcomes, strict=True):
             outcome.tokens[task.name] = filled.tokens
             outcome.work[task.name] = (decoded.evaluations, decoded.positions // len(items), len(filled.tokens))
-            if task.name in self.stand_ins:
-                outcome.predictions[task.name] = self.stand_ins[task.name](context.size)
+            if task.name in self.placeholder_predictions:
+                outcome.predictions[task.name] = self.placeholder_predictions[task.name](context.size)
 
     def _request(
         self, task: Task, prompts: Sequence[torch.Tensor], contexts: Sequence[Context], truths: list[Encoded] | None
@@ -166,7 +173,7 @@ class Pipeline:
         stacked, valid = stack_prompts(prompts, self.fill)
         truth = None
         if truths is not None:
-            rows = [encoded.rows(task.origin(c)).tokens for encoded, c in zip(truths, contexts, strict=True)]
+            rows = [encoded.rows(task.target_rows(c)).tokens for encoded, c in zip(truths, contexts, strict=True)]
             legal = int(task.format.ids[0])  # rows that pad the batch hold some id of the task's vocabulary
             truth, _ = stack_prompts(rows, legal)
         return Request(format=task.format, prompts=stacked.to(self.device), valid=valid.to(self.device), truth=truth)

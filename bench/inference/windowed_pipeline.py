@@ -14,7 +14,7 @@ from torch import Tensor
 
 from bench.data.transforms import Prepared, Windows
 from bench.inference.clock import Clock, Times, stopwatch
-from bench.inference.pipeline import Item, Outcome, Pipeline
+from bench.inference.pipeline import Pipeline, PipelineInput, PipelineOutput
 from tasks.targets import Targets
 
 NEAREST = 1e-3  # meters, which AiT cuts merged depths to
@@ -43,7 +43,7 @@ class WindowedPipeline:
         """Where it computes."""
         return self.pipeline.device
 
-    def predict(self, items: Sequence[Item]) -> list[Outcome]:
+    def predict(self, items: Sequence[PipelineInput]) -> list[PipelineOutput]:
         """Outcomes of a batch, as ``Pipeline.predict`` gives them; times and work are those of all windows together."""
         clock = Clock(stopwatch(self.pipeline.device), share=len(items))
         with clock.phase("preprocess"):
@@ -56,21 +56,21 @@ class WindowedPipeline:
                 predictions = self._merged(item.targets.size, parts)
             tokens = {name: torch.cat([part.tokens[name] for part in parts]) for name in parts[0].tokens}
             calls = parts[0].calls and replace(parts[0].calls, share=len(items))
-            outcomes.append(Outcome(predictions, tokens, calls=calls, work=_total(parts)))
+            outcomes.append(PipelineOutput(predictions, tokens, calls=calls, work=_total(parts)))
         times = _together(clock.times(), found[0].times, windows=len(found) / len(items))
         for outcome in outcomes:
             outcome.times = times
         return outcomes
 
-    def _cut(self, item: Item) -> list[Item]:
+    def _cut(self, item: PipelineInput) -> list[PipelineInput]:
         """The windows as items; they share the image's id, and with it its random choices."""
         targets = Targets(size=item.targets.size, depth=item.targets.depth)
         return [
-            Item(item.image_id, WindowImage(one.pixels), one.targets or targets)
+            PipelineInput(item.image_id, WindowImage(one.pixels), one.targets or targets)
             for one in self.windows(item.image, targets)
         ]
 
-    def _merged(self, size: tuple[int, int], parts: Sequence[Outcome]) -> dict[str, Any]:
+    def _merged(self, size: tuple[int, int], parts: Sequence[PipelineOutput]) -> dict[str, Any]:
         """The depth of the whole image at its own size."""
         if not all(TASK in part.predictions for part in parts):
             return {}
@@ -107,7 +107,7 @@ def _together(own: Times, window: Times, *, windows: float) -> Times:
     return Times(wall, process, {name: (count, windows * passed) for name, (count, passed) in window.passes.items()})
 
 
-def _total(parts: Sequence[Outcome]) -> dict[str, tuple[int, int, int]]:
+def _total(parts: Sequence[PipelineOutput]) -> dict[str, tuple[int, int, int]]:
     """Evaluations, positions and sequences of all windows; those of a batch are one evaluation."""
     work = {}
     for name in parts[0].work:

@@ -20,7 +20,7 @@ from bench.config.codecs import Codecs
 from bench.config.run import RunOptions
 from bench.measurements.cpu_time_mad import cpu_seconds
 from bench.paths import PUBLISHED
-from bench.seeding import image_generator
+from bench.seeding import random_stream
 from bench.system.environment import describe_environment
 from decoders.base import Request
 from decoders.causal.ait import Ait, AitOptions
@@ -133,7 +133,7 @@ def _parts(options: RunOptions) -> tuple[Any, Any, Any]:
 def _decode(strategy: Any, network: Any, memory: Any, task: Task, seed: int) -> Decoded:
     prompts = task.prompt(Context((CANVAS, CANVAS)))
     request = Request(task.format, prompts[None], torch.ones(1, len(prompts), dtype=torch.bool))
-    found: Decoded = strategy.decode(network, memory, request, [image_generator(seed, 0, task.name)])
+    found: Decoded = strategy.decode(network, memory, request, [random_stream(seed, 0, task.name)])
     return found
 
 

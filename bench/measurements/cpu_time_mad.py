@@ -19,7 +19,7 @@ from bench.builders.suite import make_tasks, task_classes
 from bench.cli.describe import Letters
 from bench.config.run import RunOptions
 from bench.paths import PUBLISHED
-from bench.seeding import image_generator
+from bench.seeding import random_stream
 from bench.system.environment import describe_environment
 from decoders.base import Request
 from decoders.masked.mad import MadReleased
@@ -86,7 +86,7 @@ def _one_image(options: RunOptions, dtype: torch.dtype, published: Mapping[str, 
 def _decode(task: Task, network: Any, memory: Any, context: Context, seed: int) -> None:
     prompts = task.prompt(context)
     request = Request(task.format, prompts[None], torch.ones(1, len(prompts), dtype=torch.bool))
-    decoded = MadReleased().decode(network, memory, request, [image_generator(seed, 0, task.name)])
+    decoded = MadReleased().decode(network, memory, request, [random_stream(seed, 0, task.name)])
     if task.name != "captioning":  # random pieces are no text
         task.interpret(decoded.image(0, len(prompts)), context)
 

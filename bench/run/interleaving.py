@@ -1,4 +1,4 @@
-"""Measuring: decoders warm up and take turns until there is nothing left, or enough; modes that fail are left out."""
+"""Warm decoders up, then alternate them image by image until all images, or enough of them, are decoded."""
 
 from __future__ import annotations
 
@@ -11,80 +11,152 @@ from itertools import groupby
 from typing import Protocol, TypeVar
 
 from bench.console import progress
-from bench.distributed import Team
+from bench.distributed import ProcessGroup
 from bench.errors import UserError
-from bench.run.decoder_run import Lane
 from bench.run.stopping import Limits, WarmUpRule
 from results.store import StoreError
 
+T = TypeVar("T")
 
-@dataclass
-class Measurement:
-    """The measurement of a run in one process.
+
+class Turn(Protocol):
+    """A decoder that takes turns with others."""
+
+    @property
+    def images(self) -> int:
+        """Number of images decoded so far."""
+        ...
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether there is more to decode."""
+        ...
+
+
+class Measurable(Turn, Protocol):
+    """A decoder while it is measured: ``bench/run/decoder_run.py``."""
+
+    name: str
+    mode: str
+    batches: Sequence[Sequence[object]]
+    seconds: float
+    failed: str | None
+
+    def prepare(self, rule: WarmUpRule) -> None:
+        """Compile or record, and warm up."""
+
+    def step(self) -> None:
+        """Decode the next batch."""
+
+    def end_turn(self, milliseconds: float) -> None:
+        """End a turn of this length."""
+
+
+AnyTurn = TypeVar("AnyTurn", bound=Turn)
+
+
+def interleave(decoders: Sequence[AnyTurn]) -> Iterator[AnyTurn]:
+    """Yield the decoder with the fewest processed images (ties: in order) until all are finished.
+
+    With equal batches decoders alternate strictly; with batches of 1 and 8, eight turns of one meet one of the other.
+    Decoders that were behind when a run was interrupted catch up first.
+    """
+    while unfinished := [decoder for decoder in decoders if decoder.unfinished]:
+        yield min(unfinished, key=lambda decoder: decoder.images)
+
+
+def in_step(decoders: Sequence[Turn]) -> bool:
+    """Return whether all decoders have decoded the same number of images."""
+    return len({decoder.images for decoder in decoders}) <= 1
+
+
+def make_batches(samples: Sequence[T], size: int, kinds: Callable[[T], Hashable]) -> list[list[T]]:
+    """Return batches of consecutive images with the same kinds of annotation.
+
+    Batches depend on the data alone, never on what is done already or by which process. So a resumed or distributed
+    run computes the very batches of an uninterrupted one.
 
     Args:
-        lanes: decoders in the order in which they take turns; the same in all processes of the run.
+        samples: images in order.
+        size: most images of a batch.
+        kinds: what the images of a batch must agree on; not called for batches of one.
+    """
+    if size == 1:
+        return [[sample] for sample in samples]
+    batches = []
+    for _, group in groupby(samples, key=kinds):
+        alike = list(group)
+        batches += [alike[first : first + size] for first in range(0, len(alike), size)]
+    return batches
+
+
+@dataclass
+class Interleaving:
+    """The measurement of all decoders of a run in one process.
+
+    Args:
+        decoders: in the order of their turns; the same in all processes.
         limits: when there is enough.
-        endless: whether images come round until there is enough; otherwise all are decoded once.
-        team: the processes of the run.
-        tell: what is said of modes that are left out.
+        endless: repeat the images until there is enough; otherwise decode each once.
+        group: processes of the run.
+        log: called with a message for each mode that is left out.
     """
 
-    lanes: Sequence[Lane]
+    decoders: Sequence[Measurable]
     limits: Limits
     endless: bool
-    team: Team
-    tell: Callable[[str], None]
+    group: ProcessGroup
+    log: Callable[[str], None]
 
     def __post_init__(self) -> None:
         self._start = time.perf_counter()
-        self._told: set[str] = set()
+        self._reported: set[str] = set()
 
     @property
-    def intact(self) -> list[Lane]:
-        """The decoders that did not fail."""
-        return [lane for lane in self.lanes if not lane.failed]
+    def intact(self) -> list[Measurable]:
+        """Decoders that did not fail."""
+        return [decoder for decoder in self.decoders if not decoder.failed]
 
     def warm_up(self) -> None:
-        """Compile, record, check and warm up.
+        """Compile, record, compare and warm up every decoder.
 
         Raises:
             UserError: if no decoder is left.
         """
         rule = WarmUpRule()
         if self.limits.budget is not None:  # a tenth of it goes to the warm-up of all decoders
-            rule = replace(rule, seconds=self.limits.budget / 10 / len(self.lanes))
-        for lane in self.lanes:
-            self._attempt(lane, partial(lane.prepare, rule))
-            self._agree(lane)
-        self._check()
+            rule = replace(rule, seconds=self.limits.budget / 10 / len(self.decoders))
+        for decoder in self.decoders:
+            self._attempt(decoder, partial(decoder.prepare, rule))
+            self._share_failure(decoder)
+        self._require_intact()
 
-    def take_turns(self) -> str:
-        """Decode until there is nothing left, or enough; gives the reason, on which all processes agree.
+    def run(self) -> str:
+        """Decode until all images, or enough of them, are done; return why it ended, the same in all processes.
 
         Raises:
             UserError: if no decoder is left.
         """
-        ended = self._turns()
-        for lane in self.lanes:
-            self._agree(lane)
-        self._check()
-        return "budget" if "budget" in self.team.everyone(ended) else ended
+        ended = self._take_turns()
+        for decoder in self.decoders:
+            self._share_failure(decoder)
+        self._require_intact()
+        return "budget" if "budget" in self.group.all_gather(ended) else ended
 
-    def _turns(self) -> str:
-        total = sum(len(batch) for lane in self.lanes for batch in lane.batches)
+    def _take_turns(self) -> str:
+        total = sum(len(batch) for decoder in self.decoders for batch in decoder.batches)
         if self.endless:
-            total = self.limits.images * len(self.lanes)
-        with progress(", ".join(lane.name for lane in self.lanes)) as report:
+            total = self.limits.images * len(self.decoders)
+        with progress(", ".join(decoder.name for decoder in self.decoders)) as report:
             before = time.perf_counter()
-            for lane in turns(self.lanes):
+            for decoder in interleave(self.decoders):
                 if ended := self._ended():
                     return ended
-                self._attempt(lane, lane.advance)
-                done = sum(lane.images for lane in self.lanes)
+                self._attempt(decoder, decoder.step)
+                done = sum(decoder.images for decoder in self.decoders)
                 report(done, max(total, done))
                 now = time.perf_counter()
-                lane.settle((now - before) * 1000)
+                decoder.end_turn((now - before) * 1000)
                 before = now
         return "data"
 
@@ -92,91 +164,37 @@ class Measurement:
         if not self.endless and self.limits.budget is None:
             return None
         # A process of many may have no batch of a decoder at all.
-        lanes, passed = [lane for lane in self.intact if lane.batches], time.perf_counter() - self._start
-        least = min((lane.images for lane in lanes), default=0)
-        if not least:
+        decoders, passed = [one for one in self.intact if one.batches], time.perf_counter() - self._start
+        fewest = min((decoder.images for decoder in decoders), default=0)
+        if not fewest:
             return None
         if self.endless:
-            return self.limits.ended(images=least, measured=min(lane.seconds for lane in lanes), passed=passed)
-        if not level(lanes):  # all decoders are scored on the same images
+            measured = min(decoder.seconds for decoder in decoders)
+            return self.limits.ended(images=fewest, measured=measured, passed=passed)
+        if not in_step(decoders):  # all decoders are scored on the same images
             return None
-        return replace(self.limits, images=sys.maxsize).ended(images=least, measured=0, passed=passed)
+        return replace(self.limits, images=sys.maxsize).ended(images=fewest, measured=0, passed=passed)
 
-    def _attempt(self, lane: Lane, work: Callable[[], None]) -> None:
-        """Give a mode up that fails: compilers and recorders raise whatever they like. Eager mode must work."""
+    def _attempt(self, decoder: Measurable, work: Callable[[], None]) -> None:
+        """Give up a mode that fails: compilers and recorders raise any exception. Eager mode must work."""
         try:
             work()
         except (UserError, StoreError):
             raise
         except Exception as error:
-            if lane.mode == "eager":
+            if decoder.mode == "eager":
                 raise
-            lane.failed = f"{type(error).__name__}: {(str(error).splitlines() or ['no message'])[0][:200]}"
+            decoder.failed = f"{type(error).__name__}: {(str(error).splitlines() or ['no message'])[0][:200]}"
 
-    def _agree(self, lane: Lane) -> None:
-        """What fails in one process is left out in all, and told once."""
-        reasons = [reason for reason in self.team.everyone(lane.failed) if reason]
-        if reasons and lane.name not in self._told:
-            self._told.add(lane.name)
-            lane.failed = reasons[0]
-            self.tell(f"left out: {lane.name}: {lane.failed}")
+    def _share_failure(self, decoder: Measurable) -> None:
+        """Leave a decoder that failed in one process out in all, and report it once."""
+        reasons = [reason for reason in self.group.all_gather(decoder.failed) if reason]
+        if reasons and decoder.name not in self._reported:
+            self._reported.add(decoder.name)
+            decoder.failed = reasons[0]
+            self.log(f"left out: {decoder.name}: {decoder.failed}")
 
-    def _check(self) -> None:
+    def _require_intact(self) -> None:
         if not self.intact:
-            modes = ", ".join(dict.fromkeys(lane.mode for lane in self.lanes))
+            modes = ", ".join(dict.fromkeys(decoder.mode for decoder in self.decoders))
             raise UserError(f"--mode {modes}: nothing is left to measure; see the lines above")
-
-
-T = TypeVar("T")
-
-
-def planned(samples: Sequence[T], size: int, kinds: Callable[[T], Hashable]) -> list[list[T]]:
-    """Batches of consecutive images with the same kinds of annotation.
-
-    They depend on the data alone, never on what is done already or on who does it: resumed and distributed runs
-    compute the very batches of a run in one piece.
-
-    Args:
-        samples: images in order.
-        size: most images of a batch.
-        kinds: what the images of a batch must agree on; asked for batches of more than one only.
-    """
-    if size == 1:
-        return [[sample] for sample in samples]
-    batches = []
-    for _, group in groupby(samples, key=kinds):
-        together = list(group)
-        batches += [together[first : first + size] for first in range(0, len(together), size)]
-    return batches
-
-
-class Taker(Protocol):
-    """Who takes turns."""
-
-    @property
-    def images(self) -> int:
-        """Images done so far."""
-        ...
-
-    @property
-    def waiting(self) -> bool:
-        """Whether there is more to do."""
-        ...
-
-
-Taken = TypeVar("Taken", bound=Taker)
-
-
-def turns(takers: Sequence[Taken]) -> Iterator[Taken]:
-    """Whoever has done the fewest images, the first of those in order; until nobody waits.
-
-    With equal batches that is strict alternation; with batches of 1 and 8, eight turns of the one to one of the other.
-    One that was ahead when a run was interrupted lets the others catch up.
-    """
-    while waiting := [taker for taker in takers if taker.waiting]:
-        yield min(waiting, key=lambda taker: taker.images)
-
-
-def level(takers: Sequence[Taker]) -> bool:
-    """Whether everyone has done the same number of images."""
-    return len({taker.images for taker in takers}) <= 1

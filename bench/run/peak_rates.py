@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 
 from bench.inference.clock import Stopwatch, stopwatch
-from results.record import Rates
+from results.record import PeakRates
 from results.store import StoreError, write_atomically
 
 SIDES = {"cpu": 384, "cuda": 8192}  # of the square matrices; on a CPU some repetitions must go undisturbed
@@ -22,13 +22,13 @@ COPIED = {"cpu": 2**26, "cuda": 2**29}  # bytes of the copied buffer, more than 
 SECONDS = 0.3  # of each measurement
 
 
-def machine_rates(device: torch.device, precision: str, *, folder: Path, fingerprint: str, keep: bool) -> Rates:
-    """Rates of the machine with this fingerprint and the threads of now, from ``folder`` or measured.
+def peak_rates(device: torch.device, precision: str, *, folder: Path, fingerprint: str, keep: bool) -> PeakRates:
+    """PeakRates of the machine with this fingerprint and the threads of now, from ``folder`` or measured.
 
     Args:
         device: where the network computes.
         precision: of its matrix products.
-        folder: cache; a file that cannot be read or written is no fault.
+        folder: cache; a file that cannot be read or written is ignored.
         fingerprint: of the hardware.
         keep: whether to write what was measured; not on a busy machine.
     """
@@ -36,7 +36,7 @@ def machine_rates(device: torch.device, precision: str, *, folder: Path, fingerp
     path = folder / f"{'-'.join(told)}.json"
     try:
         kept = json.loads(path.read_text())
-        return Rates(matmul_gflops=float(kept["matmul_gflops"]), bandwidth_gb=float(kept["bandwidth_gb"]))
+        return PeakRates(matmul_gflops=float(kept["matmul_gflops"]), bandwidth_gb=float(kept["bandwidth_gb"]))
     except (OSError, ValueError, KeyError, TypeError):
         pass
     rates = measure(device, torch.bfloat16 if precision == "bfloat16" else torch.float32)
@@ -48,7 +48,7 @@ def machine_rates(device: torch.device, precision: str, *, folder: Path, fingerp
 
 
 @torch.inference_mode()
-def measure(device: torch.device, dtype: torch.dtype, *, watch: Stopwatch | None = None) -> Rates:
+def measure(device: torch.device, dtype: torch.dtype, *, watch: Stopwatch | None = None) -> PeakRates:
     """The fastest of many repetitions: what disturbs only ever slows down."""
     watch = watch or stopwatch(device)
     side = SIDES[device.type]
@@ -57,7 +57,7 @@ def measure(device: torch.device, dtype: torch.dtype, *, watch: Stopwatch | None
     target = torch.zeros_like(source)
     product = _fastest(lambda: torch.mm(left, right, out=out), watch)
     copy = _fastest(lambda: target.copy_(source), watch)
-    return Rates(matmul_gflops=2 * side**3 / product / 1e6, bandwidth_gb=2 * len(source) / copy / 1e6)
+    return PeakRates(matmul_gflops=2 * side**3 / product / 1e6, bandwidth_gb=2 * len(source) / copy / 1e6)
 
 
 def _fastest(work: Callable[[], object], watch: Stopwatch) -> float:

@@ -1,4 +1,4 @@
-"""What a run measures: every decoder in every mode and every batch, each of which becomes a record of its own."""
+"""What a run measures: every decoder in every mode and batch size, each with a record of its own."""
 
 from __future__ import annotations
 
@@ -19,22 +19,23 @@ from bench.config.run import RunOptions
 from bench.errors import UserError
 from bench.inference import execution_modes as modes
 from bench.paths import CHECKPOINTS
-from results.run_names import lane_name
+from results.run_names import run_name
 
-Tell = Callable[[str], None]
+STREAM = (1, 4, 8, 32)
+Log = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Entry:
-    """One record to be.
+class PlannedRun:
+    """A decoder to measure in one mode and batch size.
 
     Args:
         name: of its folder.
         decoder: strategy with its options.
         suite: tasks and vocabulary of its formats.
         network: with its weights; None for a strategy that needs none.
-        options: of the run, with this entry's mode, scenario and batch; no batch: the largest is to be found.
-        weights: name to hash of the files of weights that the network was made of.
+        options: of the run, with this decoder's mode, scenario and batch; without a batch the largest is searched.
+        weights: name to hash of the weight files of the network.
     """
 
     name: str
@@ -45,124 +46,109 @@ class Entry:
     weights: dict[str, str]
 
 
-def chosen(options: RunOptions, tell: Tell) -> dict[str, Any]:
-    """Names of the decoders to classes; ``all`` leaves out those without weights and says so.
+def chosen_decoders(options: RunOptions, log: Log) -> dict[str, Any]:
+    """Return names and classes of the decoders of a run; ``all`` skips and logs those without weights.
 
     Raises:
-        UserError: if a name is unknown, or nothing is left.
+        UserError: if a name is unknown, or no decoder is left.
     """
-    found = {name: registry.load(registry.DECODERS, name) for name in options.decoders()}
+    classes = {name: registry.load(registry.DECODERS, name) for name in options.decoders()}
     if options.decoder == "all":
         if options.checkpoints is not None and not options.checkpoints.is_dir():
             raise UserError(f"--checkpoints {options.checkpoints}: no such folder; leave it out for shipped weights")
-        found = {name: cls for name, cls in found.items() if _usable(name, cls, options, tell)}
-        if not found:
+        classes = {name: cls for name, cls in classes.items() if _usable(name, cls, options, log)}
+        if not classes:
             raise UserError(
                 f"--decoder all: none has weights for preset {options.preset}; train one, or name the oracle"
             )
     for name in options.strategy:
-        if name not in found:
-            raise UserError(f"--strategy: {registry.unknown('decoder of this run', name, list(found))}")
-    return found
+        if name not in classes:
+            raise UserError(f"--strategy: {registry.unknown('decoder of this run', name, list(classes))}")
+    return classes
 
 
-def entries(options: RunOptions, suite: Suite, device: torch.device, tell: Tell) -> list[Entry]:
-    """Everything that is measured, in the order in which turns are taken.
+def plan(options: RunOptions, suite: Suite, device: torch.device, log: Log) -> list[PlannedRun]:
+    """Return everything that is measured, in the order of turns.
 
     Args:
         options: of the run.
-        suite: the data, with tasks of plain formats.
-        device: where networks compute.
-        tell: what is said of decoders and modes that are left out.
+        suite: data and tasks with plain formats.
+        device: of the networks.
+        log: called with a message for each skipped decoder or mode.
 
     Raises:
         UserError: if a decoder, its weights or all its modes cannot be used.
     """
-    scenario, sizes = scenario_of(options)
-    wanted = modes_of(options)
+    scenario, sizes = scenario_of(options.scenario, options.batch)
+    mode_names = modes_of(options.mode)
     networks: dict[tuple[str, str], Any] = {}
-    found = []
-    for name, cls in chosen(options, tell).items():
+    planned = []
+    for name, cls in chosen_decoders(options, log).items():
         decoder = build_decoder(cls, options.strategy)
-        formats = (
-            random_formats(options, decoder, suite.names)
-            if options.random_weights
-            else formats_to_run(options, decoder, suite.names)
-        )
-        own = with_formats(suite, formats, options)
+        choose_formats = random_formats if options.random_weights else formats_to_run
+        formats = choose_formats(options, decoder, suite.names)
+        own_suite = with_formats(suite, formats, options, score_unseen=options.score_unseen)
         key = (weights_name(decoder), json.dumps(formats.card, sort_keys=True))
         if key not in networks or not decoder.needs_network:
-            networks[key] = build_network(decoder, own, options, device)
-        random = options.random_weights or not decoder.needs_network
-        weights = {} if random else weights_hashes(weights_name(decoder), options)
-        for mode in _possible(wanted, name, device, tell, network=decoder.needs_network):
+            networks[key] = build_network(decoder, own_suite, options, device)
+        untrained = options.random_weights or not decoder.needs_network
+        weights = {} if untrained else weights_hashes(weights_name(decoder), options)
+        for mode in _available_modes(mode_names, name, device, log, network=decoder.needs_network):
             for batch in sizes:
-                lane = lane_name(name, mode, scenario, batch)
-                changed: RunOptions = replace(options, mode=mode, scenario=scenario, batch=batch)  # type: ignore[arg-type]
-                found.append(Entry(lane, decoder, own, networks[key], changed, weights))
-    if not found:
+                own_options: RunOptions = replace(options, mode=mode, scenario=scenario, batch=batch)  # type: ignore[arg-type]
+                folder = run_name(name, mode, scenario, batch)
+                planned.append(PlannedRun(folder, decoder, own_suite, networks[key], own_options, weights))
+    if not planned:
         raise UserError(f"--mode {options.mode}: no decoder of this run can be executed so; see the lines above")
-    return found
+    return planned
 
 
-def scenario_of(options: RunOptions) -> tuple[str, Sequence[int | None]]:
-    """The scenario and its batches.
+def scenario_of(scenario: str | None, batch: int | None) -> tuple[str, Sequence[int | None]]:
+    """Return the scenario and its batch sizes; None stands for the largest that fits.
 
     Raises:
         UserError: if scenario and batch contradict each other.
     """
-    scenario = options.scenario or ("latency" if options.batch in (None, 1) else "throughput")
-    return scenario, batches(scenario, options.batch)
-
-
-def modes_of(options: RunOptions) -> list[str]:
-    """Modes that were asked for.
-
-    Raises:
-        UserError: if one is unknown or named twice.
-    """
-    found = [name.strip() for name in options.mode.split(",") if name.strip()]
-    for name in found:
-        if name not in modes.MODES:
-            raise UserError(f"--mode: {registry.unknown('mode', name, list(modes.MODES))}")
-    if not found or len(set(found)) != len(found):
-        raise UserError(f"--mode {options.mode}: name each mode once")
-    return found
-
-
-def _possible(wanted: Sequence[str], name: str, device: torch.device, tell: Tell, *, network: bool) -> list[str]:
-    reasons = {mode: modes.why_not(mode, device, network=network) for mode in wanted}
-    for mode, reason in reasons.items():
-        if reason is not None:
-            tell(f"left out: {name}, {mode}: {reason}")
-    return [mode for mode, reason in reasons.items() if reason is None]
-
-
-def _usable(name: str, cls: Any, options: RunOptions, tell: Tell) -> bool:
-    if not cls.needs_network:
-        if options.speed_only:
-            tell(f"left out: {name}: it uses no network")
-        return not options.speed_only
-    path = checkpoint_path(str(options.preset), weights_name(cls), options.checkpoints or CHECKPOINTS)
-    if options.random_weights or path.exists():
-        return True
-    tell(f"left out: {name}: no weights for preset {options.preset}")
-    return False
-
-
-STREAM = (1, 4, 8, 32)
-
-
-def batches(scenario: str, batch: int | None) -> list[int | None]:
-    """Batch sizes of a scenario; None stands for the largest that fits.
-
-    Raises:
-        UserError: if scenario and ``batch`` contradict each other.
-    """
+    scenario = scenario or ("latency" if batch in (None, 1) else "throughput")
     if scenario == "throughput":
-        return [batch]
+        return scenario, [batch]
     if batch not in (None, 1):
         if scenario == "latency":
             raise UserError(f"--scenario latency decodes images one by one, got --batch {batch}; give throughput")
         raise UserError(f"--scenario stream has its own batches {STREAM}, got --batch {batch}; leave --batch out")
-    return [1] if scenario == "latency" else list(STREAM)
+    return scenario, [1] if scenario == "latency" else list(STREAM)
+
+
+def modes_of(mode: str) -> list[str]:
+    """Return the modes named in ``--mode``.
+
+    Raises:
+        UserError: if one is unknown or named twice.
+    """
+    names = [name.strip() for name in mode.split(",") if name.strip()]
+    for name in names:
+        if name not in modes.MODES:
+            raise UserError(f"--mode: {registry.unknown('mode', name, list(modes.MODES))}")
+    if not names or len(set(names)) != len(names):
+        raise UserError(f"--mode {mode}: name each mode once")
+    return names
+
+
+def _available_modes(names: Sequence[str], decoder: str, device: torch.device, log: Log, *, network: bool) -> list[str]:
+    reasons = {mode: modes.unavailable_reason(mode, device, network=network) for mode in names}
+    for mode, reason in reasons.items():
+        if reason is not None:
+            log(f"left out: {decoder}, {mode}: {reason}")
+    return [mode for mode, reason in reasons.items() if reason is None]
+
+
+def _usable(name: str, cls: Any, options: RunOptions, log: Log) -> bool:
+    if not cls.needs_network:
+        if options.speed_only:
+            log(f"left out: {name}: it uses no network")
+        return not options.speed_only
+    path = checkpoint_path(str(options.preset), weights_name(cls), options.checkpoints or CHECKPOINTS)
+    if options.random_weights or path.exists():
+        return True
+    log(f"left out: {name}: no weights for preset {options.preset}")
+    return False

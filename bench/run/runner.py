@@ -1,4 +1,4 @@
-"""A run: decoders take turns over the data set, each image kept as it is finished, metrics and records at the end."""
+"""Run decoders over a data set, alternating image by image, and write one record per decoder."""
 
 from __future__ import annotations
 
@@ -14,296 +14,312 @@ from typing import Any
 
 import torch
 
-from bench.builders.decoder import (
-    UNSIGNED,
-    build_decoder,
-    build_pipeline,
-    choose_device,
-    image_transform,
-    plain_options,
-)
+from bench.builders.decoder import UNSIGNED, build_decoder, build_pipeline, choose_device, plain_options
+from bench.builders.open_suite import build_suite
 from bench.builders.random_inputs import IMAGES, random_suite
-from bench.builders.suite import Suite, build_suite
+from bench.builders.suite import Suite
 from bench.config.run import RunOptions
 from bench.console import Report, progress
-from bench.distributed import Team, joined
+from bench.distributed import ProcessGroup, join
 from bench.errors import UserError
-from bench.inference.execution_modes import compared, stand_in
-from bench.inference.flops import CostCounter
+from bench.inference.execution_modes import compared, wrap_network
+from bench.inference.flops import FlopCounter
 from bench.paths import cache_folder
-from bench.run.batch_size import probe
-from bench.run.decoder_run import Lane, Reader, Surroundings, kinds, reader
-from bench.run.interleaving import Measurement, planned
-from bench.run.peak_rates import machine_rates
-from bench.run.plan import Entry, chosen, entries, scenario_of
-from bench.run.recording import Circumstances, Seen, record, seen, together
+from bench.run.batch_size import find_batch_size
+from bench.run.decoder_run import DecoderRun, Monitors, Reader, annotation_kinds, sample_reader
+from bench.run.interleaving import Interleaving, make_batches
+from bench.run.peak_rates import peak_rates
+from bench.run.plan import PlannedRun, chosen_decoders, plan, scenario_of
+from bench.run.recording import ProcessStats, RecordedRun, RunContext, make_record, reduce_stats
 from bench.run.stopping import Limits, seconds
-from bench.run.summary import timing
 from bench.system.calibration import Workload
 from bench.system.environment import describe_environment, fingerprint, source_hash
 from bench.system.gpu import watch_gpu
-from bench.system.host import BUSY_CORES, HostLoad, core_seconds
-from results.record import Key, Rates, Record
-from results.run_files import checksum
+from bench.system.host import BUSY_CORES, HostLoad, core_seconds, peak_rss_mib
+from results.record import Key, PeakRates, Record
 from results.store import RunFolder, StoreError, open_run, read_record
 
-__all__ = ["build_decoder", "checksum", "image_transform", "plain_options", "run", "timing"]
+LARGEST_BATCH = {"cpu": 8, "cuda": 128}  # that is tried
+READ_AHEAD = 4  # images kept for the decoders that have not had them yet, beyond the largest batch
 
-MOST = {"cpu": 8, "cuda": 128}  # images of the largest batch that is tried
-AHEAD = 4  # images that are kept for the decoders that have not had them yet, beyond the largest batch
-
-Tell = Callable[[str], None]
+Log = Callable[[str], None]
 
 
-def run(options: RunOptions, tell: Tell | None = None, team: Team | None = None) -> dict[Path, Record]:
-    """Run every decoder of ``options``; the same as the command ``run``.
+def run(options: RunOptions, log: Log | None = None, group: ProcessGroup | None = None) -> dict[Path, Record]:
+    """Run every decoder of ``options``, as the command ``run`` does.
 
     Args:
         options: of the run.
-        tell: what is said of decoders and modes that are left out; by default on standard error.
-        team: the processes of ``torchrun``, if they were joined before.
+        log: called with a message for each skipped decoder or mode; default: print on standard error.
+        group: the processes of ``torchrun``, if they were joined before.
 
     Returns:
-        Run folder to record, in the order in which the decoders were named; nothing in processes of ``torchrun`` that
-        only helped.
+        Run folder to record, in the order in which the decoders were named; empty in all but the main process.
 
     Raises:
         UserError: if data, options or their combination cannot be used.
         StoreError: if the results cannot be written.
     """
-    with nullcontext(team) if team else joined() as own:
-        said = (tell or (lambda text: print(text, file=sys.stderr))) if own.first else (lambda text: None)
-        return _Run(options, own, said).records()
+    with nullcontext(group) if group else join() as joined:
+        log = log or (lambda message: print(message, file=sys.stderr))
+        return _Run(options, joined, log if joined.is_main else (lambda message: None)).records()
 
 
 @dataclass(frozen=True)
-class _Opened:
-    """An entry whose folder is open."""
+class _OpenRun:
+    """A planned run whose folder is open."""
 
-    entry: Entry
-    lane: Lane
+    planned: PlannedRun
+    decoder_run: DecoderRun
     signature: dict[str, Any]
 
 
 class _Run:
     """One run in one process: what all its decoders share."""
 
-    def __init__(self, options: RunOptions, team: Team, tell: Tell) -> None:
-        for cls in chosen(options, lambda text: None).values():  # mistakes are found before seconds of work
+    def __init__(self, options: RunOptions, group: ProcessGroup, log: Log) -> None:
+        for cls in chosen_decoders(options, lambda message: None).values():  # find mistakes before seconds of work
             build_decoder(cls, options.strategy)
         self.options = options
-        self.team = team
-        self.tell = tell
+        self.group = group
+        self.log = log
         if options.threads:
             torch.set_num_threads(options.threads)
-        self.device = choose_device(options, local=team.local)
+        self.device = choose_device(options.device, local=group.local_rank)
         self.limits = Limits(
             seconds=options.min_seconds,
             images=options.min_images,
             budget=None if options.budget is None else seconds(options.budget),
         )
-        self.surroundings = self._surroundings()
-        with team.one_at_first(), progress("rendering scenes") as report:
-            self.suite = _suite(options, team, report)
+        self.monitors = self._monitors()
+        with group.main_first(), progress("rendering scenes") as report:
+            self.suite = _suite(options, group, report)
         self.suite.dataset.check_files()
-        self.root = options.out or Path("results") / "runs" / _run_name(options)
-        self.entries = entries(options, self.suite, self.device, tell)
+        self.root = options.out or Path("results") / "runs" / _folder_name(options)
+        self.planned = plan(options, self.suite, self.device, log)
 
     def records(self) -> dict[Path, Record]:
         """Measure everything and write the records."""
         rates = self._rates()
-        reading = self._reader()
+        read = self._reader()
         started = datetime.now(UTC).isoformat(timespec="seconds")
         with ExitStack() as stack:
-            opened: Sequence[_Opened] = [self._open(entry, reading, started, stack) for entry in self.entries]
-            lanes = [one.lane for one in opened]
-            measurement = Measurement(lanes, self.limits, self.options.speed_only, self.team, self.tell)
+            opened = [self._open(planned, read, started, stack) for planned in self.planned]
+            decoder_runs = [each.decoder_run for each in opened]
+            measurement = Interleaving(decoder_runs, self.limits, self.options.speed_only, self.group, self.log)
             if not self.options.accuracy_only:
                 measurement.warm_up()
-            ended = measurement.take_turns()
-            intact = [one for one in opened if not one.lane.failed]
-            gathered = [self._gathered(one.lane) for one in intact]
-            around = self._circumstances(ended, rates, measurement.intact)
-            written = {}
-            if self.team.first:
-                for one, own in zip(intact, gathered, strict=True):
-                    eager = _eager(one, intact)
-                    mode = compared(own.mode, one.lane.folder.samples, eager.lane.folder.samples) if eager else own.mode
-                    written[self.root / one.entry.name] = self._write(one, replace(own, mode=mode), around)
-            self.team.wait()
-            for lane in measurement.intact:
-                lane.folder.discard()
-            return written
+            ended = measurement.run()
+            intact = [each for each in opened if not each.decoder_run.failed]
+            stats = [self._gather(each.decoder_run) for each in intact]
+            context = self._context(ended, rates, [each.decoder_run for each in intact])
+            records = {}
+            if self.group.is_main:
+                for each, own in zip(intact, stats, strict=True):
+                    records[self.root / each.planned.name] = self._write(each, own, context, _eager(each, intact))
+            self.group.barrier()
+            for each in intact:
+                each.decoder_run.folder.discard()
+            return records
 
-    def _gathered(self, lane: Lane) -> Seen:
-        """What all processes saw; each learns the lines of the others."""
-        for samples in self.team.everyone(list(lane.folder.samples.values())):
-            lane.folder.learn(samples)
-        return together(self.team.everyone(seen(lane)))
+    def _gather(self, decoder_run: DecoderRun) -> ProcessStats:
+        """Merge statistics of all processes, each of which gets the samples of the others."""
+        self._share_samples(decoder_run.folder)
+        own = ProcessStats(decoder_run.mode_record, decoder_run.warm, decoder_run.energy, peak_rss_mib())
+        return reduce_stats(self.group.all_gather(own))
 
-    def _write(self, one: _Opened, own: Seen, circumstances: Circumstances) -> Record:
-        folder = one.lane.folder
-        order = [sample.image_id for sample in self.suite.dataset.samples]
-        keys: list[Key] = [image for image in order if image in folder.samples]
-        if self.options.speed_only:
-            place = {image: number for number, image in enumerate(order)}
-            keys = sorted(folder.samples, key=lambda key: _repeated(key, place))
-        samples = [folder.samples[key] for key in keys]
-        made = record(one.entry, one.lane, samples, circumstances, one.signature, seen=own)
-        folder.write(made, keys)
-        return made
+    def _share_samples(self, folder: RunFolder) -> None:
+        for samples in self.group.all_gather(list(folder.samples.values())):
+            folder.learn(samples)
 
-    def _surroundings(self) -> Surroundings:
+    def _write(self, run: _OpenRun, stats: ProcessStats, context: RunContext, eager: _OpenRun | None) -> Record:
+        folder, planned, options = run.decoder_run.folder, run.planned, run.planned.options
+        if eager is not None:
+            samples = eager.decoder_run.folder.samples
+            stats = replace(stats, mode=compared(stats.mode, folder.samples, samples))
+        keys = _in_order(folder.samples, [sample.image_id for sample in self.suite.dataset.samples])
+        recorded = RecordedRun(
+            decoder=planned.decoder.name,
+            preset=str(options.preset),
+            options=plain_options(options),
+            suite=planned.suite,
+            scored=not options.speed_only,
+            batch=options.batch or 1,
+            scenario=str(options.scenario),
+            seed=options.seed,
+            random_weights=options.random_weights,
+            weights=planned.weights,
+            parameters=None if planned.network is None else sum(p.numel() for p in planned.network.parameters()),
+            signature=run.signature,
+            started=folder.started,
+        )
+        record = make_record(recorded, [folder.samples[key] for key in keys], context, stats)
+        folder.write(record, keys)
+        return record
+
+    def _monitors(self) -> Monitors:
         if self.options.accuracy_only:
-            return Surroundings()
-        pids = self.team.neighbors()
+            return Monitors()
+        pids = self.group.local_pids()
         gpu, reason = watch_gpu(self.device, pids)
         if reason:
-            self.tell(f"note: {reason}")
+            self.log(f"note: {reason}")
         host = HostLoad(own=partial(core_seconds, pids))
-        return Surroundings(host, gpu, Workload(self.device).warm_up() if self.options.calibrate else None)
+        return Monitors(host, gpu, Workload(self.device).warm_up() if self.options.calibrate else None)
 
     def _reader(self) -> Reader:
-        """Reads an image once for all decoders, which come to it one after the other."""
-        largest = max(entry.options.batch or MOST[self.device.type] for entry in self.entries)
-        return lru_cache(maxsize=largest + AHEAD)(reader(self.suite.dataset, self.suite.tasks))
+        """Return a reader that reads an image once for all decoders, which come to it one after the other."""
+        largest = max(planned.options.batch or LARGEST_BATCH[self.device.type] for planned in self.planned)
+        return lru_cache(maxsize=largest + READ_AHEAD)(sample_reader(self.suite.dataset, self.suite.tasks))
 
-    def _open(self, entry: Entry, reading: Reader, started: str, stack: ExitStack) -> _Opened:
-        eager = build_pipeline(entry.decoder, entry.suite, entry.network, entry.options, self.device)
-        if entry.options.batch is None:
-            entry = replace(entry, options=replace(entry.options, batch=self._largest(eager, reading)))
-        signature = _signature(entry)
-        if self.team.first and (others := _replaced(self.root / entry.name, entry.options)):
-            self.tell(f"note: {self.root / entry.name}: the finished run there, of other {others}, will be replaced")
-        folder = self._folder(self.root / entry.name, signature, started, stack)
-        samples, size = entry.suite.dataset.samples, entry.options.batch or 1
-        batches = planned(samples, size, kinds(entry.suite.dataset, entry.suite))
+    def _open(self, planned: PlannedRun, read: Reader, started: str, stack: ExitStack) -> _OpenRun:
+        eager = build_pipeline(planned.decoder, planned.suite, planned.network, planned.options, self.device)
+        if planned.options.batch is None:
+            planned = replace(planned, options=replace(planned.options, batch=self._largest_batch(eager, read)))
+        options, suite = planned.options, planned.suite
+        signature, path = _signature(planned), self.root / planned.name
+        if self.group.is_main and (others := _replaced_options(path, options)):
+            self.log(f"note: {path}: the finished run there, of other {others}, will be replaced")
+        folder = self._folder(path, signature, started, stack)
+        batches = make_batches(suite.dataset.samples, options.batch or 1, annotation_kinds(suite.dataset, suite.tasks))
         pipeline = eager
-        if entry.options.mode != "eager":
-            network = stand_in(entry.options.mode, entry.network)
-            pipeline = build_pipeline(entry.decoder, entry.suite, network, entry.options, self.device)
-        lane = Lane(
-            name=entry.name,
-            suite=entry.suite,
+        if options.mode != "eager":
+            network = wrap_network(options.mode, planned.network)
+            pipeline = build_pipeline(planned.decoder, suite, network, options, self.device)
+        counted = not options.accuracy_only and planned.network is not None
+        decoder_run = DecoderRun(
+            name=planned.name,
+            metrics={} if options.speed_only else suite.metrics,
             pipeline=pipeline,
-            batches=batches[self.team.rank :: self.team.world],
-            read=reading,
+            batches=batches[self.group.rank :: self.group.world_size],
+            read=read,
             folder=folder,
-            endless=self.options.speed_only,
-            scored=not self.options.speed_only,
-            surroundings=self.surroundings,
-            counter=None if self.options.accuracy_only or entry.network is None else CostCounter(entry.network),
+            endless=options.speed_only,
+            scored=not options.speed_only,
+            monitors=self.monitors,
+            counter=FlopCounter(planned.network) if counted else None,
             eager=eager if pipeline is not eager else None,
-            mode=entry.options.mode,
+            mode=options.mode,
         )
-        return _Opened(entry, lane, signature)
+        return _OpenRun(planned, decoder_run, signature)
 
     def _folder(self, path: Path, signature: dict[str, Any], started: str, stack: ExitStack) -> RunFolder:
-        """The open folder, with what other processes did of the run already."""
+        """Open the folder, with what other processes did of the run already."""
+        fresh, rank = self.options.fresh, self.group.rank
 
-        def opening() -> RunFolder:
-            own = open_run(path, signature=signature, started=started, fresh=self.options.fresh, rank=self.team.rank)
-            return stack.enter_context(own)
+        def opened() -> RunFolder:
+            return stack.enter_context(open_run(path, signature=signature, started=started, fresh=fresh, rank=rank))
 
-        folder = opening() if self.team.first else None
-        self.team.wait()
-        folder = folder or opening()
-        self.team.wait()
+        folder = opened() if self.group.is_main else None
+        self.group.barrier()
+        folder = folder or opened()
+        self.group.barrier()
         folder.learn(folder.others(signature).values())
-        for samples in self.team.everyone(list(folder.samples.values())):
-            folder.learn(samples)
+        self._share_samples(folder)
         return folder
 
-    def _largest(self, pipeline: Any, reading: Reader) -> int:
-        samples, most = self.suite.dataset.samples, MOST[self.device.type]
+    def _largest_batch(self, pipeline: Any, read: Reader) -> int:
+        dataset, most = self.suite.dataset, LARGEST_BATCH[self.device.type]
         if not self.options.speed_only:
-            most = min(most, len(samples))
-        alike = kinds(self.suite.dataset, self.suite)
-        found = probe(pipeline, reading, self.suite.dataset.roomiest(), alike, most=most)
-        return int(min(self.team.everyone(found)))
+            most = min(most, len(dataset.samples))
+        kinds = annotation_kinds(dataset, self.suite.tasks)
+        size = find_batch_size(pipeline, lambda sample: read(sample).input, dataset.roomiest(), kinds, most=most)
+        return int(min(self.group.all_gather(size)))
 
-    def _rates(self) -> Rates | None:
-        computing = any(entry.network is not None for entry in self.entries)
-        if self.options.accuracy_only or not computing or not self.team.first:
+    def _rates(self) -> PeakRates | None:
+        computing = any(planned.network is not None for planned in self.planned)
+        if self.options.accuracy_only or not computing or not self.group.is_main:
             return None
-        host = self.surroundings.host
-        before = host.others() if host else None
-        return machine_rates(
+        host = self.monitors.host
+        load = host.others() if host else None
+        return peak_rates(
             self.device,
             self.options.precision,
             folder=cache_folder() / "rates",
             fingerprint=fingerprint(describe_environment(self.device)),
-            keep=before is None or before <= BUSY_CORES,
+            keep=load is None or load <= BUSY_CORES,
         )
 
-    def _circumstances(self, ended: str, rates: Rates | None, lanes: Sequence[Lane]) -> Circumstances:
+    def _context(self, ended: str, rates: PeakRates | None, intact: Sequence[DecoderRun]) -> RunContext:
         environment = describe_environment(self.device)
         minimum = f"{self.limits.images} images and {self.limits.seconds:g} s of each decoder were measured"
         if not self.options.speed_only:
-            done, images = min(len(lane.folder.samples) for lane in lanes), len(self.suite.dataset.samples)
+            done, images = min(len(each.folder.samples) for each in intact), len(self.suite.dataset.samples)
             minimum = f"all images were decoded: accuracy and times are of {done} of {images}"
-        return Circumstances(
+        return RunContext(
             environment=environment,
             fingerprint=fingerprint(environment),
             rates=rates,
             ended=ended,
             minimum=minimum if ended == "budget" else "",
             least=(self.limits.images, self.limits.seconds),
-            lanes=[lane.name for lane in lanes],
-            processes=self.team.world,
+            interleaved=[each.name for each in intact],
+            processes=self.group.world_size,
             timed=not self.options.accuracy_only,
         )
 
 
-def _suite(options: RunOptions, team: Team, report: Report) -> Suite:
+def _suite(options: RunOptions, group: ProcessGroup, report: Report) -> Suite:
     if options.random_weights and options.coco is None and options.nyu is None:
-        most = max(size or MOST["cuda"] for size in scenario_of(options)[1])
-        return random_suite(options, images=max(IMAGES, most) * team.world)
-    return build_suite(options, progress=report)
+        most = max(size or LARGEST_BATCH["cuda"] for size in scenario_of(options.scenario, options.batch)[1])
+        images = max(IMAGES, most) * group.world_size
+        return random_suite(options, score_unseen=options.score_unseen, images=images)
+    return build_suite(
+        options,
+        annotated=options.prompts == "annotated",
+        score_unseen=options.score_unseen,
+        progress=report,
+    )
 
 
-def _eager(one: _Opened, opened: Sequence[_Opened]) -> _Opened | None:
-    """The same decoder and batch in eager mode, if ``one`` is of another and the run measured both."""
-    own = one.entry
-    for other in opened:
-        plain = other.entry
-        same = plain.decoder is own.decoder and plain.options.batch == own.options.batch
-        if same and plain.options.mode == "eager" != own.options.mode:
+def _eager(run: _OpenRun, others: Sequence[_OpenRun]) -> _OpenRun | None:
+    """Return the same decoder and batch in eager mode, if ``run`` is of another mode and both were measured."""
+    own = run.planned
+    for other in others:
+        planned = other.planned
+        same = planned.decoder is own.decoder and planned.options.batch == own.options.batch
+        if same and planned.options.mode == "eager" != own.options.mode:
             return other
     return None
 
 
-def _signature(entry: Entry) -> dict[str, Any]:
-    suite, options = entry.suite, entry.options
+def _signature(planned: PlannedRun) -> dict[str, Any]:
+    suite, options = planned.suite, planned.options
     return {
-        "decoder": entry.decoder.name,
+        "decoder": planned.decoder.name,
         "options": {name: value for name, value in plain_options(options).items() if name not in UNSIGNED},
         "data": suite.data["hash"],
         "tokenizer": suite.data.get("tokenizer"),
         "tasks": [task.name for task in suite.tasks],
         "seed": options.seed,
-        "code": {"source": source_hash(), "torch": str(torch.__version__)},  # predictions of two are not one run
-        "weights": entry.weights,
+        "code": {"source": source_hash(), "torch": str(torch.__version__)},  # a run continues only with the same code
+        "weights": planned.weights,
         **suite.formats,
     }
 
 
-def _repeated(key: Key, place: dict[int, int]) -> tuple[int, int]:
-    image, repeat = key if isinstance(key, tuple) else (key, 0)
-    return repeat, place[image]
+def _in_order(keys: Sequence[Key] | dict[Key, Any], images: Sequence[int]) -> list[Key]:
+    """Return the keys of samples by repetition and by the order of their images in the data set."""
+    position = {image: number for number, image in enumerate(images)}
+
+    def order(key: Key) -> tuple[int, int]:
+        image, repeat = key if isinstance(key, tuple) else (key, 0)
+        return repeat, position[image]
+
+    return sorted(keys, key=order)
 
 
-def _replaced(path: Path, options: RunOptions) -> str:
-    """In which options a finished run in a folder differs; nothing where there is none, or it is alike."""
+def _replaced_options(path: Path, options: RunOptions) -> str:
+    """Return the names of the options in which a finished run in a folder differs; empty if there is none."""
     try:
         before = read_record(path).options
     except StoreError:
         return ""
-    wanted = json.loads(json.dumps(plain_options(options), default=str))
-    return ", ".join(sorted(name for name in wanted.keys() - set(UNSIGNED) if before.get(name) != wanted[name]))
+    now = json.loads(json.dumps(plain_options(options), default=str))
+    return ", ".join(sorted(name for name in now.keys() - set(UNSIGNED) if before.get(name) != now[name]))
 
 
-def _run_name(options: RunOptions) -> str:
+def _folder_name(options: RunOptions) -> str:
     roots = [path.resolve().name for path in (options.coco, options.nyu) if path is not None]
     if options.random_weights and not roots:
         return f"random-{options.preset}"

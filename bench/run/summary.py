@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 
 from bench.system.host import BUSY_CORES
-from results.record import SAMPLES_FOR, Cost, Gpu, Latency, Machine, Passes, Rates, Sample, Timing, WarmUp, Work
+from results.record import SAMPLES_FOR, Cost, Gpu, Latency, Machine, Passes, PeakRates, Sample, Timing, WarmUp, Work
 
 HARNESS = ("score", "loop")  # phases that are neither data nor model
 
@@ -94,7 +94,7 @@ def cost(samples: Sequence[Sample], tokens: Mapping[str, int]) -> dict[str, Cost
     return costs
 
 
-def work(samples: Sequence[Sample], rates: Rates | None) -> dict[str, Work]:
+def work(samples: Sequence[Sample], rates: PeakRates | None) -> dict[str, Work]:
     """What the network computed in each phase, and how near that came to the machine's rates."""
     found = {}
     for phase in dict.fromkeys(name for sample in samples for name in sample.computed):
@@ -113,7 +113,7 @@ def machine(
     samples: Sequence[Sample],
     *,
     fingerprint: str,
-    rates: Rates | None = None,
+    rates: PeakRates | None = None,
     load_average: float | None = None,
     peak_rss_mib: float | None = None,
     energy: tuple[float | None, float] = (None, 0.0),
@@ -163,7 +163,7 @@ def _measurements(samples: Sequence[Sample], phase: str) -> list[Hashable]:
 
 
 def _harness(phases: Mapping[str, Sequence[float]]) -> float:
-    """Mean milliseconds per image; the first line of a sitting has no turn before it to tell of."""
+    """Mean milliseconds per image; the first line of a sitting has no turn before it to log of."""
     return sum(mean(phases[name]) for name in HARNESS if name in phases)
 
 

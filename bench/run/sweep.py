@@ -1,6 +1,6 @@
-"""A sweep: one file names options and lists of their values, every combination is a run; what is finished is skipped.
+"""A sweep: a YAML file names options and lists of their values; every combination is a run; finished ones are skipped.
 
-The file is YAML::
+::
 
     out: results/runs/batches        # folder; default: results/runs/<name of the file>
     options: {preset: embedded, limit: 100}
@@ -10,8 +10,8 @@ The file is YAML::
     exclude:
       - {decoder: autoregressive, batch: 8}
 
-``options`` and every combination of ``matrix`` are what ``run --config`` takes. Decoders that stand in one text take
-turns within one run; those of a list are runs of their own.
+``options`` and every combination of ``matrix`` are what ``run --config`` takes. Decoders in one text are interleaved
+within one run; those of a list are separate runs.
 """
 
 from __future__ import annotations
@@ -23,17 +23,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
-import torch
 import yaml
 
+from bench import paths
 from bench.checkpoints.checkpoint import weights_hashes
-from bench.config.loading import parse_run
+from bench.config.loading import load_run
 from bench.config.run import RunOptions
 from bench.errors import UserError
-from bench.paths import SWEEPS
 from bench.registry import unknown
 from bench.system.environment import source_hash
 from decoders.network.errors import NetworkError
@@ -44,15 +42,15 @@ from tasks.errors import TaskError
 FINISHED = "finished.json"
 OPTIONS = "options.yaml"
 SECTIONS = ("out", "options", "matrix", "exclude")
-CANNOT = (UserError, StoreError, TaskError, NetworkError, torch.cuda.OutOfMemoryError)  # say why a run cannot be
-LONGEST = 100  # letters of a folder's name
+REFUSALS = (UserError, StoreError, TaskError, NetworkError)  # say why a run cannot be, as does a full GPU
+LONGEST_NAME = 100  # characters of a folder's name
 
-Tell = Callable[[str], None]
+Log = Callable[[str], None]
 Runner = Callable[[RunOptions], Mapping[Path, Record]]
 
 
 @dataclass(frozen=True)
-class Point:
+class SweepPoint:
     """One run of a sweep.
 
     Args:
@@ -65,9 +63,8 @@ class Point:
 
     @property
     def hash(self) -> str:
-        """16 hexadecimal letters of the options."""
-        text = json.dumps(self.values, sort_keys=True, default=str)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        """16 hexadecimal digits of the values."""
+        return _hash(self.values)
 
 
 @dataclass(frozen=True)
@@ -80,12 +77,12 @@ class Sweep:
     """
 
     out: Path
-    points: Sequence[Point]
+    points: Sequence[SweepPoint]
 
 
 @dataclass(frozen=True)
-class Result:
-    """What became of a sweep: folders of the records, names of what was skipped, and errors by name."""
+class SweepResult:
+    """Folders of the records, names of the runs that were skipped, and errors by name."""
 
     records: Sequence[Path]
     skipped: Sequence[str]
@@ -93,7 +90,7 @@ class Result:
 
 
 def read_sweep(file: Path, *, out: Path | None = None, only: str | None = None) -> Sweep:
-    """A sweep from a file, or a shipped one from its name.
+    """Read a sweep from a file, or a shipped one by its name.
 
     Args:
         file: YAML file, or a name such as ``gpu``.
@@ -101,134 +98,139 @@ def read_sweep(file: Path, *, out: Path | None = None, only: str | None = None) 
         only: keep runs whose name contains this.
 
     Raises:
-        UserError: if the file is missing, no sweep, or has a combination that ``run`` would refuse.
+        UserError: if the file is missing or no sweep, or names no run.
     """
-    path = file if file.exists() else SWEEPS / f"{file}.yaml"
+    path = file if file.exists() else paths.SWEEPS / f"{file}.yaml"
     if not path.is_file():
-        names = sorted(own.stem for own in SWEEPS.glob("*.yaml"))
+        names = sorted(shipped.stem for shipped in paths.SWEEPS.glob("*.yaml"))
         raise UserError(f"{file}: no such file; give a YAML file, or one of: {', '.join(names)}")
     content = _content(path)
-    matrix = {name: _values(path, name, given) for name, given in content.get("matrix", {}).items()}
-    fixed = content.get("options", {})
+    matrix = {name: _values(path, name, values) for name, values in content.get("matrix", {}).items()}
+    fixed, rules = content.get("options", {}), content.get("exclude", [])
     if both := sorted(fixed.keys() & matrix.keys()):
         raise UserError(f"{path.name}: {both[0]} stands in options and in matrix; keep one")
     if not fixed and not matrix:
         raise UserError(f"{path.name}: no run in it; give options, a matrix or both")
-    combined = [dict(zip(matrix, values, strict=True)) for values in product(*matrix.values())]
-    left = [own for own in combined if not any(_matches(own, rule) for rule in content.get("exclude", []))]
-    names = [_name(own) for own in left]
-    points = [Point(name, {**fixed, **own}) for name, own in zip(_told_apart(names, left), left, strict=True)]
-    kept = [point for point in points if only is None or only in point.name]
-    if not kept:
-        if not points:
-            raise UserError(f"{path.name}: exclude leaves no run; remove a rule")
+    combinations = [dict(zip(matrix, values, strict=True)) for values in product(*matrix.values())]
+    combinations = [values for values in combinations if not any(rule.items() <= values.items() for rule in rules)]
+    names = _unique_names(combinations)
+    points = [SweepPoint(name, {**fixed, **values}) for name, values in zip(names, combinations, strict=True)]
+    if not points:
+        raise UserError(f"{path.name}: exclude leaves no run; remove a rule")
+    chosen = [point for point in points if only is None or only in point.name]
+    if not chosen:
         raise UserError(f"{path.name}: no run is called {only!r}; there are {', '.join(p.name for p in points)}")
-    folder = out or Path(content.get("out") or Path("results") / "runs" / path.stem)
-    return Sweep(folder, kept)
+    return Sweep(out or Path(content.get("out") or Path("results") / "runs" / path.stem), chosen)
 
 
 def run_sweep(
     sweep: Sweep,
     runner: Runner,
-    tell: Tell,
+    log: Log,
     *,
     fresh: bool = False,
-    agree: Callable[[Any], Any] = lambda own: own,
+    agree: Callable[[Any], Any] = lambda answer: answer,
     alone: bool = True,
-) -> Result:
-    """Run every point that is not finished; one that cannot be run is told and does not stop the others.
+) -> SweepResult:
+    """Run every point that is not finished; log those that cannot be run and go on.
 
     Args:
         sweep: from ``read_sweep``.
         runner: ``bench.run.runner.run``.
-        tell: takes one line for each point.
+        log: called with one line for each point.
         fresh: run finished points again, and discard unfinished runs.
-        agree: makes one process's answer that of all, where several share the runs.
-        alone: whether there is one process only. Of several one may fail while the others wait for it, so that they
-            cannot go on together: what cannot be run then ends the sweep, and the same command continues it.
+        agree: makes the main process's answer that of all, where several share the runs.
+        alone: whether there is one process only. One of several may fail while the others wait for it, so a failure
+            ends their sweep; the same command continues it.
     """
+    import torch
+
     records: list[Path] = []
     skipped, failed = [], {}
     for number, point in enumerate(sweep.points, 1):
-        head = f"[{number}/{len(sweep.points)}] {point.name}"
-        folder = sweep.out / point.name
-        done = agree(None if fresh else finished(folder, point))
+        head, folder = f"[{number}/{len(sweep.points)}] {point.name}", sweep.out / point.name
+        done = agree(None if fresh else finished_records(folder, point))
         if done is not None:
-            tell(f"{head}: finished before{_otherwise(folder, point)}, skipped")
+            log(f"{head}: finished before{_other_version(folder, point)}, skipped")
             skipped.append(point.name)
             records += done
             continue
-        tell(head)
+        log(head)
         try:
-            found = runner(options_of(point, folder, fresh=fresh))
-        except CANNOT as error:
+            new = runner(options_of(point, folder, fresh=fresh))
+        except (*REFUSALS, torch.cuda.OutOfMemoryError) as error:
             if not alone:
                 raise
             failed[point.name] = " ".join(str(error).split())
-            tell(f"{head}: error: {failed[point.name]}")
+            log(f"{head}: error: {failed[point.name]}")
             continue
-        made = list(found)
-        records += made
-        if made:
-            names = [path.relative_to(folder).as_posix() for path in made]
-            weights = {name: own for one in found.values() for name, own in one.weights.items()}
-            told: dict[str, Any] = {"options": point.hash, "resolved": resolved(point), "records": names}
-            told |= {"source": source_hash(), "weights": weights}
-            write_atomically(folder / FINISHED, (json.dumps(told, indent=2) + "\n").encode())
-    return Result(records, skipped, failed)
+        records += new
+        if new:
+            _mark_finished(folder, point, new)
+    return SweepResult(records, skipped, failed)
 
 
-def finished(folder: Path, point: Point) -> list[Path] | None:
-    """Folders of a point's records, if it was run to its end with these options; else None.
+def _mark_finished(folder: Path, point: SweepPoint, records: Mapping[Path, Record]) -> None:
+    content = {
+        "options": point.hash,
+        "resolved": resolved(point),
+        "records": [path.relative_to(folder).as_posix() for path in records],
+        "source": source_hash(),
+        "weights": {name: weights for record in records.values() for name, weights in record.weights.items()},
+    }
+    write_atomically(folder / FINISHED, (json.dumps(content, indent=2) + "\n").encode())
 
-    A preset that changed since gives other options.
+
+def finished_records(folder: Path, point: SweepPoint) -> list[Path] | None:
+    """Return the folders of a point's records, or None if it did not run to its end with these options.
+
+    A preset that has changed since gives other options.
     """
     try:
-        told = json.loads((folder / FINISHED).read_text())
-        paths = [folder / name for name in told["records"]]
-        same = told["options"] == point.hash and told.get("resolved") in (None, resolved(point))
+        mark = json.loads((folder / FINISHED).read_text())
+        records = [folder / name for name in mark["records"]]
+        same = mark["options"] == point.hash and mark.get("resolved") in (None, resolved(point))
     except (OSError, ValueError, KeyError, TypeError, UserError):
         return None
-    return paths if same and all((path / "record.json").exists() for path in paths) else None
+    return records if same and all((path / "record.json").exists() for path in records) else None
 
 
-def resolved(point: Point) -> str:
-    """16 hexadecimal letters of all options of a point, its preset's included.
+def resolved(point: SweepPoint) -> str:
+    """Return 16 hexadecimal digits of all options of a point, its preset's included.
 
     Raises:
         UserError: if ``run`` would refuse them.
     """
-    with TemporaryDirectory() as folder:
-        file = Path(folder) / OPTIONS
-        file.write_text(yaml.safe_dump(dict(point.values), sort_keys=False))
-        options = asdict(parse_run([f"--config={file}"]))
-    text = json.dumps(options, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return _hash(asdict(load_run(point.values)))
 
 
-def _otherwise(folder: Path, point: Point) -> str:
-    """What is told of a finished point if code or weights were others, from its ``finished.json``."""
+def options_of(point: SweepPoint, folder: Path, *, fresh: bool = False) -> RunOptions:
+    """Return a point's options, over its preset's, and write them into its folder.
+
+    Raises:
+        UserError: if ``run`` would refuse them.
+    """
+    values = {**point.values, "out": str(folder)}
+    write_atomically(folder / OPTIONS, yaml.safe_dump(values, sort_keys=False).encode())
+    return load_run({**values, "fresh": True} if fresh else values)
+
+
+def _other_version(folder: Path, point: SweepPoint) -> str:
+    """Say whether a finished point ran with other code or weights, from its ``finished.json``."""
     try:
-        told = json.loads((folder / FINISHED).read_text())
-        with TemporaryDirectory() as place:
-            options = options_of(point, Path(place))
-        own = {name: weights_hashes(name, options).get(name) for name in told["weights"]}
-        code, weights = told["source"] != source_hash(), told["weights"] != own
+        mark = json.loads((folder / FINISHED).read_text())
+        options = load_run({**point.values, "out": str(folder)})
+        now = {name: weights_hashes(name, options).get(name) for name in mark["weights"]}
+        code, weights = mark["source"] != source_hash(), mark["weights"] != now
     except (OSError, ValueError, KeyError):  # another process's folder, an older file, weights that are gone
         return ""
-    parts = " and ".join(word for word, other in (("code", code), ("weights", weights)) if other)
-    return f" by other {parts} (--fresh runs it again)" if parts else ""
+    changed = " and ".join(word for word, other in (("code", code), ("weights", weights)) if other)
+    return f" by other {changed} (--fresh runs it again)" if changed else ""
 
 
-def options_of(point: Point, folder: Path, *, fresh: bool = False) -> RunOptions:
-    """A point's options, over its preset's; they are written into its folder too.
-
-    Raises:
-        UserError: if ``run`` would refuse them.
-    """
-    text = yaml.safe_dump({**point.values, "out": str(folder)}, sort_keys=False)
-    write_atomically(folder / OPTIONS, text.encode())
-    return parse_run([f"--config={folder / OPTIONS}", *(["--fresh=true"] if fresh else [])])
+def _hash(values: Mapping[str, Any]) -> str:
+    text = json.dumps(values, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _content(path: Path) -> Mapping[str, Any]:
@@ -257,26 +259,22 @@ def _content(path: Path) -> Mapping[str, Any]:
     return content
 
 
-def _values(path: Path, name: str, given: Any) -> list[Any]:
-    if not isinstance(given, list) or not given:
-        raise UserError(f"{path.name}: matrix.{name} must be a list of values, got {given!r}; write `{name}: [...]`")
-    return given
+def _values(path: Path, name: str, values: Any) -> list[Any]:
+    if not isinstance(values, list) or not values:
+        raise UserError(f"{path.name}: matrix.{name} must be a list of values, got {values!r}; write `{name}: [...]`")
+    return values
 
 
-def _matches(values: Mapping[str, Any], rule: Any) -> bool:
-    return isinstance(rule, dict) and all(name in values and values[name] == wanted for name, wanted in rule.items())
+def _unique_names(combinations: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return folder names that show the values, with a hash behind those that several have."""
+    names = [_name(values) for values in combinations]
+    return [
+        f"{name}-{_hash(values)[:8]}" if names.count(name) > 1 else name
+        for name, values in zip(names, combinations, strict=True)
+    ]
 
 
 def _name(values: Mapping[str, Any]) -> str:
-    """A folder's name that tells the values."""
     parts = [f"{n}-{v if isinstance(v, str) else json.dumps(v, default=str)}" for n, v in values.items()]
     name = "+".join(re.sub(r"[^A-Za-z0-9.,_]+", "-", part).strip("-") for part in parts)
-    return name[:LONGEST] or "run"
-
-
-def _told_apart(names: Sequence[str], values: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Names, with a hash of their values behind those that several have."""
-    return [
-        f"{name}-{Point(name, own).hash[:8]}" if names.count(name) > 1 else name
-        for name, own in zip(names, values, strict=True)
-    ]
+    return name[:LONGEST_NAME] or "run"

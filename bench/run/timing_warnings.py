@@ -12,7 +12,7 @@ RUNNING = 0.9
 """Least share of the wall-clock time that a run of one thread should get from its core."""
 
 
-def doubts(
+def timing_warnings(
     *,
     latency: Latency,
     machine: Machine,
@@ -34,7 +34,7 @@ def doubts(
     found = [*_host(latency, machine, environment), *_gpu(machine)]
     if latency.warm_up is not None and not latency.warm_up.stable:
         found.append(f"times had not settled after {latency.warm_up.images} images of warm-up")
-    found += unfinished(minimum)
+    found += cut_short(minimum)
     measured = latency.total.n * latency.total.mean_ms / 1000
     if not minimum and (latency.total.n < least[0] or measured < least[1]):
         found.append(
@@ -54,7 +54,7 @@ def doubts(
     return found
 
 
-def unfinished(minimum: str) -> list[str]:
+def cut_short(minimum: str) -> list[str]:
     """That the budget ended a run before what was to be done at least; nothing if it did not."""
     return [f"the budget ended the measurement before {minimum}"] if minimum else []
 

@@ -10,19 +10,20 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from bench.compare.score_tables import DataPlace, metrics_of
+from bench.compare.score_tables import DataPaths, metrics_of
 from bench.config.loading import parse_run
-from bench.run.runner import checksum, run, timing
+from bench.run.runner import run
+from bench.run.summary import timing
 from results.record import Sample
-from results.run_files import read_run
+from results.run_files import checksum, read_run
 from results.store import RECORD, SAMPLES
 
 TASKS = "segmentation,depth"  # and detection, which segmentation needs
 
 
-def place(scenes: Path) -> DataPlace:
+def place(scenes: Path) -> DataPaths:
     """Where the runs' data is."""
-    return DataPlace(coco=scenes, nyu=scenes)
+    return DataPaths(coco=scenes, nyu=scenes)
 
 
 def oracle(scenes: Path, out: Path) -> Path:

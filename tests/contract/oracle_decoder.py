@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from bench.data.transforms import Prepared
-from bench.inference.pipeline import Item, Pipeline
+from bench.inference.pipeline import Pipeline, PipelineInput
 from tasks.base import Task
 from tasks.targets import Targets
 
@@ -27,7 +27,9 @@ def predict(
         seed=0,
     )
     numbers = ids or list(range(len(images)))
-    items = [Item(image_id=number, image=None, targets=image) for number, image in zip(numbers, images, strict=True)]
+    items = [
+        PipelineInput(image_id=number, image=None, targets=image) for number, image in zip(numbers, images, strict=True)
+    ]
     return [outcome.predictions for outcome in pipeline.predict(items)]
 
 

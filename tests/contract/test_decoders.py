@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from bench.seeding import image_generator
+from bench.seeding import random_stream
 from decoders.base import Request
 from decoders.network.network import Network
 from tasks.base import Task
@@ -37,7 +37,7 @@ def decode_images(
     truth, _ = stack_prompts([e.tokens for e in encoded], int(task.format.ids[0]))
     request = Request(format=task.format, prompts=prompts, valid=valid, truth=truth if decoder.needs_truth else None)
     numbers = ids or list(range(len(counts)))
-    generators = [image_generator(seed, number, task.name) for number in numbers]
+    generators = [random_stream(seed, number, task.name) for number in numbers]
     if not decoder.needs_network:
         return decoder.decode(None, None, request, generators)  # type: ignore[no-any-return]
     with torch.no_grad():

@@ -13,7 +13,7 @@ from torch import nn
 
 from bench.inference.compiled import GAVE_UP, Compiled
 from bench.inference.cuda_graphs import Graphed
-from bench.inference.execution_modes import agreement, stand_in, why_not
+from bench.inference.execution_modes import agreement, unavailable_reason, wrap_network
 from decoders.causal.autoregressive import Autoregressive, AutoregressiveOptions
 from decoders.masked.mad import Mad
 from decoders.masked.parallel import Parallel
@@ -145,13 +145,13 @@ def test_a_compiler_that_gives_up_is_told(network: Network) -> None:
 
 
 def test_modes_that_cannot_be_say_why(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert why_not("eager", CPU) is None
-    assert why_not("graphed", CPU) == "CUDA graphs need a GPU"
-    assert why_not("graphed", torch.device("cuda")) is None
-    assert why_not("compiled", CPU, network=False) == "the decoder uses no network"
+    assert unavailable_reason("eager", CPU) is None
+    assert unavailable_reason("graphed", CPU) == "CUDA graphs need a GPU"
+    assert unavailable_reason("graphed", torch.device("cuda")) is None
+    assert unavailable_reason("compiled", CPU, network=False) == "the decoder uses no network"
     monkeypatch.setenv("PATH", "")
-    assert "needs a C++ compiler" in str(why_not("compiled", CPU))
-    assert stand_in("eager", "network") == "network"
+    assert "needs a C++ compiler" in str(unavailable_reason("compiled", CPU))
+    assert wrap_network("eager", "network") == "network"
 
 
 def test_agreement_counts_tokens_and_lost_sequences() -> None:

@@ -9,12 +9,12 @@ from PIL import Image
 
 from bench.cli.main import main
 from bench.data.transforms import Windows
-from bench.inference.pipeline import Item, Pipeline
+from bench.inference.pipeline import Pipeline, PipelineInput
 from bench.inference.windowed_pipeline import WindowedPipeline, window_pixels
 from decoders.oracle import Oracle
 from tasks.depth import Depth
 from tasks.targets import Targets
-from tests.tasks.builders import parts
+from tests.tasks.task_examples import parts
 
 
 def pipeline(*, mirrored: bool) -> WindowedPipeline:
@@ -23,10 +23,10 @@ def pipeline(*, mirrored: bool) -> WindowedPipeline:
     return WindowedPipeline(pipeline=inner, windows=Windows(side=48, normalise=None, mirrored=mirrored))
 
 
-def items(*sizes: tuple[int, int]) -> list[Item]:
+def items(*sizes: tuple[int, int]) -> list[PipelineInput]:
     """Images with depth that grows to the right."""
     return [
-        Item(number, Image.fromarray(np.zeros((*size, 3), np.uint8)), Targets(size, depth=ramp(size)))
+        PipelineInput(number, Image.fromarray(np.zeros((*size, 3), np.uint8)), Targets(size, depth=ramp(size)))
         for number, size in enumerate(sizes)
     ]
 
@@ -55,7 +55,7 @@ def test_times_and_work_are_those_of_all_windows() -> None:
 
 
 def test_an_image_without_depth_has_no_prediction() -> None:
-    (outcome,) = pipeline(mirrored=True).predict([Item(1, items((48, 64))[0].image, Targets((48, 64)))])
+    (outcome,) = pipeline(mirrored=True).predict([PipelineInput(1, items((48, 64))[0].image, Targets((48, 64)))])
     assert outcome.predictions == {}
 
 

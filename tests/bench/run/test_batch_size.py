@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 
 from bench.errors import UserError
-from bench.run.batch_size import ROOM, probe
+from bench.run.batch_size import MEMORY_SHARE, find_batch_size
 
 
 class Device:
@@ -33,12 +32,11 @@ class Device:
 
 def found(share: float, samples: list[str], most: int = 64) -> tuple[int, Device]:
     device = Device(share)
-    read: Any = lambda sample: SimpleNamespace(item=sample)  # noqa: E731
-    return probe(device, read, samples, lambda sample: sample[0], most=most, memory=device.most), device
+    return find_batch_size(device, str, samples, lambda sample: sample[0], most=most, peak_share=device.most), device
 
 
 def test_a_batch_leaves_room_for_graphs() -> None:
-    assert 8 * 0.05 < ROOM < 16 * 0.055
+    assert 8 * 0.05 < MEMORY_SHARE < 16 * 0.055
     assert found(0.05, ["a"])[0] == 16
     assert found(0.055, ["a"])[0] == 8, "16 would fit, with less room than compiled code may want"
     assert found(0.9, ["a"])[0] == 1, "one image has to do"
@@ -49,8 +47,7 @@ def test_a_batch_leaves_room_for_graphs() -> None:
 def test_what_was_tried_before_is_given_back_first() -> None:
     device = Device(0.3)
     device.used = 0.9  # another decoder's batch
-    read: Any = lambda sample: SimpleNamespace(item=sample)  # noqa: E731
-    assert probe(device, read, ["a"], lambda sample: sample, most=8, memory=device.most) == 2
+    assert find_batch_size(device, str, ["a"], lambda sample: sample, most=8, peak_share=device.most) == 2
 
 
 def test_images_of_one_kind_come_round_in_order() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from bench.distributed import Team, joined
+from bench.distributed import ProcessGroup, join
 from results.record import Sample
 from results.store import RECORD, SAMPLES, open_run, partial_name, read_record, read_samples
 from tests.bench.tiny_weights import words, write_weights
@@ -21,11 +21,11 @@ APART = {"latency", "machine", "environment", "started", "finished", "warnings",
 
 
 def test_alone_there_is_nobody_to_wait_for() -> None:
-    with joined() as team:
-        assert team == Team() and team.first
-        assert team.everyone("x") == ["x"]
-        team.wait()
-        with team.one_at_first():
+    with join() as group:
+        assert group == ProcessGroup() and group.is_main
+        assert group.all_gather("x") == ["x"]
+        group.barrier()
+        with group.main_first():
             pass
 
 

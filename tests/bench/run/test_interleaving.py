@@ -14,7 +14,8 @@ import torch
 from bench.config.loading import parse_run
 from bench.errors import UserError
 from bench.inference import execution_modes as modes
-from bench.run.decoder_run import Lane
+from bench.run import peak_rates, runner
+from bench.run.decoder_run import DecoderRun
 from bench.run.runner import run
 from bench.run.stopping import WarmUpRule
 from results.record import Record, Sample, json_schema
@@ -32,8 +33,8 @@ def quick() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("bench.run.interleaving.WarmUpRule", lambda: WarmUpRule(most=1))
         patch.setattr("bench.run.peak_rates.SECONDS", 0.0)
-        patch.setitem(__import__("bench.run.peak_rates").rates.SIDES, "cpu", 16)
-        patch.setitem(__import__("bench.run.peak_rates").rates.COPIED, "cpu", 1024)
+        patch.setitem(peak_rates.SIDES, "cpu", 16)
+        patch.setitem(peak_rates.COPIED, "cpu", 1024)
         yield
     torch.set_num_threads(threads)
 
@@ -105,13 +106,13 @@ def test_decoders_take_turns_and_each_scores_as_it_does_alone(measure: Measure, 
 
 def test_turns_go_image_by_image(measure: Measure, monkeypatch: pytest.MonkeyPatch) -> None:
     order: list[str] = []
-    advance = Lane.advance
+    step = DecoderRun.step
 
-    def told(lane: Lane) -> None:
-        order.append(lane.name)
-        advance(lane)
+    def told(run: DecoderRun) -> None:
+        order.append(run.name)
+        step(run)
 
-    monkeypatch.setattr(Lane, "advance", told)
+    monkeypatch.setattr(DecoderRun, "step", told)
     measure("run", "--limit", "3")
     assert order == ["parallel", "mad"] * 3
 
@@ -185,7 +186,7 @@ def test_a_mode_that_fails_is_left_out_and_the_others_are_measured(
             raise RuntimeError("operation not permitted when stream is capturing\nand much more")
 
     monkeypatch.setattr(modes, "Graphed", Failing)
-    monkeypatch.setattr(modes, "why_not", lambda mode, device, network: None)
+    monkeypatch.setattr(modes, "unavailable_reason", lambda mode, device, network: None)
     assert list(measure("run", "--mode", "eager,graphed", "--limit", "1", decoder="mad")) == ["mad"]
     assert said == ["left out: mad.graphed: RuntimeError: operation not permitted when stream is capturing"]
     assert not (tmp_path / "run/mad.graphed").exists()
@@ -197,18 +198,18 @@ def test_a_mode_that_fails_in_the_middle_is_left_out_too(
     measure: Measure, said: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On the third image, as where a new shape cannot be compiled; its lines stay for another attempt."""
-    advance, turns = Lane.advance, {"mad": 0, "mad.graphed": 0}
+    step, turns = DecoderRun.step, {"mad": 0, "mad.graphed": 0}
 
-    def failing(lane: Lane) -> None:
-        turns[lane.name] += 1
-        if lane.mode == "graphed" and turns[lane.name] == 3:
+    def failing(run: DecoderRun) -> None:
+        turns[run.name] += 1
+        if run.mode == "graphed" and turns[run.name] == 3:
             raise RuntimeError("an illegal memory access was encountered")
-        advance(lane)
+        step(run)
 
     monkeypatch.setattr(modes, "Graphed", Graphed)
-    monkeypatch.setattr(modes, "why_not", lambda mode, device, network: None)
+    monkeypatch.setattr(modes, "unavailable_reason", lambda mode, device, network: None)
     with monkeypatch.context() as patch:
-        patch.setattr(Lane, "advance", failing)
+        patch.setattr(DecoderRun, "step", failing)
         records = measure("run", "--mode", "eager,graphed", "--limit", "5", decoder="mad")
     assert list(records) == ["mad"] and records["mad"].images == 5 and records["mad"].interleaved == ["mad"]
     assert turns == {"mad": 5, "mad.graphed": 3}
@@ -251,7 +252,7 @@ def test_a_run_is_not_continued_with_other_weights_or_code(
     measure: Measure, monkeypatch: pytest.MonkeyPatch, weights: Path
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(Lane, "settle", lambda lane, milliseconds: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(DecoderRun, "end_turn", lambda run, milliseconds: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             measure("run", decoder="mad")
     for place, changed in (
@@ -290,14 +291,14 @@ def test_images_come_round_until_there_is_enough(speed: Measure, tmp_path: Path)
 
 
 def test_scenarios_have_batches_and_folders_of_their_own(speed: Measure, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bench.run.runner.plan.STREAM", (1, 2, 4))
+    monkeypatch.setattr("bench.run.plan.STREAM", (1, 2, 4))
     records = speed("stream", "--decoder", "parallel", "--scenario", "stream", "--tasks", "depth")
     assert {name: record.latency.batch for name, record in records.items()} == {
         "parallel.batch1": 1,
         "parallel.batch2": 2,
         "parallel.batch4": 4,
     }
-    monkeypatch.setitem(__import__("bench.run.runner").run.MOST, "cpu", 4)
+    monkeypatch.setitem(runner.LARGEST_BATCH, "cpu", 4)
     (record,) = speed("throughput", "--decoder", "parallel", "--scenario", "throughput", "--tasks", "depth").values()
     assert (record.latency.batch, record.latency.scenario) == (4, "throughput")
     assert record.latency.images_per_second == pytest.approx(1000 / record.latency.total.mean_ms)
@@ -323,7 +324,7 @@ def test_modes_give_the_same_predictions_in_records_of_their_own(
     measure: Measure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str, fake: type
 ) -> None:
     monkeypatch.setattr(modes, fake.__name__, fake)
-    monkeypatch.setattr(modes, "why_not", lambda mode, device, network: None)
+    monkeypatch.setattr(modes, "unavailable_reason", lambda mode, device, network: None)
     records = measure("run", "--mode", f"eager,{mode}", "--limit", "4", decoder="mad")
     plain, other = records["mad"], records[f"mad.{mode}"]
     assert plain.mode.name == "eager" and plain.mode.prepared == 0
@@ -343,7 +344,7 @@ def test_a_mode_that_flips_tokens_is_told(measure: Measure, monkeypatch: pytest.
             return -super().logits(hidden, ids)
 
     monkeypatch.setattr(modes, "Graphed", Wrong)
-    monkeypatch.setattr(modes, "why_not", lambda mode, device, network: None)
+    monkeypatch.setattr(modes, "unavailable_reason", lambda mode, device, network: None)
     record = measure("run", "--mode", "graphed", "--limit", "2", decoder="mad")["mad.graphed"]
     assert record.mode.different_tokens > 0
     assert any(
@@ -353,17 +354,17 @@ def test_a_mode_that_flips_tokens_is_told(measure: Measure, monkeypatch: pytest.
 
 def test_a_token_that_differs_anywhere_in_the_run_is_told(measure: Measure, monkeypatch: pytest.MonkeyPatch) -> None:
     """The third image is not among those that are checked before."""
-    kept = Lane._kept
+    kept = DecoderRun._sample
 
-    def flipped(lane: Lane, read: Any, *more: Any) -> Sample:
-        line = kept(lane, read, *more)
-        if lane.mode == "graphed" and lane.images == 2:
+    def flipped(run: DecoderRun, read: Any, *more: Any) -> Sample:
+        line = kept(run, read, *more)
+        if run.mode == "graphed" and run.images == 2:
             line.tokens["depth"] = "0" * 16
         return line
 
-    monkeypatch.setattr(Lane, "_kept", flipped)
+    monkeypatch.setattr(DecoderRun, "_sample", flipped)
     monkeypatch.setattr(modes, "Graphed", Graphed)
-    monkeypatch.setattr(modes, "why_not", lambda mode, device, network: None)
+    monkeypatch.setattr(modes, "unavailable_reason", lambda mode, device, network: None)
     record = measure("run", "--mode", "eager,graphed", "--limit", "4", decoder="mad")["mad.graphed"]
     assert (record.mode.compared_images, record.mode.different_images) == (4, 1)
     assert "graphed: 1 of 4 images have other tokens than in eager mode" in record.warnings

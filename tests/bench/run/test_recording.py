@@ -9,26 +9,26 @@ from pathlib import Path
 
 import pytest
 
-from bench.distributed import Team
-from bench.run.recording import Seen, together
+from bench.distributed import ProcessGroup
+from bench.run.recording import ProcessStats, reduce_stats
 from bench.system.host import core_seconds
 from results.record import Mode, WarmUp
 
 
 def test_no_process_is_forgotten() -> None:
-    first = Seen(
+    first = ProcessStats(
         Mode(name="graphed", prepare_ms=10, prepared=3, checked_images=2, checked_tokens=50, different_tokens=1),
         WarmUp(images=5, seconds=1.0, stable=True),
         (2.0, 2.1),
         100.0,
     )
-    second = Seen(
+    second = ProcessStats(
         Mode(name="graphed", prepare_ms=30, prepared=2, checked_images=2, checked_tokens=40, remarks=["ran eagerly"]),
         WarmUp(images=15, seconds=0.5, stable=False),
         (4.0, 2.0),
         300.0,
     )
-    found = together([first, second])
+    found = reduce_stats([first, second])
     assert found.mode == Mode(
         name="graphed",
         prepare_ms=30,
@@ -40,12 +40,12 @@ def test_no_process_is_forgotten() -> None:
     )
     assert found.warm_up == WarmUp(images=20, seconds=1.0, stable=False)
     assert found.energy == (3.0, 2.0) and found.peak_rss_mib == 300.0
-    assert together([first]) == first
+    assert reduce_stats([first]) == first
 
 
 def test_what_nobody_saw_stays_unknown() -> None:
-    nothing = Seen(Mode(), None, (None, 0.0), None)
-    assert together([nothing, nothing]) == nothing
+    nothing = ProcessStats(Mode(), None, (None, 0.0), None)
+    assert reduce_stats([nothing, nothing]) == nothing
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="no /proc: other processes' times are not told")
@@ -60,4 +60,4 @@ def test_the_load_of_the_run_s_other_processes_is_its_own() -> None:
 
 
 def test_a_process_alone_is_its_only_neighbor() -> None:
-    assert Team().neighbors() == [os.getpid()]
+    assert ProcessGroup().local_pids() == [os.getpid()]

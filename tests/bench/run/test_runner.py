@@ -16,7 +16,8 @@ import pytest
 
 from bench.cli.main import main
 from bench.config.loading import parse_run
-from bench.run.runner import run, timing
+from bench.run.runner import run
+from bench.run.summary import timing
 from results.record import Record, json_schema
 from results.store import PARTIAL, read_record, read_samples
 from tests.bench.data.folders import tiny_coco

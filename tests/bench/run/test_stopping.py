@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from bench.errors import UserError
 from bench.run import peak_rates as rates
 from bench.run.batch_size import largest_batch
-from bench.run.interleaving import level, planned, turns
-from bench.run.plan import batches
+from bench.run.interleaving import in_step, interleave, make_batches
+from bench.run.plan import scenario_of
 from bench.run.stopping import Limits, WarmUpRule, seconds, warm_up
 from bench.system.host import HostLoad, busy_core_seconds
-from results.record import Rates
+from results.record import PeakRates
 
 
 def test_budgets() -> None:
@@ -59,13 +59,13 @@ def test_warm_up_ends_when_times_agree_or_at_its_limits(
 
 
 def test_scenarios() -> None:
-    assert batches("latency", None) == batches("latency", 1) == [1]
-    assert batches("throughput", 12) == [12]
-    assert batches("throughput", None) == [None]
-    assert batches("stream", None) == [1, 4, 8, 32]
+    assert scenario_of("latency", None) == scenario_of(None, 1) == ("latency", [1])
+    assert scenario_of("throughput", 12) == scenario_of(None, 12) == ("throughput", [12])
+    assert scenario_of("throughput", None) == ("throughput", [None])
+    assert scenario_of("stream", None) == ("stream", [1, 4, 8, 32])
     for scenario in ("latency", "stream"):
         with pytest.raises(UserError, match=f"--scenario {scenario}.*--batch 4"):
-            batches(scenario, 4)
+            scenario_of(scenario, 4)
 
 
 def test_the_largest_batch_is_the_last_that_fitted() -> None:
@@ -91,10 +91,10 @@ class Decoder:
     images: int = 0
 
     @property
-    def waiting(self) -> bool:
+    def unfinished(self) -> bool:
         return self.left > 0
 
-    def advance(self) -> None:
+    def step(self) -> None:
         self.left -= 1
         self.images += self.size
 
@@ -102,9 +102,9 @@ class Decoder:
 def taken(decoders: dict[str, Decoder]) -> str:
     names = {id(decoder): name for name, decoder in decoders.items()}
     order = ""
-    for decoder in turns(list(decoders.values())):
+    for decoder in interleave(list(decoders.values())):
         order += names[id(decoder)]
-        decoder.advance()
+        decoder.step()
     return order
 
 
@@ -118,14 +118,14 @@ def test_larger_batches_come_less_often() -> None:
 
 def test_one_that_was_interrupted_behind_catches_up_first() -> None:
     ahead, behind = Decoder(1, 2, images=4), Decoder(1, 4, images=2)
-    assert not level([ahead, behind])
+    assert not in_step([ahead, behind])
     assert taken({"a": ahead, "b": behind}) == "bbabab"
-    assert level([ahead, behind])
+    assert in_step([ahead, behind])
 
 
 @given(st.lists(st.booleans(), max_size=30), st.integers(1, 7))
 def test_batches_keep_order_kind_and_every_image_once(kinds: list[bool], size: int) -> None:
-    found = planned(range(len(kinds)), size, lambda image: kinds[image])
+    found = make_batches(range(len(kinds)), size, lambda image: kinds[image])
     assert [image for batch in found for image in batch] == list(range(len(kinds)))
     for batch in found:
         assert 1 <= len(batch) <= size
@@ -154,14 +154,14 @@ def test_a_machine_that_does_not_tell_has_no_load(tmp_path: Path) -> None:
 def test_rates_are_measured_once_and_not_kept_from_a_busy_machine(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    measured = iter((Rates(matmul_gflops=1, bandwidth_gb=2), Rates(matmul_gflops=3, bandwidth_gb=4)))
+    measured = iter((PeakRates(matmul_gflops=1, bandwidth_gb=2), PeakRates(matmul_gflops=3, bandwidth_gb=4)))
     monkeypatch.setattr(rates, "measure", lambda device, dtype: next(measured))
 
-    def ask(keep: bool) -> Rates:
-        return rates.machine_rates(torch.device("cpu"), "float32", folder=tmp_path, fingerprint="f", keep=keep)
+    def ask(keep: bool) -> PeakRates:
+        return rates.peak_rates(torch.device("cpu"), "float32", folder=tmp_path, fingerprint="f", keep=keep)
 
     assert ask(False).matmul_gflops == 1
-    assert ask(True) == ask(True) == Rates(matmul_gflops=3, bandwidth_gb=4)
+    assert ask(True) == ask(True) == PeakRates(matmul_gflops=3, bandwidth_gb=4)
     (kept,) = tmp_path.iterdir()
     kept.write_text("{")
     with pytest.raises(StopIteration):

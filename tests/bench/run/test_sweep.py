@@ -59,7 +59,7 @@ def said() -> list[str]:
 
 
 @pytest.fixture
-def tell(said: list[str]) -> Callable[[str], None]:
+def log(said: list[str]) -> Callable[[str], None]:
     return said.append
 
 
@@ -91,10 +91,10 @@ def test_values_that_look_alike_get_folders_of_their_own(tmp_path: Path) -> None
 
 
 def test_finished_runs_are_skipped_failed_ones_are_not(
-    tmp_path: Path, said: list[str], tell: Callable[[str], None]
+    tmp_path: Path, said: list[str], log: Callable[[str], None]
 ) -> None:
     sweep, runner = read_sweep(matrix(tmp_path), out=tmp_path / "runs"), Runner()
-    first = run_sweep(sweep, runner, tell)
+    first = run_sweep(sweep, runner, log)
     assert [(options.decoder, options.batch) for options in runner.ran] == [
         ("mad", 1),
         ("mad", 8),
@@ -106,25 +106,25 @@ def test_finished_runs_are_skipped_failed_ones_are_not(
     assert runner.ran[0].limit == 3 and runner.ran[0].out == tmp_path / "runs/decoder-mad+batch-1"
 
     again = Runner()
-    second = run_sweep(sweep, again, tell)
+    second = run_sweep(sweep, again, log)
     assert [(options.decoder, options.batch) for options in again.ran] == [("parallel", 8)]
     assert second.records == first.records and len(second.skipped) == 3
     assert "[1/4] decoder-mad+batch-1: finished before, skipped" in said
 
 
-def test_other_options_or_a_lost_record_run_again(tmp_path: Path, tell: Callable[[str], None]) -> None:
+def test_other_options_or_a_lost_record_run_again(tmp_path: Path, log: Callable[[str], None]) -> None:
     def ran(sweep: Sweep, **more: Any) -> int:
         runner = Runner()
         for point in sweep.points:
             for old in (sweep.out / point.name).glob("*/record.json"):
                 old.unlink()
                 old.parent.rmdir()
-        run_sweep(sweep, runner, tell, **more)
+        run_sweep(sweep, runner, log, **more)
         return len(runner.ran)
 
     options = {"decoder": "mad", "preset": "embedded"}
     one = read_sweep(write(tmp_path / "s.yaml", options=options), out=tmp_path / "runs")
-    run_sweep(one, Runner(), tell)
+    run_sweep(one, Runner(), log)
     told = json.loads((tmp_path / "runs/run" / FINISHED).read_text())
     assert told["records"] == ["mad"] and "source" in told
     assert ran(one) == 1, "its record is gone"
@@ -133,7 +133,7 @@ def test_other_options_or_a_lost_record_run_again(tmp_path: Path, tell: Callable
 
 
 def test_other_code_or_weights_are_told_and_another_preset_runs_again(
-    tmp_path: Path, said: list[str], tell: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, said: list[str], log: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def here(code: str, weights: str) -> None:
         monkeypatch.setattr("bench.run.sweep.source_hash", lambda: code)
@@ -146,7 +146,7 @@ def test_other_code_or_weights_are_told_and_another_preset_runs_again(
     monkeypatch.setattr("bench.paths.PRESETS", tmp_path / "presets")
     here("c1", "w1")
     sweep = read_sweep(write(tmp_path / "s.yaml", options={"decoder": "mad"}), out=tmp_path / "runs")
-    run_sweep(sweep, runner, tell)
+    run_sweep(sweep, runner, log)
     for code, weights, told in (
         ("c2", "w1", " by other code (--fresh runs it again)"),
         ("c1", "w2", " by other weights (--fresh runs it again)"),
@@ -154,17 +154,17 @@ def test_other_code_or_weights_are_told_and_another_preset_runs_again(
         ("c1", "w1", ""),
     ):
         here(code, weights)
-        assert run_sweep(sweep, runner, tell).skipped == ["run"]
+        assert run_sweep(sweep, runner, log).skipped == ["run"]
         assert said[-1] == f"[1/1] run: finished before{told}, skipped"
 
     preset = tmp_path / "presets/embedded.yaml"
     preset.write_text(preset.read_text().replace("width: 128", "width: 64"))
-    assert run_sweep(sweep, lambda options: {}, tell).skipped == []
+    assert run_sweep(sweep, lambda options: {}, log).skipped == []
 
 
 @pytest.mark.parametrize("error", [StoreError("other"), TaskError("no"), torch.cuda.OutOfMemoryError("full")])
 def test_whatever_cannot_be_run_does_not_stop_the_others(
-    tmp_path: Path, tell: Callable[[str], None], error: Exception
+    tmp_path: Path, log: Callable[[str], None], error: Exception
 ) -> None:
     """Of several processes it does: one may have met what the others did not, and they wait for each other."""
     sweep, ran = read_sweep(matrix(tmp_path), out=tmp_path / "runs"), Runner()
@@ -175,23 +175,23 @@ def test_whatever_cannot_be_run_does_not_stop_the_others(
             raise error
         return ran(options)
 
-    result = run_sweep(sweep, runner, tell)
+    result = run_sweep(sweep, runner, log)
     assert len(ran.ran) == 4 and list(result.failed) == ["decoder-mad+batch-8", "decoder-parallel+batch-8"]
     ran.ran = []
     with pytest.raises(type(error)):
-        run_sweep(read_sweep(matrix(tmp_path), out=tmp_path / "again"), runner, tell, alone=False)
+        run_sweep(read_sweep(matrix(tmp_path), out=tmp_path / "again"), runner, log, alone=False)
 
 
-def test_fresh_runs_everything_again(tmp_path: Path, tell: Callable[[str], None]) -> None:
+def test_fresh_runs_everything_again(tmp_path: Path, log: Callable[[str], None]) -> None:
     sweep = read_sweep(write(tmp_path / "s.yaml", options={"decoder": "mad"}), out=tmp_path / "runs")
-    run_sweep(sweep, Runner(), tell)
+    run_sweep(sweep, Runner(), log)
     seen: list[bool] = []
 
     def runner(options: RunOptions) -> Mapping[Path, Record]:
         seen.append(options.fresh)
         return {}
 
-    run_sweep(sweep, runner, tell, fresh=True)
+    run_sweep(sweep, runner, log, fresh=True)
     assert seen == [True]
 
 
@@ -230,14 +230,14 @@ def test_the_gpu_measurement_is_ready_to_run(tmp_path: Path, capsys: pytest.Capt
 
     for point in read_sweep(Path("gpu")).points:
         options = options_of(point, tmp_path / point.name)
-        assert modes_of(options) == ["eager", "graphed"]
-        assert scenario_of(options)[1] == [options.batch]
+        assert modes_of(options.mode) == ["eager", "graphed"]
+        assert scenario_of(options.scenario, options.batch)[1] == [options.batch]
         assert options.network.width == 256 and options.speed_only and options.random_weights
 
 
-def test_options_that_run_would_refuse_fail_alone(tmp_path: Path, said: list[str], tell: Callable[[str], None]) -> None:
+def test_options_that_run_would_refuse_fail_alone(tmp_path: Path, said: list[str], log: Callable[[str], None]) -> None:
     file = write(tmp_path / "s.yaml", options={"decoder": "mad"}, matrix={"batch": [0, 1]})
     runner = Runner()
-    result = run_sweep(read_sweep(file, out=tmp_path / "runs"), runner, tell)
+    result = run_sweep(read_sweep(file, out=tmp_path / "runs"), runner, log)
     assert list(result.failed) == ["batch-0"] and len(runner.ran) == 1
     assert any("--batch 0: give at least 1" in line for line in said)

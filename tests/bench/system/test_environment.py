@@ -12,7 +12,7 @@ from bench.system.environment import git_state
 
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
-    (tmp_path / "bench").mkdir()
+    (tmp_path / "bench/run").mkdir(parents=True)
     (tmp_path / "results").mkdir()
     for name in ("bench/run/runner.py", "results/store.py", "results/table2.md"):
         (tmp_path / name).write_text("1\n")
