@@ -90,9 +90,9 @@ class TrainingOptions(IntervalOptions):
 
     Args:
         decoder: schedule of what the decoders learn, with the encoder unless that is frozen.
-        encoder: schedule of stage 0, in which the encoder learns from dense labels; only where ``frozen`` is set.
-        frozen: learn stage 0 first, keep its encoder as it is, and train decoders on its cached memory.
-        places: whether stage 0 also learns coordinate bins, which makes absolute places readable from the memory.
+        encoder: schedule of encoder pretraining on dense labels; only where ``frozen`` is set.
+        frozen: pretrain the encoder, freeze it, and train decoders on its cached memory.
+        places: whether pretraining also learns coordinate bins, so that decoders can read absolute coordinates.
         weights: task name to weight of its loss; a task that is not named has weight 1, one of weight 0 is not learned.
         sequences: task name to the most sequences of an image; 0 or not named: all.
         flip: share of the images that are mirrored; with a frozen encoder in its own training alone, as what it makes

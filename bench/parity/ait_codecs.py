@@ -7,7 +7,7 @@ from math import isqrt
 import torch
 
 from bench.parity.golden_file import Comparison, GoldenFile
-from bench.train.codec import CodecObjective
+from bench.train.codec import CodecLoss
 from bench.train.codec_batches import MapBatch
 from tasks.codecs.formats import CodeGrid
 from tasks.codecs.losses import dice, silog
@@ -98,7 +98,7 @@ def _check_training(golden: GoldenFile, comparison: Comparison) -> None:
     )
     codec = _loaded(golden, "vqtrain", Codec(options))
     codec.quantiser.decay, codec.quantiser.epsilon = config["decay"], config["eps"]
-    objective = CodecObjective(codec, commitment=config["commitment"]).train()
+    objective = CodecLoss(codec, commitment=config["commitment"]).train()
     batch = MapBatch(golden.tensor("vqtrain/img")[:, 0], golden.tensor("vqtrain/label")[:, 0])
     for step in range(1, STEPS + 1):
         prefix = f"vqtrain/step{step}"

@@ -1,4 +1,4 @@
-"""Which images a training step sees, and their batches prepared ahead; everything follows from seed, step and part."""
+"""Which images a training step sees, and their batches, prepared ahead; all follows from seed, step and part."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Batches(Protocol):
     """Training data."""
 
     def batch(self, indices: Indices, generator: torch.Generator) -> Any:
-        """What the objective needs of these images; random choices are drawn from ``generator``."""
+        """Return what the objective needs of these images; random choices are drawn from ``generator``."""
         ...
 
     def __len__(self) -> int:
@@ -35,55 +35,53 @@ class BatchStream:
         seed: of every random choice.
         size: images of one part of a step.
         parts: parts of a step, over all processes.
-        own: the parts that this process works on.
-        readers: threads that prepare batches ahead; 0 prepares each when it is asked for.
+        own_parts: the parts that this process works on.
+        workers: threads that prepare batches ahead; 0 prepares each batch when it is asked for.
         steps: steps of the training; nothing behind the last is prepared.
     """
 
     def __init__(
-        self, batches: Batches, *, seed: int, size: int, parts: int, own: range, readers: int, steps: int
+        self, batches: Batches, *, seed: int, size: int, parts: int, own_parts: range, workers: int, steps: int
     ) -> None:
         self._batches = batches
         self._seed = seed
         self._size = size
         self._parts = parts
-        self._own = own
+        self._own_parts = own_parts
         self._steps = steps
-        self._readers = readers
-        self._pool = ThreadPoolExecutor(readers) if readers else None
-        self._waiting: dict[tuple[int, int], Future[Any]] = {}
+        self._workers = workers
+        self._pool = ThreadPoolExecutor(workers) if workers else None
+        self._pending: dict[tuple[int, int], Future[Any]] = {}
         self._orders: OrderedDict[int, Indices] = OrderedDict()
 
     def get(self, step: int, part: int) -> tuple[Any, int]:
-        """The batch of one part of a step, and the seed of what else is drawn for it."""
+        """Return the batch of one part of a step, and the seed of what else is drawn for it."""
         generator_seed = random_stream(self._seed, step, part).initial_seed()
         if self._pool is None:
             return self._make(step, part), generator_seed
-        self._prepare(step, part)
-        return self._waiting.pop((step, part)).result(), generator_seed
+        self._prepare(self._pool, step, part)
+        return self._pending.pop((step, part)).result(), generator_seed
 
     def indices(self, step: int, part: int) -> Indices:
-        """(size,) images of one part of a step: every epoch is a new order of all images."""
+        """Return the (size,) images of one part of a step: every epoch is a new order of all images."""
         total = len(self._batches)
         first = (step * self._parts + part) * self._size
-        places = range(first, first + self._size)
-        return np.array([self._order(place // total)[place % total] for place in places], dtype=np.int64)
+        draws = range(first, first + self._size)
+        return np.array([self._order(draw // total)[draw % total] for draw in draws], dtype=np.int64)
 
     def _make(self, step: int, part: int) -> Any:
         return self._batches.batch(self.indices(step, part), random_stream(self._seed, step, part))
 
-    def _prepare(self, step: int, part: int) -> None:
-        """Hand out this part and those after it, two for each reader."""
-        if self._pool is None:
-            return
-        for _ in range(1 + 2 * self._readers):
+    def _prepare(self, pool: ThreadPoolExecutor, step: int, part: int) -> None:
+        """Submit this part and those after it, two for each worker."""
+        for _ in range(1 + 2 * self._workers):
             if step >= self._steps:
                 return
-            if (step, part) not in self._waiting:
-                self._waiting[step, part] = self._pool.submit(self._make, step, part)
+            if (step, part) not in self._pending:
+                self._pending[step, part] = pool.submit(self._make, step, part)
             part += 1
-            if part not in self._own:
-                step, part = step + 1, self._own.start
+            if part not in self._own_parts:
+                step, part = step + 1, self._own_parts.start
 
     def _order(self, epoch: int) -> Indices:
         if epoch not in self._orders:
@@ -99,5 +97,5 @@ class BatchStream:
 
 
 def epoch_order(seed: int, epoch: int, total: int) -> Indices:
-    """(total,) order of the images in one epoch."""
+    """Return the (total,) order of the images in one epoch."""
     return np.random.default_rng([seed, epoch, total]).permutation(total)

@@ -1,4 +1,4 @@
-"""Where training batches come from: packed images with dense labels, cached memory with token targets, or files."""
+"""Training batches: packed images with dense labels, cached memory with token targets, or images from files."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ CACHE_BATCH = 32
 
 
 class DenseBatches:
-    """Packed images for stage 0, some of them mirrored.
+    """Packed images for encoder pretraining, some of them mirrored.
 
     Args:
         arrays: the packed data set.
@@ -42,7 +42,7 @@ class DenseBatches:
         return len(self.arrays)
 
     def batch(self, indices: Indices, generator: torch.Generator) -> dict[str, Tensor]:
-        """The arrays of these images."""
+        """Return the arrays of these images."""
         chosen = torch.rand(len(indices), generator=generator) < self.flip
         return mirrored(as_tensors(self.arrays, indices), chosen)
 
@@ -62,7 +62,7 @@ class TaskBatch:
 
 @dataclass(frozen=True)
 class TokenBatch:
-    """B images with the token targets of all their tasks; either ``images`` or ``states`` is given.
+    """B images with the token targets of all their tasks, and either ``images`` or ``states``.
 
     Args:
         tasks: task name to its targets; tasks that no image of the batch carries are left out.
@@ -92,30 +92,30 @@ class TokenTargets:
         self.limits = {task.name: sequences.get(task.name) or MANY for task in tasks}
 
     def of(self, targets: Sequence[Targets], generator: torch.Generator) -> dict[str, TaskBatch]:
-        """Targets of every task that at least one image carries."""
-        found = {}
+        """Draw targets for every task that at least one image carries."""
+        batches = {}
         for task in self.tasks:
-            rows = [row for row, own in enumerate(targets) if task.annotated(own)]
+            rows = [row for row, annotation in enumerate(targets) if task.annotated(annotation)]
             if rows:
                 limit = self.limits[task.name]
                 examples = [_cut(task.sample(targets[row], generator, limit=limit), limit) for row in rows]
-                found[task.name] = TaskBatch(torch.tensor(rows), collate(examples, task.format))
-        return found
+                batches[task.name] = TaskBatch(torch.tensor(rows), collate(examples, task.format))
+        return batches
 
 
 def _cut(example: TrainingExample, limit: int) -> TrainingExample:
-    """At most the first ``limit`` sequences, for tasks that do not heed the limit themselves (captions)."""
+    """Keep at most ``limit`` sequences, for tasks that ignore the limit (captions)."""
     if len(example.tokens) <= limit:
         return example
-    known = {field.name: getattr(example, field.name) for field in fields(example)}
-    return replace(example, **{name: value[:limit] for name, value in known.items() if value is not None})
+    tensors = {field.name: getattr(example, field.name) for field in fields(example)}
+    return replace(example, **{name: value[:limit] for name, value in tensors.items() if value is not None})
 
 
 class MemoryBatches:
     """Cached memory of a frozen encoder with token targets.
 
     Args:
-        memory: (N, S, D) float16, as ``cached_memory`` gives it.
+        memory: (N, S, D) float16, from ``cached_memory``.
         dataset: the same N images.
         targets: draws token targets.
     """
@@ -124,21 +124,21 @@ class MemoryBatches:
         self.memory = memory
         self.dataset = dataset
         self.targets = targets
-        self._known: dict[int, Targets] = {}
+        self._read: dict[int, Targets] = {}
 
     def __len__(self) -> int:
         return len(self.memory)
 
     def batch(self, indices: Indices, generator: torch.Generator) -> TokenBatch:
-        """Memory and targets of these images."""
-        known = [self._targets(int(index)) for index in indices]
+        """Return memory and targets of these images."""
+        annotations = [self._targets(int(index)) for index in indices]
         states = torch.from_numpy(np.ascontiguousarray(self.memory[indices])).float()
-        return TokenBatch(self.targets.of(known, generator), generator, states=states)
+        return TokenBatch(self.targets.of(annotations, generator), generator, states=states)
 
     def _targets(self, index: int) -> Targets:
-        if index not in self._known:
-            self._known[index] = self.dataset.targets(self.dataset.samples[index])
-        return self._known[index]
+        if index not in self._read:
+            self._read[index] = self.dataset.targets(self.dataset.samples[index])
+        return self._read[index]
 
 
 class ImageBatches:
@@ -147,7 +147,7 @@ class ImageBatches:
     Args:
         dataset: the images.
         targets: draws token targets.
-        transform: image, targets and generator to the network's input with moved targets.
+        transform: maps image, targets and generator to the network's input with transformed targets.
     """
 
     def __init__(
@@ -164,14 +164,14 @@ class ImageBatches:
         return len(self.dataset)
 
     def batch(self, indices: Indices, generator: torch.Generator) -> TokenBatch:
-        """Pixels and targets of these images."""
+        """Return pixels and targets of these images."""
         prepared = []
         for index in indices:
             sample = self.dataset.samples[int(index)]
             prepared.append(self.transform(self.dataset.image(sample), self.dataset.targets(sample), generator))
         images, pad = stack_images(prepared)
-        moved = [one.targets for one in prepared if one.targets is not None]
-        return TokenBatch(self.targets.of(moved, generator), generator, images=images, pad=pad)
+        annotations = [image.targets for image in prepared if image.targets is not None]
+        return TokenBatch(self.targets.of(annotations, generator), generator, images=images, pad=pad)
 
 
 @torch.no_grad()
@@ -183,36 +183,35 @@ def cached_memory(
     key: str,
     progress: Callable[[int, int], None],
 ) -> npt.NDArray[np.float16]:
-    """(N, S, D) float16 memory of all packed images, memory-mapped; made once per ``key``.
+    """Return the (N, S, D) float16 memory of all packed images, memory-mapped; it is computed once per ``key``.
 
     Args:
         network: in evaluation mode.
         arrays: the packed data set.
-        folder: where it is kept; 64 kB an image at 256 positions and width 128.
+        folder: where it is memory; 64 kB an image at 256 positions and width 128.
         key: hash of encoder and data.
         progress: called with images done and images in all.
     """
     path = folder / f"memory-{key}.npy"
     if not path.exists():
         part = path.with_name(f".{path.name}.{os.getpid()}.part")
-        kept: np.memmap[Any, np.dtype[np.float16]] | None = None
+        memory: np.memmap[Any, np.dtype[np.float16]] | None = None
         for start in range(0, len(arrays), CACHE_BATCH):
             pixels = np.array(arrays.images[start : start + CACHE_BATCH])
             states = network.encode(network.extract(normalized(torch.from_numpy(pixels)))).states
-            if kept is None:
+            if memory is None:
                 shape = (len(arrays), *states.shape[1:])
-                kept = np.lib.format.open_memmap(part, mode="w+", dtype=np.float16, shape=shape)
-            kept[start : start + len(states)] = states.half().numpy()
+                memory = np.lib.format.open_memmap(part, mode="w+", dtype=np.float16, shape=shape)
+            memory[start : start + len(states)] = states.half().numpy()
             progress(start + len(states), len(arrays))
-        if kept is not None:
-            kept.flush()
+        if memory is not None:
+            memory.flush()
         part.replace(path)
-    found: npt.NDArray[np.float16] = np.load(path, mmap_mode="r")
-    return found
+    return np.load(path, mmap_mode="r")  # type: ignore[no-any-return]
 
 
-def remembered(network: Network, states: Tensor) -> Encoding:
-    """The encoding of images without padding from their cached memory (B, S, D)."""
+def encoding_of(network: Network, states: Tensor) -> Encoding:
+    """Return the encoding of images without padding from their cached memory (B, S, D)."""
     side = round(states.shape[1] ** 0.5)
     grid = torch.zeros(1, side, side, dtype=torch.bool, device=states.device)
     rows = network.positions(grid).flatten(2).transpose(1, 2).to(states.dtype)  # (1, S, D)

@@ -1,4 +1,4 @@
-"""Training of learned codecs: reconstruction and commitment loss on maps, scored by what is lost on held-out images."""
+"""Train learned codecs: reconstruction and commitment loss on maps, scored on held-out images."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bench.builders.suite import open_dataset
+from bench.builders.open_suite import open_dataset
 from bench.checkpoints.codec import codec_name, codec_tensors
 from bench.config.codecs import CodecTrainOptions
+from bench.config.parts import IntervalOptions
 from bench.console import progress
 from bench.data.dataset import Dataset
 from bench.distributed import join
@@ -21,14 +22,15 @@ from bench.train.batch_stream import Batches
 from bench.train.codec_batches import DepthMaps, MapBatch, MaskCrops
 from bench.train.codec_scores import depth_scores, mask_scores
 from bench.train.publish import finish
-from bench.train.trainer import Pace, Trainer
+from bench.train.trainer import Trainer
 from results.store import reserve
 from tasks.codecs.vqvae import COMMITMENT, Codec
 
-UNSEEN = ("log_every", "evaluate_every", "evaluate_images", "save_every", "readers")  # what decides no weight
+INTERVALS = {field.name for field in dataclasses.fields(IntervalOptions)}
+"""Options that decide no weight."""
 
 
-class CodecObjective(nn.Module):
+class CodecLoss(nn.Module):
     """Squared error of the reconstruction plus the commitment loss (AiT Eq. 1).
 
     Args:
@@ -42,22 +44,22 @@ class CodecObjective(nn.Module):
         self.commitment = commitment
 
     def forward(self, batch: MapBatch) -> tuple[Tensor, dict[str, Tensor]]:
-        """The loss and its parts; unknown depths count nothing, hidden ones do."""
+        """Return the loss and its parts; unknown depths do not count, hidden ones do."""
         device = self.codec.quantiser.embedding.device
         targets = batch.targets.to(device)
-        found, commitment = self.codec(batch.inputs.to(device))
-        reconstruction = self.reconstruction(found, targets)
+        outputs, commitment = self.codec(batch.inputs.to(device))
+        reconstruction = self.reconstruction(outputs, targets)
         parts = {"reconstruction": reconstruction, "commitment": commitment}
         if self.codec.quantiser.revive:
             parts["revived"] = self.codec.quantiser.revived.float()
         return reconstruction + self.commitment * commitment, parts
 
-    def reconstruction(self, found: Tensor, targets: Tensor) -> Tensor:
-        """Squared error of (B, H, W) in the network's own values for masks, in meters for depths."""
+    def reconstruction(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Return the squared error of (B, H, W): in the network's own values for masks, in meters for depths."""
         if self.codec.options.values == "unit":
-            return (found.float() - self.codec.inwards(targets)).square().mean()
+            return (outputs.float() - self.codec.inwards(targets)).square().mean()
         known = targets > 0
-        errors = torch.where(known, self.codec.outwards(found) - targets, 0.0).square()
+        errors = torch.where(known, self.codec.outwards(outputs) - targets, 0.0).square()
         return errors.sum() / known.sum().clamp(min=1)
 
 
@@ -83,13 +85,13 @@ def train_codec(options: CodecTrainOptions) -> list[Path]:
         chosen, card = options.chosen, _card(options, dataset)
         torch.manual_seed(options.seed)
         codec = Codec(chosen.shape, revive=chosen.revive)
-        objective = CodecObjective(codec)
+        objective = CodecLoss(codec)
         objective.to(memory_format=torch.channels_last)  # convolutions on a CPU are faster so
         trainer = Trainer(
             objective=objective,
             batches=batches,
             schedule=chosen.schedule,
-            pace=Pace(chosen.log_every, chosen.evaluate_every, chosen.save_every, readers=chosen.readers),
+            intervals=chosen,
             folder=folder,
             signature=card,
             seed=options.seed,
@@ -103,9 +105,8 @@ def train_codec(options: CodecTrainOptions) -> list[Path]:
         if chosen.revive:
             card["revived"] = int(codec.quantiser.revived)
         with trainer.averaged():
-            return finish(
-                trainer, name, codec_tensors(codec), card, publish=options.preset if options.publish else None
-            )
+            preset = options.preset if options.publish else None
+            return finish(trainer, name, codec_tensors(codec), card, publish=preset)
 
 
 def _batches(options: CodecTrainOptions, dataset: Dataset) -> Batches:
@@ -121,12 +122,12 @@ def _batches(options: CodecTrainOptions, dataset: Dataset) -> Batches:
 def _held_out(options: CodecTrainOptions) -> Dataset | None:
     if not options.chosen.evaluate_images:
         return None
-    limits = [limit for limit in (options.limit, options.chosen.evaluate_images) if limit]
-    return open_dataset(options.data(options.evaluate_on, limit=min(limits)))
+    limit = min(options.limit or options.chosen.evaluate_images, options.chosen.evaluate_images)
+    return open_dataset(options.data(options.evaluate_on, limit=limit))
 
 
 def _evaluation(options: CodecTrainOptions, codec: Codec, dataset: Dataset) -> Callable[[], dict[str, float]]:
-    """Scores of the codec on held-out images."""
+    """Return a function that scores the codec on held-out images."""
 
     def evaluate() -> dict[str, float]:
         device = codec.quantiser.embedding.device
@@ -142,7 +143,7 @@ def _evaluation(options: CodecTrainOptions, codec: Codec, dataset: Dataset) -> C
 
 
 def _card(options: CodecTrainOptions, dataset: Dataset) -> dict[str, Any]:
-    """Everything that decides the weights, as plain JSON data."""
+    """Return everything that decides the weights, as plain JSON data."""
     chosen = dataclasses.asdict(options.chosen)
     shape, schedule = chosen.pop("shape"), chosen.pop("schedule")
     return {
@@ -152,6 +153,6 @@ def _card(options: CodecTrainOptions, dataset: Dataset) -> dict[str, Any]:
         "seed": options.seed,
         "data": dataset.content_hash,
         "schedule": schedule,
-        "training": {name: value for name, value in chosen.items() if name not in UNSEEN},
+        "training": {name: value for name, value in chosen.items() if name not in INTERVALS},
         "shape": shape,
     }

@@ -1,4 +1,4 @@
-"""What codecs learn from: squares cut from depth maps, and the masks of all objects, packed into one file of bits."""
+"""Training data of codecs: squares cut from depth maps, and the masks of all objects, packed into one file of bits."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -40,13 +39,13 @@ class MapBatch:
 
 
 class DepthMaps:
-    """Depth maps, read when they are asked for.
+    """Depth maps, read on demand.
 
     Maps of NYUv2's size lose the rows' white border first (columns 41 to 601), as in AiT's release.
 
     Args:
         dataset: images with depth.
-        side: pixels of the square that is cut from a random place.
+        side: pixels along each side of the square that is cut at a random position.
         flip: share of the maps that are mirrored.
         hidden: share of the patches that the encoder does not see.
         patch: pixels of a patch along each side.
@@ -63,12 +62,12 @@ class DepthMaps:
         return len(self._pairs)
 
     def batch(self, indices: Indices, generator: torch.Generator) -> MapBatch:
-        """Maps cut, mirrored and partly hidden; every choice is drawn from ``generator``."""
-        targets = torch.stack([self._one(int(index), generator) for index in indices])
+        """Return maps cut, mirrored and partly hidden; every choice is drawn from ``generator``."""
+        targets = torch.stack([self._square(int(index), generator) for index in indices])
         targets = mirrored(targets, self._flip, generator)
         return MapBatch(hide_patches(targets, self._hidden, self._patch, generator), targets)
 
-    def _one(self, index: int, generator: torch.Generator) -> Tensor:
+    def _square(self, index: int, generator: torch.Generator) -> Tensor:
         depth = self._nyu.depth(self._pairs[index])
         if tuple(depth.shape) == CROPPED_SIZE:
             depth = depth[:, EIGEN_CROP[1]]
@@ -112,7 +111,7 @@ class MaskCrops:
         return len(self._masks)
 
     def batch(self, indices: Indices, generator: torch.Generator) -> MapBatch:
-        """Masks, some of them mirrored."""
+        """Return masks, some of them mirrored."""
         bits = np.unpackbits(self._masks[indices], axis=1, count=self._side**2)
         masks = torch.from_numpy(bits).view(len(indices), self._side, self._side).float()
         masks = mirrored(masks, self._flip, generator)
@@ -120,23 +119,23 @@ class MaskCrops:
 
 
 def _packed(dataset: Dataset, side: int, progress: Callable[[int, int], None]) -> Bits:
-    """(objects, bytes of a mask) uint8."""
+    """Return the masks of all objects as (objects, bytes of a mask) uint8."""
     if dataset.coco is None:
         raise UserError("a codec of masks needs objects; give --coco DIR")
-    found: list[Any] = []
+    masks: list[Bits] = []
     images = [sample.image_id for sample in dataset.samples if sample.coco]
     for done, image_id in enumerate(images, start=1):
         instances = dataset.coco.targets(image_id).instances
         for outline, box in () if instances is None else zip(instances.segmentations, instances.boxes, strict=True):
-            found.append(np.packbits(crop(outline, box, side).numpy()))
+            masks.append(np.packbits(crop(outline, box, side).numpy()))
         progress(done, len(images))
-    if not found:
+    if not masks:
         raise UserError(f"{dataset.coco.root.name}: has no object to learn a codec of masks from")
-    return np.stack(found)
+    return np.stack(masks)
 
 
 def mirrored(maps: Tensor, share: float, generator: torch.Generator) -> Tensor:
-    """(B, H, W) maps, each mirrored left to right with a probability of ``share``."""
+    """Mirror each of (B, H, W) maps left to right with probability ``share``."""
     chosen = torch.rand(len(maps), generator=generator) < share
     return torch.where(chosen[:, None, None], maps.flip(2), maps)
 
@@ -156,6 +155,6 @@ def hide_patches(maps: Tensor, share: float, patch: int, generator: torch.Genera
     if not hidden:
         return maps
     order = torch.rand(count, rows * columns, generator=generator).argsort(dim=1)
-    seen = torch.ones(count, rows * columns).scatter(1, order[:, :hidden], 0.0)
-    whole = interpolate(seen.view(count, 1, rows, columns), scale_factor=float(patch), mode="nearest")[:, 0]
-    return maps * whole
+    visible = torch.ones(count, rows * columns).scatter(1, order[:, :hidden], 0.0)
+    pixels = interpolate(visible.view(count, 1, rows, columns), scale_factor=float(patch), mode="nearest")[:, 0]
+    return maps * pixels

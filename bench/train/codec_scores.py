@@ -1,4 +1,4 @@
-"""What a codec loses: held-out maps encoded, decoded and scored by the metric of their own task."""
+"""Reconstruction quality of a codec: held-out maps are encoded, decoded and scored by the metric of their task."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ DEPTH_SHOWN = ("rmse", "abs_rel", "delta1")
 MASK_SHOWN = ("AP", "AP50", "AP75")
 
 
-class Usage:
-    """Counts how often each code is taken."""
+class CodeUsage:
+    """Counts how often each code is used."""
 
     def __init__(self, codes: int) -> None:
         self._counts = torch.zeros(codes)
@@ -35,7 +35,7 @@ class Usage:
         self._counts += torch.bincount(codes.flatten(), minlength=len(self._counts))
 
     def scores(self) -> dict[str, float]:
-        """``codes used``, and their ``perplexity``: as many codes, all equally often, carry as much."""
+        """Return the number of ``codes used``, and their ``perplexity`` (exponential of the entropy)."""
         shares = self._counts / self._counts.sum().clamp(min=1)
         entropy = -(shares * shares.clamp(min=1e-12).log()).sum()
         return {"codes used": float((self._counts > 0).sum()), "perplexity": math.exp(float(entropy))}
@@ -43,38 +43,38 @@ class Usage:
 
 @torch.no_grad()
 def depth_scores(codec: Codec, dataset: Dataset, *, grid: tuple[int, int]) -> dict[str, float]:
-    """Depth errors of reconstructions, whole images, with Eigen's crop where it applies.
+    """Return depth errors of reconstructions of whole images, with Eigen's crop where it applies.
 
     Args:
         codec: in evaluation mode.
         dataset: images with depth.
-        grid: rows and columns of codes; maps of other sizes are fitted to them and the reconstruction is fitted back.
+        grid: rows and columns of codes; maps are resized to them, and reconstructions back.
     """
-    metric, usage = DepthMetric(parts=MetricParts()), Usage(codec.options.codes)
+    metric, usage = DepthMetric(parts=MetricParts()), CodeUsage(codec.options.codes)
     records = {}
     for sample in dataset.samples:
         targets = dataset.targets(sample)
         if targets.depth is not None:
-            found, codes = reconstructed(codec, targets.depth, grid)
+            depth, codes = reconstructed(codec, targets.depth, grid)
             usage.add(codes)
-            records[sample.image_id] = metric.observe(sample.image_id, found, targets)
+            records[sample.image_id] = metric.observe(sample.image_id, depth, targets)
     return _shown(metric, records, DEPTH_SHOWN) | usage.scores()
 
 
 def reconstructed(codec: Codec, depth: Tensor, grid: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """A depth map (height, width) through a grid of codes and back at its own size, and the codes."""
+    """Encode and decode a depth map (height, width); return it at its own size, and the codes."""
     codes = codec.encode(fitted(depth, (grid[0] * codec.options.ratio, grid[1] * codec.options.ratio))[None])
-    found = codec.decode(codes)
-    whole = torch.nn.functional.interpolate(found[None], size=depth.shape, mode="bilinear", align_corners=False)
-    return whole[0, 0], codes
+    decoded = codec.decode(codes)[None]
+    resized = torch.nn.functional.interpolate(decoded, size=depth.shape, mode="bilinear", align_corners=False)
+    return resized[0, 0], codes
 
 
 @torch.no_grad()
 def mask_scores(codec: Codec, dataset: Dataset) -> dict[str, float]:
-    """COCO's average precision of reconstructed masks, pasted into the annotated boxes, all with score 1.
+    """Return COCO's average precision of reconstructed masks, pasted into the annotated boxes, all with score 1.
 
-    As in AiT's release boxes are rounded to whole pixels and objects smaller than two pixels are left out. Masks are
-    cropped and pasted as the segmentation task does it.
+    As in AiT's release, boxes are rounded to whole pixels and objects smaller than two pixels are skipped. Masks are
+    cropped and pasted as in the segmentation task.
 
     Args:
         codec: in evaluation mode.
@@ -86,7 +86,7 @@ def mask_scores(codec: Codec, dataset: Dataset) -> dict[str, float]:
     if dataset.coco is None:
         raise UserError("a codec of masks is scored on objects; give --coco DIR")
     parts = MetricParts(ground_truth=dataset.coco.ground_truth(KINDS[0]), category_ids=dataset.coco.category_ids)
-    metric, usage = CocoMetric(kind="segm", parts=parts), Usage(codec.options.codes)
+    metric, usage = CocoMetric(kind="segm", parts=parts), CodeUsage(codec.options.codes)
     records = {}
     for sample in dataset.samples:
         if sample.coco:
@@ -96,19 +96,19 @@ def mask_scores(codec: Codec, dataset: Dataset) -> dict[str, float]:
     return _shown(metric, records, MASK_SHOWN) | usage.scores()
 
 
-def _reconstructed_masks(codec: Codec, targets: Targets, usage: Usage) -> Masks:
-    found = targets.instances
-    boxes = torch.zeros(0, 4) if found is None else found.boxes.round()
-    kept = (boxes[:, 2:] - boxes[:, :2] >= SMALLEST).all(dim=1).nonzero()[:, 0]
-    if found is None or not len(kept):
+def _reconstructed_masks(codec: Codec, targets: Targets, usage: CodeUsage) -> Masks:
+    objects = targets.instances
+    boxes = torch.zeros(0, 4) if objects is None else objects.boxes.round()
+    large = (boxes[:, 2:] - boxes[:, :2] >= SMALLEST).all(dim=1).nonzero()[:, 0]
+    if objects is None or not len(large):
         return Masks([], torch.zeros(0), torch.zeros(0, dtype=torch.int64))
-    crops = torch.stack([crop(found.segmentations[row], boxes[row], codec.options.side) for row in kept.tolist()])
+    crops = torch.stack([crop(objects.segmentations[row], boxes[row], codec.options.side) for row in large.tolist()])
     codes = codec.encode(crops)
     usage.add(codes)
-    rles = paste_codes(codec.decode(codes), boxes[kept], targets.size)
-    return Masks(rles, torch.ones(len(kept)), found.classes[kept])
+    rles = paste_codes(codec.decode(codes), boxes[large], targets.size)
+    return Masks(rles, torch.ones(len(large)), objects.classes[large])
 
 
 def _shown(metric: Metric, records: dict[int, Any], names: tuple[str, ...]) -> dict[str, float]:
-    found = metric.summarize(records)
-    return {name: float(value) for name in names if (value := found.get(name)) is not None}
+    values = metric.summarize(records)
+    return {name: float(value) for name in names if (value := values.get(name)) is not None}

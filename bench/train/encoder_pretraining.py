@@ -1,8 +1,8 @@
-"""Stage 0: the encoder learns from dense labels of every cell, before and apart from any decoding strategy.
+"""Encoder pretraining: the encoder learns dense labels of every memory cell, without a decoding strategy.
 
-Training a backbone through a decoder takes a CPU about seven times as long. So the encoder of the embedded preset is
-trained once on what the same training annotations say of each cell of its memory, the heads that read the cells are
-thrown away, and every strategy's decoder is trained on the same frozen memory: only the strategy differs.
+Training a backbone through a decoder takes about seven times as long on a CPU. So the encoder of the embedded preset
+is trained once on the same annotations, its heads are discarded, and every strategy's decoder is trained on the same
+frozen memory: only the strategy differs.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bench.data.packed import DEPTH_PIXELS, OWNER_PIXELS, normalized
-from bench.train.encoder_targets import Dense, dense_targets
+from bench.train.encoder_targets import DenseTargets, dense_targets
 
 COLORS = 3
 WEIGHTS = {
@@ -34,11 +34,11 @@ WEIGHTS = {
 
 
 class DenseHeads(nn.Module):
-    """Linear layers that read everything of a cell; thrown away after stage 0.
+    """Linear layers that predict all labels of a cell; discarded after pretraining.
 
-    Where an object is, is read as distances from the cell and, with ``places``, also as the bins that coordinates are
-    quantized to. Positions enter the keys of attention only, so a decoder can find absolute places nowhere but in the
-    states; without ``places`` a linear reading of a cell is 14 pixels off there, and 3 in the distances.
+    A location is predicted as distances from the cell and, with ``places``, also as the bins of quantized coordinates.
+    Positions enter the keys of attention only, so decoders find absolute coordinates in the states alone. Without
+    ``places`` a linear layer reads them with an error of 14 pixels, and distances with 3.
 
     Args:
         width: D of the memory.
@@ -47,7 +47,7 @@ class DenseHeads(nn.Module):
         stride: pixels per memory cell.
         keypoints: K.
         words: W.
-        places: whether bins are read.
+        places: whether bins are predicted.
     """
 
     def __init__(
@@ -72,12 +72,12 @@ class DenseHeads(nn.Module):
         self.joints = nn.Linear(width, 2 * keypoints * (bins + 1)) if places else None
 
     def forward(self, states: Tensor) -> dict[str, Tensor]:
-        """(B, S, D) memory to (B, S, size) float32 of each part."""
+        """Map (B, S, D) memory to (B, S, size) float32 of each part."""
         parts = self.linear(states).float().split(list(self.sizes.values()), dim=-1)
         return dict(zip(self.sizes, parts, strict=True))
 
-    def place_losses(self, states: Tensor, targets: Dense) -> dict[str, Tensor]:
-        """Cross-entropy of the bins of boxes and joints, on the cells of (B, S, D) that have them.
+    def coordinate_losses(self, states: Tensor, targets: DenseTargets) -> dict[str, Tensor]:
+        """Return the cross-entropy of the bins of boxes and joints over the cells of (B, S, D) that have them.
 
         Empty without ``places``.
         """
@@ -95,15 +95,15 @@ class DenseHeads(nn.Module):
         }
 
 
-def dense_losses(read: Mapping[str, Tensor], targets: Dense) -> dict[str, Tensor]:
-    """The parts of the loss, unweighted scalars."""
+def dense_losses(read: Mapping[str, Tensor], targets: DenseTargets) -> dict[str, Tensor]:
+    """Return the parts of the loss, unweighted scalars."""
     full = targets.own.amax(-1) > 0  # (B, S) cells with an object
     classes = read["class"].shape[-1]
     semantics = read["semantics"].reshape(*targets.semantics.shape, classes)  # (B, S, A, classes)
     posed = targets.posed
     offsets = read["keypoints"][posed].reshape(*targets.offsets[posed].shape)  # (n, K, 2)
     pooled = read["words"].logsumexp(1) - 4.0  # (B, W): one cell that knows a word is enough
-    found = {
+    losses = {
         "class": F.cross_entropy(read["class"].flatten(0, 1), targets.classes.flatten()),
         "box": _mean((read["box"].exp()[full] - targets.distances[full].clamp(min=0)).abs()),
         "overlap": _overlap_loss(read["box"][full].exp(), targets.distances[full].clamp(min=0)),
@@ -119,35 +119,35 @@ def dense_losses(read: Mapping[str, Tensor], targets: Dense) -> dict[str, Tensor
         ),
     }
     if pooled.shape[1]:
-        found["words"] = F.binary_cross_entropy_with_logits(pooled, targets.words)
-    return found
+        losses["words"] = F.binary_cross_entropy_with_logits(pooled, targets.words)
+    return losses
 
 
-def dense_loss(heads: DenseHeads, states: Tensor, targets: Dense) -> tuple[Tensor, dict[str, Tensor]]:
-    """The weighted sum for (B, S, D) memory, and its unweighted parts."""
-    parts = dense_losses(heads(states), targets) | heads.place_losses(states, targets)
+def dense_loss(heads: DenseHeads, states: Tensor, targets: DenseTargets) -> tuple[Tensor, dict[str, Tensor]]:
+    """Return the weighted sum for (B, S, D) memory, and its unweighted parts."""
+    parts = dense_losses(heads(states), targets) | heads.coordinate_losses(states, targets)
     return torch.stack([WEIGHTS[name] * value for name, value in parts.items()]).sum(), parts
 
 
 def _mean(values: Tensor) -> Tensor:
-    """Mean, 0 for nothing."""
+    """Return the mean; 0 of an empty tensor."""
     return values.sum() / max(values.numel(), 1)
 
 
-def _overlap_loss(found: Tensor, wanted: Tensor) -> Tensor:
-    """1 - intersection over union of (n, 4) distances from the same points."""
-    inner = torch.minimum(found, wanted)
+def _overlap_loss(predicted: Tensor, expected: Tensor) -> Tensor:
+    """Return 1 - intersection over union of (n, 4) distances from the same points."""
+    inner = torch.minimum(predicted, expected)
     both = (inner[:, 0] + inner[:, 2]) * (inner[:, 1] + inner[:, 3])
-    areas = [(d[:, 0] + d[:, 2]) * (d[:, 1] + d[:, 3]) for d in (found, wanted)]
+    areas = [(d[:, 0] + d[:, 2]) * (d[:, 1] + d[:, 3]) for d in (predicted, expected)]
     return _mean(1 - both / (areas[0] + areas[1] - both).clamp(min=1e-6))
 
 
-class DenseObjective(nn.Module):
-    """Encoder and heads: dense loss of a batch of packed images.
+class PretrainingLoss(nn.Module):
+    """DenseTargets loss of encoder and heads on a batch of packed images.
 
     Args:
         network: the shared network, of which only the encoder is used.
-        heads: what reads the memory.
+        heads: predict labels from the memory.
         stride: pixels per memory cell.
     """
 
@@ -158,37 +158,37 @@ class DenseObjective(nn.Module):
         self.stride = stride
         self.classes = heads.sizes["class"] - 1
 
-    def placed(self, arrays: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The arrays where the heads are."""
+    def on_device(self, arrays: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return the arrays on the device of the heads."""
         device = next(self.heads.parameters()).device
         return {name: value.to(device) for name, value in arrays.items()}
 
     def states(self, arrays: Mapping[str, Tensor]) -> Tensor:
-        """(B, S, D) memory of packed images."""
+        """Return the (B, S, D) memory of packed images."""
         images = normalized(arrays["images"])
         return self.network.encode(self.network.extract(images)).states  # type: ignore[no-any-return, operator]
 
-    def targets(self, arrays: Mapping[str, Tensor]) -> Dense:
-        """What their cells should know."""
+    def targets(self, arrays: Mapping[str, Tensor]) -> DenseTargets:
+        """Return the labels of their cells."""
         return dense_targets(arrays, stride=self.stride, classes=self.classes, bins=self.heads.bins)
 
     def forward(self, arrays: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-        """The loss and its parts."""
-        arrays = self.placed(arrays)
+        """Return the loss and its parts."""
+        arrays = self.on_device(arrays)
         return dense_loss(self.heads, self.states(arrays), self.targets(arrays))
 
 
 @torch.no_grad()
-def dense_scores(objective: DenseObjective, batches: list[Mapping[str, Tensor]]) -> dict[str, float]:
-    """Mean losses, and on cells with an object: share of right classes, overlap of boxes."""
+def dense_scores(objective: PretrainingLoss, batches: list[Mapping[str, Tensor]]) -> dict[str, float]:
+    """Return mean losses and, over cells with an object, the share of correct classes and the overlap of boxes."""
     sums: dict[str, float] = {}
-    for given in batches:
-        arrays = objective.placed(given)
+    for batch in batches:
+        arrays = objective.on_device(batch)
         targets, states = objective.targets(arrays), objective.states(arrays)
         loss, parts = dense_loss(objective.heads, states, targets)
         full = targets.own.amax(-1) > 0
         right = (objective.heads(states)["class"].argmax(-1) == targets.classes)[full].float().mean()
-        found = {"loss": loss, **parts, "classes right": right, "box overlap": 1 - parts["overlap"]}
-        for name, value in found.items():
+        scores = {"loss": loss, **parts, "classes right": right, "box overlap": 1 - parts["overlap"]}
+        for name, value in scores.items():
             sums[name] = sums.get(name, 0.0) + float(value) / len(batches)
     return sums

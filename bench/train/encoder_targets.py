@@ -1,4 +1,4 @@
-"""What each memory cell of the encoder should know of the image."""
+"""Dense labels of the encoder's memory cells, for its pretraining."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ BOX_UNIT = 16.0  # pixels that a distance is given in, so that predictions are o
 
 
 @dataclass(frozen=True)
-class Dense:
-    """What each of the S = R x R memory cells of B images should know.
+class DenseTargets:
+    """Labels of the S = R x R memory cells of B images.
 
     Args:
         classes: (B, S) int64, class of the cell's object, or the number of classes where there is none.
@@ -49,8 +49,8 @@ class Dense:
     words: Tensor
 
 
-def dense_targets(arrays: Mapping[str, Tensor], *, stride: int, classes: int, bins: int) -> Dense:
-    """Targets of every cell from the arrays of ``Packed`` (as tensors, B images)."""
+def dense_targets(arrays: Mapping[str, Tensor], *, stride: int, classes: int, bins: int) -> DenseTargets:
+    """Return the labels of every cell, from the arrays of ``Packed`` as tensors of B images."""
     owner = _blocks(arrays["owner"].long(), stride // OWNER_PIXELS)  # (B, S, A)
     depth = _blocks(arrays["depth"].float(), stride // DEPTH_PIXELS)  # (B, S, E)
     most = arrays["classes"].shape[1]
@@ -65,7 +65,7 @@ def dense_targets(arrays: Mapping[str, Tensor], *, stride: int, classes: int, bi
     distances = torch.cat([centers - boxes[..., :2], boxes[..., 2:] - centers], dim=-1) / BOX_UNIT
     joints = _of_object(arrays["keypoints"].flatten(2), cell).view(*boxes.shape[:2], -1, 3)  # (B, S, K, 3)
     visible = (joints[..., 2] > 0) & ~empty[..., None]
-    return Dense(
+    return DenseTargets(
         classes=torch.where(empty, classes, arrays["classes"].gather(1, cell)),
         distances=distances,
         color=_of_object(arrays["colors"], cell),
@@ -83,18 +83,18 @@ def dense_targets(arrays: Mapping[str, Tensor], *, stride: int, classes: int, bi
 
 
 def _blocks(maps: Tensor, side: int) -> Tensor:
-    """(B, R * side, R * side) to (B, R * R, side * side)."""
+    """Reshape (B, R * side, R * side) to (B, R * R, side * side)."""
     batch, rows = maps.shape[0], maps.shape[1] // side
     return maps.reshape(batch, rows, side, rows, side).transpose(2, 3).reshape(batch, rows * rows, side * side)
 
 
 def _centers(side: int, stride: int) -> Tensor:
-    """(S, 2) x and y of the middles of the cells, row by row."""
+    """Return the (S, 2) x and y of the middles of the cells, row by row."""
     along = torch.arange(side // stride) * float(stride) + stride / 2
     y, x = torch.meshgrid(along, along, indexing="ij")
     return torch.stack([x, y], dim=-1).reshape(-1, 2)
 
 
 def _of_object(values: Tensor, index: Tensor) -> Tensor:
-    """(B, M, C) values of objects and (B, S) objects to (B, S, C)."""
+    """Gather (B, M, C) values of objects by (B, S) objects, to (B, S, C)."""
     return values.gather(1, index[..., None].expand(-1, -1, values.shape[-1]))

@@ -1,4 +1,4 @@
-"""Scores while training: the pipeline of a run over a few held-out images."""
+"""Scores during training, from the pipeline of a run over a few held-out images."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from bench.builders.decoder import image_transform, windowed
 from bench.builders.suite import Suite
 from bench.checkpoints.checkpoint import device_of
 from bench.config.training import TrainOptions
-from bench.inference.pipeline import Item
+from bench.inference.pipeline import PipelineInput
 from decoders.network.network import Network
 
 
 def pipeline_scores(decoder: Any, network: Network, suite: Suite, *, options: TrainOptions) -> dict[str, float]:
-    """The headline metrics of every task, named ``task metric``; metrics that have no value are left out.
+    """Return the headline metrics of every task, named ``task metric``; metrics without a value are left out.
 
     Args:
         decoder: the strategy.
@@ -33,15 +33,14 @@ def pipeline_scores(decoder: Any, network: Network, suite: Suite, *, options: Tr
     records: dict[str, dict[int, Any]] = {name: {} for name in suite.metrics}
     for sample in suite.dataset.samples:
         image, targets = suite.dataset.image(sample), suite.dataset.targets(sample)
-        (outcome,) = pipeline.predict([Item(image_id=sample.image_id, image=image, targets=targets)])
+        (outcome,) = pipeline.predict([PipelineInput(image_id=sample.image_id, image=image, targets=targets)])
         for name in outcome.predictions.keys() & suite.metrics.keys():
-            kept = suite.metrics[name].observe(sample.image_id, outcome.predictions[name], targets)
-            records[name][sample.image_id] = kept
+            metric = suite.metrics[name]
+            records[name][sample.image_id] = metric.observe(sample.image_id, outcome.predictions[name], targets)
     scores = {}
     for task in (task for task in suite.tasks if task.name in suite.metrics):
-        found = suite.metrics[task.name].summarize(records[task.name])
-        for metric in task.headline:
-            value = found.get(metric)
-            if value is not None:
-                scores[f"{task.name} {metric}"] = float(value)
+        values = suite.metrics[task.name].summarize(records[task.name])
+        for name in task.headline:
+            if (value := values.get(name)) is not None:
+                scores[f"{task.name} {name}"] = float(value)
     return scores

@@ -1,21 +1,21 @@
-"""The loss of a step: every image is encoded once and all of its tasks are decoded from that memory (task mixed).
+"""The loss of all tasks of a batch: every image is encoded once, and all its tasks are decoded from that memory.
 
-A task's loss is divided by the weight of the whole step, not of one part of it: over layers, copies, all images of the
-batch and all processes, as in both releases. Otherwise an image with few objects would count more the more processes
-there are.
+A task's loss is divided by the weight of its targets in the whole step (all layers, copies, images and processes), as
+in both releases. If it were divided by the weight of one part, an image with few objects would count more the more
+processes there are.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from bench.checkpoints.checkpoint import device_of
-from bench.train.batches import TaskBatch, TokenBatch, remembered
+from bench.train.batches import TokenBatch, encoding_of
 from decoders.network.network import Network
 from decoders.objective import mean, task_loss
 from tasks.base import Task
@@ -23,22 +23,22 @@ from tasks.formats.sequence import TrainingBatch
 
 
 @dataclass(frozen=True)
-class Whole:
-    """What the parts of a step have together.
+class StepWeights:
+    """Weights of the targets of a whole step.
 
     Args:
-        weights: (T,) weight of each task.
-        parts: how many parts there are; their losses are averaged.
+        weights: (T,) sum over all parts for each of T tasks.
+        parts: number of parts, whose losses are averaged.
     """
 
     weights: Tensor
     parts: int
 
 
-class MixedObjective(nn.Module):
+class MultitaskLoss(nn.Module):
     """Weighted sum of the tasks' losses.
 
-    Where a process cuts its share of a step into parts, ``measure`` has to be called with all of them first.
+    If a process cuts its share of a step into parts, call ``weigh_step`` with all of them first.
 
     Args:
         network: the shared network.
@@ -53,57 +53,56 @@ class MixedObjective(nn.Module):
         self.decoder = decoder
         self.tasks = {task.name: task for task in tasks}
         self.weights = {name: weights.get(name, 1.0) for name in self.tasks}
-        self._measured: Whole | None = None
+        self._step: StepWeights | None = None
 
     def forward(self, batch: TokenBatch) -> tuple[Tensor, dict[str, Tensor]]:
-        """The loss and the unweighted loss of every task; their means over all parts of the step are the step's."""
+        """Return the loss and each task's unweighted loss; averaged over all parts they are those of the step."""
         sums = self._sums(batch)
-        whole = self._measured or _everyone(torch.stack([weight for _, weight in sums.values()]).detach(), 1)
+        step = self._step or _over_processes(torch.stack([weight for _, weight in sums.values()]).detach(), 1)
         parts = {
-            name: mean(total, weight) * whole.parts
-            for (name, (total, _)), weight in zip(sums.items(), whole.weights, strict=True)
+            name: mean(total, weight) * step.parts
+            for (name, (total, _)), weight in zip(sums.items(), step.weights, strict=True)
         }
         return torch.stack([self.weights[name] * value for name, value in parts.items()]).sum(), parts
 
     @torch.no_grad()
-    def measure(self, batches: Sequence[TokenBatch], seeds: Sequence[int]) -> None:
-        """Find the weight of a step from this process's parts of it; every random draw is the one that training makes.
+    def weigh_step(self, batches: Sequence[TokenBatch], seeds: Sequence[int]) -> None:
+        """Compute the weights of a step from this process's parts, with the random draws that training will make.
 
-        Which targets count is known only behind the network, so that this costs a forward pass of every part.
+        It costs a forward pass of every part, as the network's outputs decide which targets count.
 
         Args:
             batches: the parts.
-            seeds: what torch is seeded with before each of them.
+            seeds: what torch is seeded with before each part.
         """
-        moving = {name: value.clone() for name, value in self.named_buffers()}  # batch norms count an image once
-        found = []
+        buffers = {name: value.clone() for name, value in self.named_buffers()}  # batch norms count an image once
+        weights = []
         for batch, seed in zip(batches, seeds, strict=True):
             torch.manual_seed(seed)
             state = batch.generator.get_state()
-            found.append(torch.stack([weight for _, weight in self._sums(batch).values()]))
+            weights.append(torch.stack([weight for _, weight in self._sums(batch).values()]))
             batch.generator.set_state(state)
         for name, value in self.named_buffers():
-            value.copy_(moving[name])
-        self._measured = _everyone(torch.stack(found).sum(0), len(batches))
+            value.copy_(buffers[name])
+        self._step = _over_processes(torch.stack(weights).sum(0), len(batches))
 
     def _sums(self, batch: TokenBatch) -> dict[str, tuple[Tensor, Tensor]]:
-        """Task to weighted cross-entropy and weight."""
+        """Return weighted cross-entropy and weight by task."""
         memory = self._memory(batch)
         sums = {}
         for name, task in self.tasks.items():
             if name not in batch.tasks:  # a zero keeps the parts of all processes alike
                 sums[name] = (torch.zeros((), device=device_of(self.network)),) * 2
                 continue
-            given = batch.tasks[name]
-            complete = len(given.rows) == memory.batch
-            own = memory if complete else memory.select(given.rows.to(memory.keys[0].device))
-            targets = _moved(given, device_of(self.network))
+            rows = batch.tasks[name].rows
+            selected = memory if len(rows) == memory.batch else memory.select(rows.to(memory.keys[0].device))
+            targets = _on_device(batch.tasks[name].batch, device_of(self.network))
             views = self.decoder.training_views(self.network, task.format, targets, batch.generator)
-            sums[name] = task_loss(self.network, own, task.format, views)
+            sums[name] = task_loss(self.network, selected, task.format, views)
         return sums
 
-    def train(self, mode: bool = True) -> MixedObjective:
-        """Parts whose parameters are frozen stay as in evaluation, so that no running statistic of theirs moves."""
+    def train(self, mode: bool = True) -> MultitaskLoss:
+        """Keep parts with frozen parameters in evaluation mode, so that none of their running statistics move."""
         super().train(mode)
         for part in self.network.children():
             if not any(parameter.requires_grad for parameter in part.parameters()):
@@ -113,26 +112,21 @@ class MixedObjective(nn.Module):
     def _memory(self, batch: TokenBatch) -> Any:
         device = device_of(self.network)
         if batch.states is not None:
-            return self.network.memorize(remembered(self.network, batch.states.to(device)))
+            return self.network.memorize(encoding_of(self.network, batch.states.to(device)))
         if batch.images is None:
             raise ValueError("a batch needs images or states")
         pad = None if batch.pad is None else batch.pad.to(device)
         return self.network.memorize(self.network.encode(self.network.extract(batch.images.to(device), pad)))
 
 
-def _everyone(weights: Tensor, own: int) -> Whole:
-    """The weights (T,) of one process's parts as those of all processes, which all have as many."""
+def _over_processes(weights: Tensor, parts: int) -> StepWeights:
+    """Sum the weights (T,) of one process's parts over all processes, which all have as many parts."""
     if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
-        return Whole(weights, own)
+        return StepWeights(weights, parts)
     torch.distributed.all_reduce(weights)
-    return Whole(weights, own * torch.distributed.get_world_size())
+    return StepWeights(weights, parts * torch.distributed.get_world_size())
 
 
-def _moved(given: TaskBatch, device: torch.device) -> TrainingBatch:
-    batch = given.batch
-    real = None if batch.real is None else batch.real.to(device)
-    originals = None if batch.originals is None else batch.originals.to(device)
-    inputs = None if batch.inputs is None else batch.inputs.to(device)
-    return TrainingBatch(
-        batch.prompts.to(device), batch.tokens.to(device), batch.weights.to(device), real, originals, inputs
-    )
+def _on_device(batch: TrainingBatch, device: torch.device) -> TrainingBatch:
+    tensors = {field.name: getattr(batch, field.name) for field in fields(batch)}
+    return replace(batch, **{name: value.to(device) for name, value in tensors.items() if value is not None})

@@ -1,36 +1,39 @@
-"""Training: stage 0 of the encoder, decoders on its frozen memory, or everything end to end from images."""
+"""Train a network: pretrain the encoder, train a decoder on its frozen memory, or train all of it end to end."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from bench import registry
 from bench.builders.decoder import build_decoder, image_transform, options_of
-from bench.builders.suite import Suite, build_suite
+from bench.builders.open_suite import build_suite
+from bench.builders.suite import Suite
 from bench.builders.task_formats import Formats, formats_to_train, with_formats
 from bench.checkpoints import checkpoint
 from bench.checkpoints.checkpoint import ENCODER
+from bench.config.parts import IntervalOptions
 from bench.config.training import TrainOptions
 from bench.console import progress
 from bench.data.augment import Augment
 from bench.data.packed import Packed, as_tensors, packed
-from bench.distributed import Processes, processes
+from bench.distributed import ProcessGroup, join
 from bench.errors import UserError
 from bench.paths import CHECKPOINTS, cache_folder
-from bench.train import warm_start as starting
+from bench.train import warm_start
 from bench.train.batch_stream import Batches
 from bench.train.batches import DenseBatches, ImageBatches, MemoryBatches, TokenTargets, cached_memory
-from bench.train.encoder_pretraining import DenseHeads, DenseObjective, dense_scores
+from bench.train.encoder_pretraining import DenseHeads, PretrainingLoss, dense_scores
 from bench.train.evaluate import pipeline_scores
-from bench.train.multitask_loss import MixedObjective
+from bench.train.multitask_loss import MultitaskLoss
 from bench.train.publish import finish
-from bench.train.trainer import Pace, Trainer
+from bench.train.trainer import Trainer
 from decoders.network.network import Network, build_network
 from results.store import reserve
 from tasks.base import Task
@@ -39,6 +42,8 @@ from tasks.targets import Targets
 __all__ = ["ENCODER", "train"]
 
 EVALUATION_BATCH = 25
+INTERVALS = {field.name for field in dataclasses.fields(IntervalOptions)}
+"""Options that decide no weight."""
 
 
 def train(options: TrainOptions) -> list[Path]:
@@ -54,13 +59,13 @@ def train(options: TrainOptions) -> list[Path]:
         torch.set_num_threads(options.threads)
     folder = options.out or Path("results/runs") / f"train-{options.preset}" / f"{options.decoder}-{options.seed}"
     _check(options, folder)
-    with processes() as team:
-        with team.one_at_first():
-            suite = build_suite(options.run_options(options.split))
+    with join(on_gpus=True) as group:
+        with group.main_first():
+            suite = build_suite(options)
         work = _encoder_work if options.decoder == ENCODER else _decoder_work
-        trainer, tensors, card = work(options, suite, folder, team)
+        trainer, tensors, card = work(options, suite, folder, group)
         trainer.run()
-        if not team.first:
+        if not group.is_main:
             return []
         with trainer.averaged():
             preset = options.preset if options.publish else None
@@ -68,25 +73,35 @@ def train(options: TrainOptions) -> list[Path]:
 
 
 def _check(options: TrainOptions, folder: Path) -> None:
-    """Refuse what can be refused before data are read. Raises UserError, and StoreError for an unwritable folder."""
+    """Refuse what can be refused before data are read.
+
+    Raises:
+        UserError: if the options contradict each other, or the weights to start from cannot be used.
+        StoreError: if the folder cannot be written.
+    """
     reserve(folder / ".writable")
     if options.start is not None:
-        starting.read(options.start, parts=_words(options.start_parts))
+        warm_start.read(options.start, parts=_words(options.start_parts))
     elif options.start_parts:
-        raise UserError(f"--start_parts {options.start_parts}: there is no --start that they are of; give one")
+        raise UserError(
+            f"--start_parts {options.start_parts}: names parts of --start, which is missing; give --start FILE"
+        )
     if options.decoder != ENCODER:
         if not hasattr(_decoder(options), "training_views"):
-            raise UserError(f"decoder {options.decoder!r} learns nothing; choose one that does")
+            raise UserError(f"decoder {options.decoder!r} cannot be trained; choose one that can")
     elif options.image.transform != "square":
-        raise UserError(f"stage 0 needs images of one size; image.transform is {options.image.transform}, give square")
+        raise UserError(
+            f"encoder pretraining needs images of one size: image.transform is {options.image.transform}, give square"
+        )
 
 
 Work = tuple[Trainer, Callable[[], dict[str, torch.Tensor]], dict[str, Any]]
+"""A trainer, the tensors to keep at its end, and the card of the checkpoint."""
 
 
-def _encoder_work(options: TrainOptions, suite: Suite, folder: Path, team: Processes) -> Work:
-    """Stage 0: encoder and heads on packed images with dense labels."""
-    with team.one_at_first():
+def _encoder_work(options: TrainOptions, suite: Suite, folder: Path, group: ProcessGroup) -> Work:
+    """Pretrain the encoder: encoder and heads on packed images with dense labels."""
+    with group.main_first():
         arrays, held_out = pack(suite, options.image.side), _held_out(options)
     torch.manual_seed(options.seed)
     network = build_network(options.network, suite.vocabulary)
@@ -101,71 +116,76 @@ def _encoder_work(options: TrainOptions, suite: Suite, folder: Path, team: Proce
         words=arrays.words.shape[1],
         places=options.train.places,
     )
-    objective = DenseObjective(network=network, heads=heads, stride=options.network.stride)
+    objective = PretrainingLoss(network=network, heads=heads, stride=options.network.stride)
     objective.to(memory_format=torch.channels_last)  # convolutions on a CPU are faster so
-    trainer = Trainer(
+    trainer = _trainer(
+        options,
         objective=objective,
         batches=DenseBatches(arrays, flip=options.train.flip),
         schedule=options.train.encoder,
-        pace=_pace(options),
         folder=folder,
         signature=_signature(options, suite, "encoder"),
-        seed=options.seed,
-        fresh=options.fresh,
-        evaluate=None if held_out is None else lambda: dense_scores(objective, _dense(held_out, options)),
-        team=team,
+        evaluate=None if held_out is None else lambda: dense_scores(objective, _dense(held_out, options.image.side)),
+        group=group,
     )
     return trainer, lambda: checkpoint.encoder_tensors(network), _card(options, suite, "encoder")
 
 
-def _decoder_work(options: TrainOptions, suite: Suite, folder: Path, team: Processes) -> Work:
-    """A decoder on the memory of a frozen encoder, or the whole network on images."""
+def _decoder_work(options: TrainOptions, suite: Suite, folder: Path, group: ProcessGroup) -> Work:
+    """Train a decoder on the memory of a frozen encoder, or the whole network on images."""
     decoder = _decoder(options)
-    names = suite.names
     formats = formats_to_train(
         options.formats,
         decoder,
-        names,
+        suite.names,
         layout=options.sizes.layout,
         preset=options.preset,
         root=options.checkpoints,
     )
-    suite = with_formats(suite, formats, options.run_options(options.split))
+    suite = with_formats(suite, formats, options)
     torch.manual_seed(options.seed)
     network = build_network(options.network, suite.vocabulary)
-    tasks = _learned(suite, options)
+    tasks = _learned(suite.tasks, options.train.weights)
     targets = TokenTargets(tasks, options.train.sequences)
     card = _card(options, suite, "decoder")
     if options.train.frozen:
         card["encoder"] = frozen_encoder(options, network)
     if options.start is not None:
-        card |= starting.begin(options.start, network, card, parts=_words(options.start_parts))
-    with team.one_at_first():
+        card |= warm_start.load(options.start, network, card, parts=_words(options.start_parts))
+    with group.main_first():
         batches: Batches
         if options.train.frozen:
             batches = _memory(options, suite, network, targets, card["encoder"])
         else:
             batches = ImageBatches(suite.dataset, targets, _augment(options))
         held_out = _held_out(options, formats)
-    objective = MixedObjective(network=network, decoder=decoder, tasks=tasks, weights=options.train.weights)
-    trainer = Trainer(
+    objective = MultitaskLoss(network=network, decoder=decoder, tasks=tasks, weights=options.train.weights)
+    trainer = _trainer(
+        options,
         objective=objective,
         batches=batches,
         schedule=options.train.decoder,
-        pace=_pace(options),
         folder=folder,
         signature=_signature(options, suite, "decoder") | {name: card.get(name) for name in ("encoder", "start")},
+        evaluate=None if held_out is None else lambda: pipeline_scores(decoder, network, held_out, options=options),
+        group=group,
+    )
+    tensors = checkpoint.decoder_tensors if options.train.frozen else Network.state_dict
+    return trainer, lambda: dict(tensors(network)), card
+
+
+def _trainer(options: TrainOptions, **parts: Any) -> Trainer:
+    return Trainer(
+        intervals=options.train,
+        accumulate=options.train.accumulate,
         seed=options.seed,
         fresh=options.fresh,
-        evaluate=None if held_out is None else lambda: pipeline_scores(decoder, network, held_out, options=options),
-        team=team,
+        **parts,
     )
-    kept = checkpoint.decoder_tensors if options.train.frozen else Network.state_dict
-    return trainer, lambda: dict(kept(network)), card
 
 
 def _decoder(options: TrainOptions) -> Any:
-    """The strategy with its options."""
+    """Return the strategy with its options."""
     for name in options.strategy:
         if name != options.decoder:
             raise UserError(f"--strategy: {registry.unknown('decoder of this training', name, [options.decoder])}")
@@ -175,20 +195,20 @@ def _decoder(options: TrainOptions) -> Any:
     return build_decoder(cls, options.strategy)
 
 
-def _learned(suite: Suite, options: TrainOptions) -> list[Task]:
-    """The tasks that have weight."""
-    found = [task for task in suite.tasks if options.train.weights.get(task.name, 1.0) > 0]
-    if not found:
+def _learned(tasks: Sequence[Task], weights: Mapping[str, float]) -> list[Task]:
+    """Return the tasks whose loss has a weight."""
+    learned = [task for task in tasks if weights.get(task.name, 1.0) > 0]
+    if not learned:
         raise UserError("train.weights: no task has a weight above 0; nothing would be learned")
-    return found
+    return learned
 
 
-def _words(given: str | None) -> list[str]:
-    return [word.strip() for word in (given or "").split(",") if word.strip()]
+def _words(text: str | None) -> list[str]:
+    return [word.strip() for word in (text or "").split(",") if word.strip()]
 
 
 def frozen_encoder(options: TrainOptions, network: Network) -> str:
-    """Load and freeze the encoder, and give its hash.
+    """Load and freeze the encoder; return its hash.
 
     Args:
         options: of a training with a frozen encoder.
@@ -200,7 +220,7 @@ def frozen_encoder(options: TrainOptions, network: Network) -> str:
     root = options.checkpoints or CHECKPOINTS
     path = options.encoder or checkpoint.checkpoint_path(options.preset, ENCODER, root)
     tensors, card = checkpoint.read_checkpoint(path, train=checkpoint.train_command(ENCODER, options.preset))
-    starting.check_encoder(path, card, checkpoint.shape_of(options.network))
+    warm_start.check_encoder(path, card, checkpoint.shape_of(options.network))
     if "image" in card:
         checkpoint.check_fit(path, card, {"image": {"side": options.image.side}})
     checkpoint.load_into(network, tensors, path.name)
@@ -213,7 +233,7 @@ def frozen_encoder(options: TrainOptions, network: Network) -> str:
 def _memory(
     options: TrainOptions, suite: Suite, network: Network, targets: TokenTargets, encoder: str
 ) -> MemoryBatches:
-    """The frozen encoder's memory of the training images."""
+    """Return the frozen encoder's memory of the training images, with token targets."""
     network.eval()
     arrays = pack(suite, options.image.side)
     with progress("encoding images") as report:
@@ -229,9 +249,8 @@ def _memory(
 
 def _augment(options: TrainOptions) -> Augment:
     chosen = options.train
-    transform = image_transform(options.image)
     return Augment(
-        transform,
+        image_transform(options.image),
         flip=chosen.flip,
         shorts=chosen.short,
         crop=chosen.crop,
@@ -241,9 +260,9 @@ def _augment(options: TrainOptions) -> Augment:
     )
 
 
-def _dense(suite: Suite, options: TrainOptions) -> list[Mapping[str, torch.Tensor]]:
-    """The images of a suite in batches for stage 0."""
-    arrays = pack(suite, options.image.side)
+def _dense(suite: Suite, side: int) -> list[Mapping[str, torch.Tensor]]:
+    """Return the images of a suite as batches for encoder pretraining."""
+    arrays = pack(suite, side)
     indices = np.arange(len(arrays))
     return [as_tensors(arrays, part) for part in np.array_split(indices, -(-len(indices) // EVALUATION_BATCH))]
 
@@ -251,28 +270,17 @@ def _dense(suite: Suite, options: TrainOptions) -> list[Mapping[str, torch.Tenso
 def _held_out(options: TrainOptions, formats: Formats | None = None) -> Suite | None:
     if not options.train.evaluate_images:
         return None
-    limits = [limit for limit in (options.limit, options.train.evaluate_images) if limit]
-    chosen = options.run_options(options.evaluate_on, limit=min(limits))
+    limit = min(options.limit or options.train.evaluate_images, options.train.evaluate_images)
+    chosen = dataclasses.replace(options, split=options.evaluate_on, limit=limit)
     suite = build_suite(chosen)
     return suite if formats is None else with_formats(suite, formats, chosen)
 
 
-def _pace(options: TrainOptions) -> Pace:
-    chosen = options.train
-    return Pace(
-        log=chosen.log_every,
-        evaluate=chosen.evaluate_every,
-        save=chosen.save_every,
-        accumulate=chosen.accumulate,
-        readers=chosen.readers,
-    )
-
-
 def _signature(options: TrainOptions, suite: Suite, stage: str) -> dict[str, Any]:
-    """Everything that decides the weights, as plain JSON data."""
-    pace = ["log_every", "evaluate_every", "evaluate_images", "save_every", "readers", "encoder", "decoder"]
-    pace += ["accumulate"]  # how many parts a step has in all is what counts, and the trainer knows it
-    pace += ["places"] if stage == "decoder" else []  # decoders depend on it through the encoder's hash alone
+    """Return everything that decides the weights, as plain JSON data."""
+    unseen = INTERVALS | {"encoder", "decoder"}
+    unseen |= {"accumulate"}  # how many parts a step has in all is what counts, and the trainer knows it
+    unseen |= {"places"} if stage == "decoder" else set()  # decoders depend on it through the encoder's hash alone
     return {
         "stage": stage,
         "decoder": options.decoder,
@@ -284,7 +292,7 @@ def _signature(options: TrainOptions, suite: Suite, stage: str) -> dict[str, Any
         **({"strategy": {options.decoder: options_of(_decoder(options))}} if stage == "decoder" else {}),
         "temperatures": options.temperatures,
         **({"start_parts": options.start_parts} if options.start_parts else {}),
-        "training": {n: v for n, v in dataclasses.asdict(options.train).items() if n not in pace},
+        "training": {n: v for n, v in dataclasses.asdict(options.train).items() if n not in unseen},
         "sizes": dataclasses.asdict(options.sizes),
         "image": dataclasses.asdict(options.image),
         "network": {n: v if v is None else str(v) for n, v in dataclasses.asdict(options.network).items()},
@@ -293,27 +301,27 @@ def _signature(options: TrainOptions, suite: Suite, stage: str) -> dict[str, Any
 
 
 def _card(options: TrainOptions, suite: Suite, stage: str) -> dict[str, Any]:
-    """What a checkpoint says of itself; ``network`` and ``sizes`` are what a run must agree on."""
+    """Return the card of the checkpoint; a run must agree with its ``network`` and ``sizes``."""
     fit = checkpoint.fit_card(options.sizes, options.network, suite.vocabulary, _tokenizer(suite))
-    own = {"preset": options.preset, "evaluate_images": options.train.evaluate_images}
-    return {**own, **_signature(options, suite, stage), **fit}
+    origin = {"preset": options.preset, "evaluate_images": options.train.evaluate_images}
+    return {**origin, **_signature(options, suite, stage), **fit}
 
 
 def _tokenizer(suite: Suite) -> str | None:
-    told = suite.data.get("tokenizer")
-    return None if told is None else str(told["hash"])
+    tokenizer = suite.data.get("tokenizer")
+    return None if tokenizer is None else str(tokenizer["hash"])
 
 
 def pack(suite: Suite, side: int) -> Packed:
-    """The packed images of a suite, with the pieces of their captions."""
+    """Return the packed images of a suite, with the pieces of their captions."""
     captioning = next((task for task in suite.tasks if task.kind == "captions"), None)
 
-    def words(targets: Targets) -> np.ndarray[Any, np.dtype[np.bool_]]:
-        found = np.zeros(len(suite.vocabulary["word"]), dtype=np.bool_)
+    def words(targets: Targets) -> npt.NDArray[np.bool_]:
+        occurs = np.zeros(len(suite.vocabulary["word"]), dtype=np.bool_)
         if captioning is not None and captioning.annotated(targets):
             used = torch.unique(captioning.encode(targets).tokens) - suite.vocabulary["word"].start
-            found[used.numpy()] = True
-        return found
+            occurs[used.numpy()] = True
+        return occurs
 
     with progress("packing images") as report:
         folder, pieces = cache_folder() / "training", "wordless" if captioning is None else _tokenizer(suite) or "words"

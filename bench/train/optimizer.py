@@ -1,4 +1,4 @@
-"""What a training step changes the weights with: parameter groups, learning rate of a step, and the moving average."""
+"""Optimizer: parameter groups, the learning rate of a step, and the moving average of the weights."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ START_DIVISOR = 25.0  # OneCycle: peak over first learning rate
 END_DIVISOR = 1e4  # OneCycle: first over last learning rate
 DROP = 0.1
 LINEAR_END = 0.01
-PLACES = ("positions", "cpb_mlp", "logit_scale", "pos_embed")  # in names of learned positions and of a Swin's biases
+POSITIONS = ("positions", "cpb_mlp", "logit_scale", "pos_embed")  # in names of learned positions and of a Swin's biases
 COSINE_START = 1e-3  # cosine: first over peak learning rate
 
 
 def parameter_groups(model: nn.Module, schedule: Schedule) -> list[dict[str, object]]:
-    """Groups for AdamW, each with ``scale``, the factor of its learning rate (MAD Table 9 and its release; AiT's).
+    """Return groups for AdamW, each with ``scale``, the factor of its learning rate (MAD Table 9; both releases).
 
-    ``norms``: layer norms and the positions of a ViT backbone are not decayed; everything else is, biases, embeddings
-    and the decoder's positions included. ``vectors``:
-    none of these is. Parameters of the backbone learn at ``schedule.backbone_scale`` of the rate, its early layers at
-    less if ``schedule.layer_decay`` says so. Frozen parameters are left out.
+    With ``undecayed="norms"`` layer norms and the positions of a ViT backbone are not decayed; with ``"vectors"``
+    biases, embeddings and the decoder's positions are not decayed either. The rate of the backbone is scaled by
+    ``schedule.backbone_scale``, that of its early layers also by ``schedule.layer_decay``. Frozen parameters are left
+    out.
     """
     undecayed, layers = _undecayed(model, schedule), _layer_scales(model, schedule)
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
@@ -35,39 +35,39 @@ def parameter_groups(model: nn.Module, schedule: Schedule) -> list[dict[str, obj
             scale *= layers.get(id(parameter), 1.0)
             decay = 0.0 if id(parameter) in undecayed else schedule.weight_decay
             groups.setdefault((scale, decay), []).append(parameter)
-    return [{"params": found, "scale": s, "weight_decay": decay} for (s, decay), found in groups.items()]
+    return [{"params": params, "scale": s, "weight_decay": decay} for (s, decay), params in groups.items()]
 
 
 def _undecayed(model: nn.Module, schedule: Schedule) -> set[int]:
     kinds = nn.LayerNorm if schedule.undecayed == "norms" else (nn.LayerNorm, nn.Embedding)
-    found = {id(p) for m in model.modules() if isinstance(m, kinds) for p in m.parameters(recurse=False)}
+    undecayed = {id(p) for m in model.modules() if isinstance(m, kinds) for p in m.parameters(recurse=False)}
     named = list(model.named_parameters())
-    found |= {id(p) for name, p in named if name.endswith("pos_embed")}  # of a ViT backbone, as in MAD's release
+    undecayed |= {id(p) for name, p in named if name.endswith("pos_embed")}  # of a ViT backbone, as in MAD's release
     if schedule.undecayed == "vectors":
-        found |= {id(p) for name, p in named if p.dim() < 2 or any(part in name for part in PLACES)}
-    return found
+        undecayed |= {id(p) for name, p in named if p.dim() < 2 or any(part in name for part in POSITIONS)}
+    return undecayed
 
 
 def _layer_scales(model: nn.Module, schedule: Schedule) -> dict[int, float]:
-    """Factors of the rates of a timm model's parameters."""
-    found: dict[int, float] = {}
+    """Return the factors of the rates of a timm model's parameters."""
+    scales: dict[int, float] = {}
     if schedule.layer_decay == 1:
-        return found
+        return scales
     for module in model.modules():
         if hasattr(module, "group_matcher"):
             for group in param_groups_layer_decay(module, layer_decay=schedule.layer_decay):
-                found |= {id(p): float(group["lr_scale"]) * schedule.layer_decay for p in group["params"]}
-    return found
+                scales |= {id(p): float(group["lr_scale"]) * schedule.layer_decay for p in group["params"]}
+    return scales
 
 
 def make_optimizer(model: nn.Module, schedule: Schedule) -> torch.optim.AdamW:
-    """AdamW over the parameters that learn; its rate is set anew at every step by ``set_rate``."""
+    """Return AdamW over the trainable parameters; ``set_rate`` sets its rate at every step."""
     groups = parameter_groups(model, schedule)
     return torch.optim.AdamW(groups, lr=schedule.rate, betas=schedule.betas, fused=True)
 
 
 def set_rate(optimizer: torch.optim.Optimizer, step: int, schedule: Schedule) -> float:
-    """Give every group its learning rate of a step; the unscaled rate is returned."""
+    """Set every group's learning rate for a step; return the unscaled rate."""
     rate = schedule.rate * factor(step, schedule)
     for group in optimizer.param_groups:
         group["lr"] = rate * group["scale"]
@@ -75,11 +75,11 @@ def set_rate(optimizer: torch.optim.Optimizer, step: int, schedule: Schedule) ->
 
 
 def factor(step: int, schedule: Schedule) -> float:
-    """Share of the peak learning rate at a step (counted from 0).
+    """Return the share of the peak learning rate at a step (counted from 0).
 
-    ``one_cycle`` climbs on a cosine for the first ``warm_up`` of the steps and falls on one to nearly nothing.
-    ``drops`` climbs linearly over ``warm_up`` and is cut to a tenth behind each of the shares in ``drops``. ``linear``
-    climbs as long and falls to a hundredth. ``exponential`` and ``cosine`` are those of ``CodecSchedule``.
+    ``one_cycle`` rises along a cosine over the share ``warm_up`` of the steps and falls along one to almost 0.
+    ``drops`` rises linearly over ``warm_up`` and is cut to a tenth at each share in ``drops``. ``linear`` rises
+    likewise and falls to a hundredth. ``CodecSchedule`` describes ``exponential`` and ``cosine``.
     """
     if isinstance(schedule, CodecSchedule) and schedule.kind in ("exponential", "cosine"):
         return _exponential(step, schedule) if schedule.kind == "exponential" else _warm_cosine(step, schedule)
@@ -113,25 +113,25 @@ def _cosine(start: float, stop: float, share: float) -> float:
 
 
 class MovingAverage:
-    """Exponential moving average of the parameters that learn; ``decay`` 0 follows them exactly.
+    """Exponential moving average of the trainable parameters; with ``decay`` 0 it equals them.
 
     Attributes:
-        learning: parameter name to parameter.
+        parameters: parameter name to parameter.
         values: parameter name to average.
     """
 
     def __init__(self, named: Iterable[tuple[str, nn.Parameter]], decay: float) -> None:
-        self.learning = {name: p for name, p in named if p.requires_grad}
+        self.parameters = {name: p for name, p in named if p.requires_grad}
         self.decay = decay
-        self.values: dict[str, Tensor] = {name: p.detach().clone() for name, p in self.learning.items()}
+        self.values: dict[str, Tensor] = {name: p.detach().clone() for name, p in self.parameters.items()}
 
     @torch.no_grad()
     def update(self, step: int) -> None:
-        """Move towards the parameters; the first steps count more, or the random start would stay in it for long."""
+        """Move towards the parameters; the first steps count more, so that the random start is forgotten soon."""
         decay = min(self.decay, (1 + step) / (10 + step))
-        torch._foreach_lerp_(list(self.values.values()), list(self.learning.values()), 1 - decay)
+        torch._foreach_lerp_(list(self.values.values()), list(self.parameters.values()), 1 - decay)
 
     def load(self, values: Mapping[str, Tensor]) -> None:
-        """Take over averages that were saved."""
+        """Replace the averages by saved ones."""
         for name, value in self.values.items():
             value.copy_(values[name])

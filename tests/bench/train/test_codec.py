@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from bench.builders.suite import open_dataset
+from bench.builders.open_suite import open_dataset
 from bench.checkpoints.checkpoint import read_checkpoint
 from bench.checkpoints.codec import load_codec
 from bench.cli.main import main
@@ -74,7 +74,7 @@ def options(folder: Path, root: Path, kind: str, *more: str) -> CodecTrainOption
 
 
 def data_of(root: Path, kind: str, split: str = "train2017") -> Dataset:
-    return open_dataset(options(root.parent / "x", root, kind).run_options(split))  # type: ignore[arg-type]
+    return open_dataset(options(root.parent / "x", root, kind).data(split))  # type: ignore[arg-type]
 
 
 def generator(seed: int = 0) -> torch.Generator:

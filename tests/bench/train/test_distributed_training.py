@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, distributed, multiprocessing
 
 from bench.train.batches import TaskBatch, TokenBatch
-from bench.train.multitask_loss import MixedObjective
+from bench.train.multitask_loss import MultitaskLoss
 from decoders.masked.parallel import Parallel
 from tasks.codecs.vector_quantizer import VectorQuantizer
 from tasks.formats.sequence import TrainingBatch
@@ -38,9 +38,9 @@ def batch(rows: list[int]) -> TokenBatch:
 def learned(batches: list[TokenBatch]) -> tuple[Tensor, Tensor]:
     """Mean loss of the parts, and a gradient."""
     task: Any = SimpleNamespace(name="joint", format=FORM)
-    objective = MixedObjective(network=tiny.network(PARTS), decoder=Parallel(), tasks=[task], weights={})
+    objective = MultitaskLoss(network=tiny.network(PARTS), decoder=Parallel(), tasks=[task], weights={})
     if len(batches) > 1:
-        objective.measure(batches, [0] * len(batches))
+        objective.weigh_step(batches, [0] * len(batches))
     total = torch.zeros(())
     for part in batches:
         loss, parts = objective(part)

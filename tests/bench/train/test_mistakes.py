@@ -20,7 +20,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def encoder(root: Path, tmp_path: Path) -> Path:
-    return train(tiny.options(tmp_path / "stage0", root, "encoder", "--train.encoder.steps", "1"))[0]
+    return train(tiny.options(tmp_path / "encoder", root, "encoder", "--train.encoder.steps", "1"))[0]
 
 
 def test_a_damaged_state_is_said_and_fresh_discards_it(root: Path, encoder: Path, tmp_path: Path) -> None:
@@ -33,7 +33,7 @@ def test_a_damaged_state_is_said_and_fresh_discards_it(root: Path, encoder: Path
         with pytest.raises(UserError, match=r"state\.pt: broken .*--fresh"):
             train(options)
     torch.save({"step": 1}, tmp_path / "run" / "state.pt")
-    with pytest.raises(UserError, match="not a training's state"):
+    with pytest.raises(UserError, match="not a training's state of this version: it lacks"):
         train(options)
     train(tiny.options(tmp_path / "run", root, "parallel", *words, "--fresh"))
     assert tiny.curve(tmp_path / "run")[-1]["step"] == 2
@@ -58,14 +58,14 @@ def test_mistakes_are_said_before_data_are_read(tmp_path: Path) -> None:
         with pytest.raises(UserError, match=message):
             train(tiny.options(tmp_path / "run", tmp_path / "no data", decoder, *more))
 
-    refused("learns nothing", decoder="oracle")
+    refused("cannot be trained", decoder="oracle")
     refused("no such weights", "--start", str(tmp_path / "none.safetensors"))
-    refused("no --start that they are of", "--start_parts", "backbone")
-    refused("stage 0 needs images of one size", "--image.transform", "shortest_side", decoder="encoder")
+    refused("which is missing", "--start_parts", "backbone")
+    refused("encoder pretraining needs images of one size", "--image.transform", "shortest_side", decoder="encoder")
 
 
 def test_what_cannot_be_trained_is_said(root: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="learns nothing"):
+    with pytest.raises(UserError, match="cannot be trained"):
         train(tiny.options(tmp_path / "run", root, "oracle"))
     with pytest.raises(UserError, match="runs on the weights of mad; train --decoder mad"):
         train(tiny.options(tmp_path / "run", root, "mad-one-pass"))

@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from bench.builders.suite import build_suite
+from bench.builders.open_suite import build_suite
 from bench.config.training import Schedule
 from bench.data.packed import Packed, as_tensors, mirrored, packed
 from bench.errors import UserError
@@ -27,7 +27,7 @@ from bench.train.network import pack, train
 from bench.train.optimizer import MovingAverage, factor, parameter_groups
 from bench.train.publish import whole_curve
 from bench.train.trainer import fastest_precision
-from bench.train.warm_start import begin
+from bench.train.warm_start import load as load_start
 from decoders.causal.autoregressive import AutoregressiveOptions
 from decoders.network.network import build_network
 from decoders.network.options import NetworkOptions
@@ -58,7 +58,7 @@ def one_thread() -> Iterator[None]:
 def encoder(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DECODER_BENCH_CACHE", str(tmp_path_factory.getbasetemp() / "training-cache"))
-        folder = tmp_path_factory.mktemp("stage0") / "run"
+        folder = tmp_path_factory.mktemp("encoder") / "run"
         return train(tiny.options(folder, root, "encoder", "--train.evaluate_images", "3"))[0]
 
 
@@ -133,7 +133,7 @@ def test_every_epoch_is_another_order_of_all_images() -> None:
 
 def test_dense_targets_say_what_is_in_the_cell_and_mirror_with_the_image(root: Path, tmp_path: Path) -> None:
     chosen = tiny.options(tmp_path / "run", root, "encoder")
-    arrays = as_tensors(pack(build_suite(chosen.run_options("val2017")), 64), np.arange(4))
+    arrays = as_tensors(pack(build_suite(dataclasses.replace(chosen, split="val2017")), 64), np.arange(4))
     targets = dense_targets(arrays, stride=STRIDE, classes=8, bins=32)
     assert targets.classes.shape == (4, 64)
     assert bool((targets.semantics != 8).any(-1).eq(targets.classes != 8).all())
@@ -150,7 +150,9 @@ def test_dense_targets_say_what_is_in_the_cell_and_mirror_with_the_image(root: P
 
 
 def test_who_packs_second_keeps_what_the_first_one_left(root: Path, tmp_path: Path) -> None:
-    dataset = build_suite(tiny.options(tmp_path / "run", root, "encoder").run_options("val2017")).dataset
+    dataset = build_suite(
+        dataclasses.replace(tiny.options(tmp_path / "run", root, "encoder"), split="val2017")
+    ).dataset
     folder, faster = tmp_path / "packed", []
 
     def pack_now(progress: Callable[[int, int], None]) -> Packed:
@@ -176,11 +178,11 @@ def test_who_packs_without_captions_leaves_none_to_others(
     words = []
     for tasks in (["--tasks", "detection"], []):
         chosen = tiny.options(tmp_path / "run", root, "encoder", *tasks)
-        words.append(int(pack(build_suite(chosen.run_options("val2017")), 64).words.sum()))
+        words.append(int(pack(build_suite(dataclasses.replace(chosen, split="val2017")), 64).words.sum()))
     assert words[0] == 0 < words[1]
 
 
-def test_stage_0_learns_places_where_asked(root: Path, tmp_path: Path) -> None:
+def test_pretraining_learns_coordinates_where_asked(root: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     train(tiny.options(folder, root, "encoder", "--train.places", "true"))
     points = tiny.curve(folder)
@@ -188,7 +190,7 @@ def test_stage_0_learns_places_where_asked(root: Path, tmp_path: Path) -> None:
     assert points[-1]["corners"] < points[0]["corners"]
 
 
-def test_stage_0_learns(encoder: Path) -> None:
+def test_pretraining_learns(encoder: Path) -> None:
     points = tiny.curve(encoder.parent)
     losses = [point["loss"] for point in points if "loss" in point]
     assert losses[-1] < 0.9 * losses[0]
@@ -273,7 +275,7 @@ def test_training_starts_from_given_weights(root: Path, encoder: Path, tmp_path:
         own = {**card, **given, key: value}
         first.with_suffix(".json").write_text(json.dumps(own))
         with pytest.raises(UserError, match=f"another {key[:-1] if key != 'encoder' else key}"):
-            begin(first, network, {**card, **given})
+            load_start(first, network, {**card, **given})
     first.with_suffix(".json").write_text(json.dumps(card))
     with pytest.raises(UserError, match=r"expected a \.safetensors file"):
         train(tiny.options(tmp_path / "pickle", root, "parallel", "--encoder", str(encoder), "--start", "a.pth"))
