@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torchvision
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 from torch import Tensor
@@ -98,9 +97,11 @@ def align(mask: Tensor, box: Tensor, side: int) -> Tensor:
 
     Each cell is a mean of bilinear samples, as many as it has pixels (RoIAlign, He et al. 2017).
     """
+    from torchvision.ops import roi_align  # seconds to import, and only AiT's masks need it
+
     boxes = torch.cat([box.new_zeros(1), box])[None].float()
-    found = torchvision.ops.roi_align(mask[None, None].float(), boxes, (side, side), sampling_ratio=-1, aligned=True)
-    return torch.as_tensor(found[0, 0] >= THRESHOLD)
+    shares = roi_align(mask[None, None].float(), boxes, (side, side), sampling_ratio=-1, aligned=True)
+    return torch.as_tensor(shares[0, 0] >= THRESHOLD)
 
 
 def paste(probabilities: Tensor, boxes: Tensor, window: tuple[int, int, int, int]) -> Tensor:
@@ -168,11 +169,11 @@ def _canvases(probabilities: Tensor, boxes: Tensor, size: tuple[int, int]) -> li
     height, width = size
     # A pixel takes two float32 grid coordinates and one sample.
     chunk = max(1, CANVAS_BYTES // (12 * height * width))
-    found: list[Bits] = []
+    canvases: list[Bits] = []
     for start in range(0, len(boxes), chunk):
         part = slice(start, start + chunk)
-        found.extend(paste(probabilities[part], boxes[part], (0, 0, width, height)).cpu().numpy())
-    return found
+        canvases.extend(paste(probabilities[part], boxes[part], (0, 0, width, height)).cpu().numpy())
+    return canvases
 
 
 def encode_window(part: Bits, window: tuple[int, int, int, int], size: tuple[int, int]) -> dict[str, Any]:

@@ -36,6 +36,17 @@ class ObjectAnnotations:
     def __len__(self) -> int:
         return len(self.boxes)
 
+    def rows(self, index: Sequence[int]) -> ObjectAnnotations:
+        """The objects at ``index``, in that order."""
+        rows = list(index)
+        return ObjectAnnotations(
+            boxes=self.boxes[rows],
+            classes=self.classes[rows],
+            segmentations=[self.segmentations[row] for row in rows],
+            keypoints=self.keypoints[rows],
+            ids=[self.ids[row] for row in rows],
+        )
+
 
 @dataclass(frozen=True)
 class Targets:

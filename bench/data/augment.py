@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import torch
-from torchvision.transforms.v2 import functional as v2
+from torch import Tensor
 
 from bench.data.color_jitter import recolored
 from bench.data.geometry import Size, crop_targets, resize_targets
@@ -17,6 +17,8 @@ from bench.data.transforms import (
     ShortestSide,
     Transform,
     Windows,
+    resize_image,
+    to_tensor,
 )
 from tasks.targets import Targets
 
@@ -49,23 +51,23 @@ class Augment:
 
     def __call__(self, image: AnyImage, targets: Targets, generator: torch.Generator) -> Prepared:
         """Pixels and targets; every choice is drawn from ``generator``."""
-        image = v2.to_image(image)
+        pixels = torch.as_tensor(to_tensor(image))
         if self.color:
-            image = v2.to_image(recolored(torch.as_tensor(image), self.color, generator))
+            pixels = recolored(pixels, self.color, generator)
         if _draw(generator) < self.flip:
-            image, targets = HorizontalFlip(drop_sided_captions=True)(image, targets)
+            pixels, targets = HorizontalFlip(drop_sided_captions=True)(pixels, targets)
         if _draw(generator) < self.crop:
-            image, targets = _small(image, targets, CROP_SHORTS[_integer(generator, 0, len(CROP_SHORTS) - 1)])
+            pixels, targets = _small(pixels, targets, CROP_SHORTS[_integer(generator, 0, len(CROP_SHORTS) - 1)])
             height, width = targets.size
             size = (_side(generator, height), _side(generator, width))
-            image, targets = _random_crop(image, targets, size, generator)
-        prepared = self._fitted(image, targets, generator)
+            pixels, targets = _random_crop(pixels, targets, size, generator)
+        prepared = self._fitted(pixels, targets, generator)
         if prepared.targets is None or prepared.targets.instances is None:
             return prepared
         return replace(prepared, targets=_without_empty(prepared.targets))
 
-    def _fitted(self, image: AnyImage, targets: Targets, generator: torch.Generator) -> Prepared:
-        """What the transform makes of it, at a random size or place where that is asked for."""
+    def _fitted(self, image: Tensor, targets: Targets, generator: torch.Generator) -> Prepared:
+        """The transform's input, at a random size or place where that is asked for."""
         transform = self.transform
         if isinstance(transform, Windows):
             return transform.one(image, targets, _draw(generator), anywhere=self.anywhere)
@@ -77,46 +79,36 @@ class Augment:
         return transform(image, targets)
 
     def _jittered(
-        self, image: AnyImage, targets: Targets, side: int, generator: torch.Generator
-    ) -> tuple[AnyImage, Targets]:
+        self, image: Tensor, targets: Targets, side: int, generator: torch.Generator
+    ) -> tuple[Tensor, Targets]:
         """Scaled so that the longest side is ``side`` times a random factor, and cut where it is larger than that."""
         low, high = self.jitter or (1.0, 1.0)
         scale = (low + (high - low) * _draw(generator)) * side / max(targets.size)
         size = (max(1, round(targets.size[0] * scale)), max(1, round(targets.size[1] * scale)))
-        image, targets = v2.resize(image, list(size), antialias=True), resize_targets(targets, size)
+        image, targets = resize_image(image, size), resize_targets(targets, size)
         window = (min(side, size[0]), min(side, size[1]))
         return _random_crop(image, targets, window, generator)
 
 
 def _without_empty(targets: Targets) -> Targets:
     """Targets without objects that scaling left without extent."""
-    found = targets.instances
-    if found is None:
+    instances = targets.instances
+    if instances is None:
         return targets
-    sides = found.boxes[:, 2:] - found.boxes[:, :2]
-    kept = (sides > 0).all(dim=1).nonzero()[:, 0].tolist()
-    if len(kept) == len(found):
-        return targets
-    rest = replace(
-        found,
-        boxes=found.boxes[kept],
-        classes=found.classes[kept],
-        segmentations=[found.segmentations[row] for row in kept],
-        keypoints=found.keypoints[kept],
-        ids=[found.ids[row] for row in kept],
-    )
-    return replace(targets, instances=rest)
+    rows = (instances.boxes[:, 2:] > instances.boxes[:, :2]).all(dim=1).nonzero()[:, 0].tolist()
+    return targets if len(rows) == len(instances) else replace(targets, instances=instances.rows(rows))
 
 
-def _small(image: AnyImage, targets: Targets, short: int) -> tuple[AnyImage, Targets]:
+def _small(image: Tensor, targets: Targets, short: int) -> tuple[Tensor, Targets]:
     size = ShortestSide(short=short, longest=10 * short).size(targets.size)
-    return v2.resize(image, list(size), antialias=True), resize_targets(targets, size)
+    return resize_image(image, size), resize_targets(targets, size)
 
 
-def _random_crop(image: AnyImage, targets: Targets, size: Size, generator: torch.Generator) -> tuple[AnyImage, Targets]:
+def _random_crop(image: Tensor, targets: Targets, size: Size, generator: torch.Generator) -> tuple[Tensor, Targets]:
     top = _integer(generator, 0, targets.size[0] - size[0])
     left = _integer(generator, 0, targets.size[1] - size[1])
-    return v2.crop(image, top, left, *size), crop_targets(targets, top=top, left=left, size=size)
+    window = image[:, top : top + size[0], left : left + size[1]]
+    return window, crop_targets(targets, top=top, left=left, size=size)
 
 
 def _side(generator: torch.Generator, most: int) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torchvision.transforms.v2 import functional as v2
 
 BRIGHTNESS = CONTRAST = 0.2  # most change of either, as a share
 GAMMA = (0.8, 1.2)
@@ -19,6 +18,8 @@ def recolored(image: Tensor, share: float, generator: torch.Generator) -> Tensor
         share: probability of each change: brightness with contrast; gamma; hue, saturation and value.
         generator: source of every draw.
     """
+    from torchvision.transforms.v2 import functional as v2
+
     pixels = v2.to_dtype(image, torch.float32, scale=True)
     chosen = torch.rand(3, generator=generator) < share
     drawn = torch.rand(6, generator=generator) * 2 - 1  # in [-1, 1)

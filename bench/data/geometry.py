@@ -1,9 +1,9 @@
-"""Moves targets along with their image, through torchvision's v2 tensors: scaled, mirrored or cropped.
+"""Scale, mirror and crop targets along with their image.
 
-What v2 leaves to its caller is done here: boxes are clamped, keypoints carry their visibility and change sides when
-mirrored, and masks are scaled by the nearest pixel *center* (v2 takes the nearest corner, up to half a pixel off).
 Boxes and polygons are continuous (the left edge of an image is 0, the right one its width); keypoints are COCO's pixel
-numbers (the last pixel is width - 1), so that a keypoint's pixel has its center half a pixel further.
+numbers (the last pixel is width - 1), so that a keypoint's pixel has its center half a pixel further. Masks and depths
+are scaled by the nearest pixel *center*. Plain torch: importing torchvision takes seconds, and packed images do not
+need it. Values are bit for bit those of torchvision's v2 functions.
 """
 
 from __future__ import annotations
@@ -16,9 +16,6 @@ import numpy as np
 import torch
 from pycocotools import mask as coco_mask
 from torch import Tensor
-from torchvision.transforms.v2 import InterpolationMode
-from torchvision.transforms.v2 import functional as v2
-from torchvision.tv_tensors import BoundingBoxes, BoundingBoxFormat, KeyPoints, Mask
 
 from bench.data.coco.classes import COCO_FLIP_PAIRS, COCO_KEYPOINTS
 from tasks.targets import ObjectAnnotations, Segmentation, Targets
@@ -39,12 +36,12 @@ def resize_targets(targets: Targets, size: Size) -> Targets:
         last = torch.tensor([size[1] - 1.0, size[0] - 1.0])
         instances = replace(
             instances,
-            boxes=_plain_boxes(v2.resize(_boxes(instances, targets.size), list(size))),
-            segmentations=[_resize_segmentation(s, targets.size, size) for s in instances.segmentations],
+            boxes=_clamped(instances.boxes * scale.repeat(2), size),
+            segmentations=[_resize_segmentation(s, size, scale) for s in instances.segmentations],
             keypoints=_with_visibility(points.clamp(min=0).minimum(last), instances.keypoints),
         )
     if depth is not None:
-        depth = _nearest(Mask(depth), size)
+        depth = _nearest(depth, size)
     return replace(targets, size=size, instances=instances, depth=depth)
 
 
@@ -59,12 +56,12 @@ def mirror_targets(targets: Targets, pairs: Sequence[tuple[int, int]] | None = N
     if instances is not None:
         instances = replace(
             instances,
-            boxes=_plain_boxes(v2.horizontal_flip(_boxes(instances, targets.size))),
+            boxes=_clamped(_mirrored(instances.boxes, targets.size[1])[:, [2, 1, 0, 3]], targets.size),
             segmentations=[_mirror_segmentation(s, targets.size) for s in instances.segmentations],
             keypoints=_mirror_keypoints(instances.keypoints, targets.size, pairs),
         )
     if depth is not None:
-        depth = v2.horizontal_flip(Mask(depth)).as_subclass(Tensor).contiguous()
+        depth = depth.flip(-1)
     return replace(targets, instances=instances, depth=depth)
 
 
@@ -78,44 +75,38 @@ def crop_targets(targets: Targets, *, top: int, left: int, size: Size) -> Target
     if (top, left, size) == (0, 0, targets.size):
         return targets
     if instances is not None:
-        instances = _crop_instances(instances, targets.size, top, left, size)
+        instances = _crop_instances(instances, top, left, size)
     if depth is not None:
-        depth = v2.crop(Mask(depth), top, left, *size).as_subclass(Tensor).contiguous()
+        depth = _window(depth, top, left, size)
     return replace(targets, size=size, instances=instances, depth=depth)
 
 
-def _crop_instances(instances: ObjectAnnotations, before: Size, top: int, left: int, size: Size) -> ObjectAnnotations:
-    boxes = _plain_boxes(v2.crop(_boxes(instances, before), top, left, *size))
+def _crop_instances(instances: ObjectAnnotations, top: int, left: int, size: Size) -> ObjectAnnotations:
+    moved = instances.boxes - torch.tensor([left, top, left, top])
+    boxes = _clamped(moved, size)
     points = instances.keypoints[..., :2] - torch.tensor([left, top])
     inside = ((points >= 0) & (points <= torch.tensor([size[1] - 1, size[0] - 1]))).all(-1, keepdim=True)
     keypoints = torch.cat([points, instances.keypoints[..., 2:]], dim=-1) * inside
-    cut = (boxes != instances.boxes - torch.tensor([left, top, left, top])).any(dim=1).tolist()
-    segmentations = {}
+    cut = (boxes != moved).any(dim=1).tolist()
+    segmentations = list(instances.segmentations)
     for row in _with_extent(boxes):
-        found = _crop_segmentation(instances.segmentations[row], before, top, left, size)
+        segmentations[row] = _crop_segmentation(instances.segmentations[row], top, left, size)
         if cut[row] and instances.segmentations[row]:
-            boxes[row] = _tight(found)
-        segmentations[row] = found
-    kept = _with_extent(boxes)
-    return ObjectAnnotations(
-        boxes=boxes[kept],
-        classes=instances.classes[kept],
-        segmentations=[segmentations[row] for row in kept],
-        keypoints=_with_visibility(keypoints[..., :2], keypoints)[kept],
-        ids=[instances.ids[row] for row in kept],
-    )
+            boxes[row] = _tight(segmentations[row])
+    keypoints = _with_visibility(keypoints[..., :2], keypoints)
+    return replace(instances, boxes=boxes, segmentations=segmentations, keypoints=keypoints).rows(_with_extent(boxes))
 
 
 def _with_extent(boxes: Tensor) -> list[int]:
-    """Rows of (N, 4) boxes that are neither narrower nor lower than anything."""
-    found: list[int] = ((boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])).nonzero()[:, 0].tolist()
-    return found
+    """Rows of (N, 4) boxes that have an area."""
+    rows: list[int] = ((boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])).nonzero()[:, 0].tolist()
+    return rows
 
 
 def _tight(segmentation: Segmentation) -> Tensor:
-    """(4,) box around all there is of an object; without extent if there is nothing."""
+    """(4,) tight box around an object; all 0 if nothing of it is left."""
     if isinstance(segmentation, dict):
-        rows, columns = (_decode(segmentation).as_subclass(Tensor) > 0).nonzero(as_tuple=True)
+        rows, columns = (_decode(segmentation) > 0).nonzero(as_tuple=True)
         if not len(rows):
             return torch.zeros(4)
         return torch.stack([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]).float()
@@ -123,13 +114,17 @@ def _tight(segmentation: Segmentation) -> Tensor:
     return torch.cat([points.amin(0), points.amax(0)]) if len(points) else torch.zeros(4)
 
 
-def _boxes(instances: ObjectAnnotations, size: Size) -> BoundingBoxes:
-    return BoundingBoxes(instances.boxes, format=BoundingBoxFormat.XYXY, canvas_size=size)
+def _clamped(boxes: Tensor, size: Size) -> Tensor:
+    """Boxes (N, 4) clipped to an image."""
+    height, width = size
+    return torch.stack([boxes[:, 0::2].clamp(0, width), boxes[:, 1::2].clamp(0, height)], dim=2).flatten(1)
 
 
-def _plain_boxes(boxes: BoundingBoxes) -> Tensor:
-    clamped: Tensor = v2.clamp_bounding_boxes(boxes, clamping_mode="hard").as_subclass(Tensor)
-    return clamped
+def _mirrored(points: Tensor, last: float) -> Tensor:
+    """Points (..., x and y by turns): x becomes ``last`` - x."""
+    points = points.clone()
+    points[..., 0::2] = -(points[..., 0::2] - last)
+    return points
 
 
 def _with_visibility(points: Tensor, before: Tensor) -> Tensor:
@@ -145,28 +140,26 @@ def _mirror_keypoints(keypoints: Tensor, size: Size, pairs: Sequence[tuple[int, 
     order = list(range(count))
     for left, right in pairs:
         order[left], order[right] = right, left
-    points = KeyPoints(keypoints[..., :2], canvas_size=size)  # v2 mirrors pixel numbers: x becomes width - 1 - x
-    moved = v2.horizontal_flip(points).as_subclass(Tensor)
-    return _with_visibility(moved, keypoints)[:, order]
+    return _with_visibility(_mirrored(keypoints[..., :2], size[1] - 1), keypoints)[:, order]
 
 
-def _resize_segmentation(segmentation: Segmentation, before: Size, size: Size) -> Segmentation:
+def _resize_segmentation(segmentation: Segmentation, size: Size, scale: Tensor) -> Segmentation:
     if isinstance(segmentation, dict):
         return _encode(_nearest(_decode(segmentation), size))
-    return [_flat(v2.resize(_points(polygon, before), list(size))) for polygon in segmentation]
+    return [(_points(polygon) * scale).flatten().tolist() for polygon in segmentation]
 
 
 def _mirror_segmentation(segmentation: Segmentation, size: Size) -> Segmentation:
     if isinstance(segmentation, dict):
-        return _encode(v2.horizontal_flip(_decode(segmentation)))
-    # As pixel numbers, continuous points are half a pixel less.
-    shifted = [KeyPoints(_points(p, size) - HALF_PIXEL, canvas_size=size) for p in segmentation]
-    return [_flat(v2.horizontal_flip(points) + HALF_PIXEL) for points in shifted]
+        return _encode(_decode(segmentation).flip(-1))
+    # Half a pixel is taken off and added again, so that sums are rounded as torchvision's.
+    shifted = (_mirrored(_points(polygon) - HALF_PIXEL, size[1] - 1) + HALF_PIXEL for polygon in segmentation)
+    return [points.flatten().tolist() for points in shifted]
 
 
-def _crop_segmentation(segmentation: Segmentation, before: Size, top: int, left: int, size: Size) -> Segmentation:
+def _crop_segmentation(segmentation: Segmentation, top: int, left: int, size: Size) -> Segmentation:
     if isinstance(segmentation, dict):
-        return _encode(v2.crop(_decode(segmentation), top, left, *size))
+        return _encode(_window(_decode(segmentation), top, left, size))
     moved = ([(x - left, y - top) for x, y in zip(p[::2], p[1::2], strict=True)] for p in segmentation)
     clipped = (_clipped(points, size) for points in moved)
     return [[value for point in points for value in point] for points in clipped if len(points) > 2]
@@ -175,40 +168,44 @@ def _crop_segmentation(segmentation: Segmentation, before: Size, top: int, left:
 def _clipped(points: list[Point], size: Size) -> list[Point]:
     """The part of a polygon within an image (Sutherland and Hodgman 1974: cut along one side after the other)."""
     for axis, limit, sign in ((0, 0.0, 1), (0, float(size[1]), -1), (1, 0.0, 1), (1, float(size[0]), -1)):
-        found: list[Point] = []
+        inner: list[Point] = []
         for first, second in zip([*points[-1:], *points[:-1]], points, strict=True):
             inside = [(point[axis] - limit) * sign >= 0 for point in (first, second)]
             if inside[0] != inside[1]:
                 share = (limit - first[axis]) / (second[axis] - first[axis])
                 other = first[1 - axis] + share * (second[1 - axis] - first[1 - axis])
-                found.append((limit, other) if axis == 0 else (other, limit))
+                inner.append((limit, other) if axis == 0 else (other, limit))
             if inside[1]:
-                found.append(second)
-        points = found
+                inner.append(second)
+        points = inner
     return points
 
 
-def _points(polygon: Sequence[float], size: Size) -> KeyPoints:
-    return KeyPoints(torch.tensor(polygon, dtype=torch.float64).reshape(-1, 2), canvas_size=size)
+def _points(polygon: Sequence[float]) -> Tensor:
+    return torch.tensor(polygon, dtype=torch.float64).reshape(-1, 2)
 
 
-def _flat(points: Tensor) -> list[float]:
-    return [float(value) for value in points.as_subclass(Tensor).reshape(-1)]
+def _nearest(mask: Tensor, size: Size) -> Tensor:
+    """A mask or depth map (height, width) scaled to ``size``, each pixel from the one whose center is nearest."""
+    scaled = torch.nn.functional.interpolate(mask[None, None].float(), size=size, mode="nearest-exact")
+    return scaled[0, 0].to(mask.dtype)
 
 
-def _nearest(mask: Mask, size: Size) -> Tensor:
-    """A mask (height, width) scaled to ``size``, each pixel from the one whose center is nearest."""
-    plain = mask.as_subclass(Tensor)[None]  # (1, height, width)
-    scaled: Tensor = v2.resize_image(plain, list(size), interpolation=InterpolationMode.NEAREST_EXACT, antialias=False)
-    return scaled[0]
+def _window(values: Tensor, top: int, left: int, size: Size) -> Tensor:
+    """A window of a map (height, width), 0 outside of it."""
+    inside = values[max(top, 0) : max(top + size[0], 0), max(left, 0) : max(left + size[1], 0)]
+    window = values.new_zeros(size)
+    row, column = max(-top, 0), max(-left, 0)
+    window[row : row + inside.shape[0], column : column + inside.shape[1]] = inside
+    return window
 
 
-def _decode(code: dict[str, Any]) -> Mask:
+def _decode(code: dict[str, Any]) -> Tensor:
     if isinstance(code["counts"], list):
         code = coco_mask.frPyObjects(code, *code["size"])
-    return Mask(torch.from_numpy(np.ascontiguousarray(coco_mask.decode(code))))
+    return torch.from_numpy(np.ascontiguousarray(coco_mask.decode(code)))
 
 
 def _encode(mask: Tensor) -> dict[str, Any]:
-    code = coco_mask.encode(np.asfortranarray(mask.as_subclass(Tensor).numpy()))
+    code = coco_mask.encode(np.asfortranarray(mask.numpy()))
     return {"size": [int(side) for side in code["size"]], "counts": code["counts"].decode("ascii")}

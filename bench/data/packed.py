@@ -22,7 +22,7 @@ from torch import Tensor
 from bench.data.coco.classes import COCO_FLIP_PAIRS, COCO_KEYPOINTS
 from bench.data.dataset import Dataset, DatasetSample
 from bench.data.geometry import resize_targets
-from bench.data.transforms import IMAGENET
+from bench.data.transforms import IMAGENET, resize_image, to_tensor
 from tasks.targets import Segmentation, Targets
 
 VERSION = 2
@@ -128,13 +128,10 @@ def _write(dataset: Dataset, root: Path, side: int, words: Words | None, progres
 
 
 def _pixels(dataset: Dataset, sample: DatasetSample, side: int) -> NDArray[Any]:
-    from torchvision.transforms.v2 import functional as v2
-
     image = dataset.image(sample)
     if image.size != (side, side):
         # As the transform of a run does, so that training and running see the same pixels.
-        resized: NDArray[Any] = v2.resize(v2.to_image(image), [side, side], antialias=True).permute(1, 2, 0).numpy()
-        return resized
+        return np.asarray(resize_image(to_tensor(image), (side, side)).permute(1, 2, 0).numpy())
     return np.asarray(image)
 
 

@@ -1,21 +1,24 @@
-"""An image to the network's input: four ways to fit it, and the mirror; targets follow if given (training)."""
+"""An image to the network's input: four ways to fit it, and the mirror; targets follow if given (training).
+
+torchvision is imported where an image is fitted: the import takes seconds, and packed images do not need it.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import torch
 from PIL import Image
 from torch import Tensor
-from torchvision.transforms.v2 import functional as v2
 
 from bench.data.geometry import Size, crop_targets, mirror_targets, resize_targets
 from tasks.targets import Targets
 
 AnyImage = Image.Image | Tensor  # a tensor: torchvision's tv_tensors.Image, (3, height, width) uint8
+ImageT = TypeVar("ImageT", Image.Image, Tensor)
 SIDES = re.compile(r"\b(left|right)", re.IGNORECASE)
 
 
@@ -49,7 +52,7 @@ class Prepared:
 
 
 class Transform(Protocol):
-    """What all but ``Windows`` are, which make several inputs of an image."""
+    """A way to make one input of an image; ``Windows`` make several."""
 
     def __call__(self, image: AnyImage, targets: Targets | None = None) -> Prepared:
         """The network's input; ``targets``, in pixels of ``image``, are moved along."""
@@ -196,7 +199,7 @@ class Windows:
         """
         height, width = self.size(before)
         if self.mirrored:
-            maps = [(own + other.flip(-1)) / 2 for own, other in zip(maps[::2], maps[1::2], strict=True)]
+            maps = [(plain + turned.flip(-1)) / 2 for plain, turned in zip(maps[::2], maps[1::2], strict=True)]
         total = maps[0].new_zeros(height, width) if maps else torch.zeros(height, width)
         times = torch.zeros_like(total)
         for left, values in zip(self.starts(before), maps, strict=True):
@@ -208,10 +211,10 @@ class Windows:
 
 @dataclass(frozen=True)
 class HorizontalFlip:
-    """Mirror left to right, always: whoever trains decides how often.
+    """Mirror every image left to right.
 
-    Boxes, masks, depth and keypoints follow, and keypoints change sides (a left eye is a right one in
-    the mirror). The words "left" and "right" in captions are not exchanged, so that such captions no longer fit.
+    Boxes, masks, depth and keypoints follow, and keypoints change sides (a left eye is a right one in the mirror). The
+    words "left" and "right" in captions are not exchanged, so such captions no longer fit.
 
     Args:
         drop_sided_captions: leave out captions that say left or right. An image whose captions are all left out counts
@@ -222,13 +225,30 @@ class HorizontalFlip:
     drop_sided_captions: bool = False
     pairs: tuple[tuple[int, int], ...] | None = None
 
-    def __call__(self, image: AnyImage, targets: Targets) -> tuple[AnyImage, Targets]:
-        """The mirrored image, of the type it had, and its targets."""
+    def __call__(self, image: ImageT, targets: Targets) -> tuple[ImageT, Targets]:
+        """The mirrored image and its targets."""
         moved = mirror_targets(targets, self.pairs)
         if self.drop_sided_captions and moved.captions is not None:
-            kept = [caption for caption in moved.captions if not SIDES.search(caption)]
-            moved = replace(moved, captions=kept or None)
-        return v2.horizontal_flip(image), moved
+            captions = [caption for caption in moved.captions if not SIDES.search(caption)]
+            moved = replace(moved, captions=captions or None)
+        mirrored = image.flip(-1) if isinstance(image, Tensor) else image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        return mirrored, moved
+
+
+def to_tensor(image: AnyImage) -> Tensor:
+    """The image as (3, height, width) uint8."""
+    from torchvision.transforms.v2 import functional as v2
+
+    tensor: Tensor = v2.to_image(image)
+    return tensor
+
+
+def resize_image(image: Tensor, size: Size) -> Tensor:
+    """An image (3, height, width) uint8 scaled to ``size``, bilinear and antialiased as Pillow does."""
+    from torchvision.transforms.v2 import functional as v2
+
+    resized: Tensor = v2.resize(image, list(size), antialias=True)
+    return resized
 
 
 def _scaled(size: Size, scale: float) -> Size:
@@ -244,8 +264,9 @@ def _size_of(image: AnyImage) -> Size:
 def _fit(image: AnyImage, targets: Targets | None, size: Size, normalise: Normalization | None) -> Prepared:
     if targets is not None and targets.size != _size_of(image):
         raise ValueError(f"targets are of an image of {targets.size} pixels, the image has {_size_of(image)}")
-    tensor = v2.to_image(image)  # (3, height, width) uint8
-    pixels = v2.to_dtype(v2.resize(tensor, list(size), antialias=True), torch.float32, scale=True)
+    from torchvision.transforms.v2 import functional as v2
+
+    pixels = v2.to_dtype(resize_image(to_tensor(image), size), torch.float32, scale=True)  # (3, height, width)
     if normalise is not None:
         pixels = v2.normalize(pixels, mean=list(normalise.mean), std=list(normalise.std))
     moved = None if targets is None else resize_targets(targets, size)

@@ -8,11 +8,12 @@ import os
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Protocol
-
-import sentencepiece
+from typing import TYPE_CHECKING, Any, Protocol
 
 from tasks.errors import TaskError
+
+if TYPE_CHECKING:
+    import sentencepiece
 
 METHOD = "bpe-1"  # changes whenever `train` would make another model of the same captions
 PAD, END, UNKNOWN = 0, 1, 2  # ids in a trained model, T5's
@@ -88,6 +89,8 @@ def train(captions: Iterable[str], path: Path, *, size: int) -> int:
     Raises:
         TaskError: if there are no captions, or ``size`` is too small for their characters.
     """
+    import sentencepiece
+
     if path.is_dir():
         raise TaskError(f"{path} is a folder; give the name of the .model file to write")
     sentences = [sentence for sentence in map(normalise, captions) if sentence]
@@ -155,6 +158,8 @@ def abbreviate(model: Path, captions: Iterable[str], path: Path) -> int:
 
 
 def _load(model: Path) -> sentencepiece.SentencePieceProcessor:
+    import sentencepiece
+
     if not model.is_file() or model.stat().st_size == 0:
         raise TaskError(f"{model} is not there or is empty; give a SentencePiece .model file or train one")
     try:
