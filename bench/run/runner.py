@@ -195,7 +195,6 @@ class _Run:
             read=read,
             folder=folder,
             endless=options.speed_only,
-            scored=not options.speed_only,
             monitors=self.monitors,
             counter=FlopCounter(planned.network) if counted else None,
             eager=eager if pipeline is not eager else None,

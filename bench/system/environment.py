@@ -1,4 +1,4 @@
-"""Where a run took place: machine, threads, versions, state of the source tree."""
+"""The environment of a run: machine, threads, versions, state of the source tree."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from bench.paths import REPOSITORY
+from bench.system.host import load_average
 
 COMPUTING = ("bench/**/*.py", "decoders/**/*.py", "tasks/**/*.py", "results/*.py")
 WRITTEN_BY_HAND = (  # as git names paths; the rest of results/ and the pages are written by the program
@@ -24,13 +27,14 @@ PACKAGES = (
     "decoder-bench", "torch", "torchvision", "timm", "numpy", "pillow", "pycocotools", "pycocoevalcap", "sentencepiece",
     "triton", "nvidia-ml-py",
 )  # fmt: skip
+HARDWARE = ("cpu", "cores", "usable_cores", "memory_gib", "gpu", "system")
 
 
 def describe_environment(device: Any = None) -> dict[str, Any]:
-    """What decides speed and may decide accuracy, as plain JSON data; nothing that identifies a person or a path.
+    """Return what decides speed and may decide accuracy, as JSON data that identifies no person and no path.
 
     Args:
-        device: torch's device that computes; the GPU is described only if it is one. Without it, any GPU that is there.
+        device: torch's device that computes; default: a GPU if there is one. A GPU is described only if it computes.
     """
     import torch
 
@@ -40,12 +44,12 @@ def describe_environment(device: Any = None) -> dict[str, Any]:
         "cpu": _cpu_name(),
         "cores": os.cpu_count(),
         "usable_cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "memory_gib": _memory_gib(),
+        "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
         "device": device.type,
         **_gpu(device),
         "threads": torch.get_num_threads(),
         "omp_wait_policy": os.environ.get("OMP_WAIT_POLICY"),
-        "load_average": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
+        "load_average": load_average(),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "versions": {name: _version(name) for name in PACKAGES},
@@ -54,7 +58,7 @@ def describe_environment(device: Any = None) -> dict[str, Any]:
 
 
 def _gpu(device: Any) -> dict[str, Any]:
-    """Name, versions and settings of the GPU that computes; names without values where none does."""
+    """Return name, versions and settings of the GPU that computes; all None where none does."""
     import torch
 
     from bench.system.gpu import gpu_facts
@@ -75,19 +79,21 @@ def _gpu(device: Any) -> dict[str, Any]:
 
 @cache
 def source_hash(root: Path = REPOSITORY) -> str:
-    """16 hexadecimal letters over the code that makes predictions and lines, committed or not, as it was when asked
-    first in this process."""
+    """Return 16 hexadecimal digits of the code that makes predictions and samples, committed or not.
+
+    Later calls in a process return the same.
+    """
     digest = hashlib.sha256()
-    for place in COMPUTING:
-        for path in sorted(root.glob(place)):
+    for pattern in COMPUTING:
+        for path in sorted(root.glob(pattern)):
             digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()[:16]
 
 
 def git_state(root: Path) -> dict[str, Any]:
-    """``git_commit`` and ``git_dirty`` of a source tree; both None outside a repository.
+    """Return ``git_commit`` and ``git_dirty`` of a source tree; both None outside a repository.
 
-    What the program itself writes does not make a tree dirty; the weights of a run are told by their hashes.
+    Files that the program itself writes do not make a tree dirty. A record has hashes of its weights.
     """
     commit = _git(root, "rev-parse", "HEAD")
     changed = _git(root, "status", "--porcelain", "--", *WRITTEN_BY_HAND) if commit else None
@@ -116,6 +122,7 @@ def _version(name: str) -> str | None:
 
 
 def _cpu_name() -> str:
+    """Return the processor's model. Neither psutil nor ``platform`` knows it on Linux."""
     info = Path("/proc/cpuinfo")
     if info.exists():
         for line in info.read_text(errors="replace").splitlines():
@@ -124,31 +131,21 @@ def _cpu_name() -> str:
     return platform.processor() or platform.machine()
 
 
-def _memory_gib() -> float | None:
-    try:
-        return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1)
-    except (ValueError, OSError, AttributeError):
-        return None
-
-
-HARDWARE = ("cpu", "cores", "usable_cores", "memory_gib", "gpu", "system")
-
-
 def hardware(environment: Mapping[str, Any]) -> dict[str, Any]:
-    """What of a record's environment decides speed and is not chosen by a run."""
-    found = {name: environment.get(name) for name in HARDWARE}
-    if isinstance(found["memory_gib"], (int, float)):
-        found["memory_gib"] = round(found["memory_gib"])  # kernels reserve a little more or less of it
-    return found
+    """Return what of a record's environment decides speed and is not chosen by a run."""
+    values = {name: environment.get(name) for name in HARDWARE}
+    if isinstance(values["memory_gib"], (int, float)):
+        values["memory_gib"] = round(values["memory_gib"])  # kernels reserve a little more or less of it
+    return values
 
 
 def fingerprint(environment: Mapping[str, Any]) -> str:
-    """12 letters that are equal on equal hardware."""
+    """Return 12 hexadecimal digits that are equal on equal hardware."""
     plain = json.dumps(hardware(environment), sort_keys=True)
     return hashlib.sha256(plain.encode()).hexdigest()[:12]
 
 
 def hardware_differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[str]:
-    """What differs, as ``name: one and other``; nothing on equal hardware."""
+    """Return what differs, as ``name: first and second``; empty on equal hardware."""
     a, b = hardware(first), hardware(second)
     return [f"{name}: {a[name]} and {b[name]}" for name in HARDWARE if a[name] != b[name]]

@@ -1,4 +1,4 @@
-"""The host while times are measured: what other processes take of it, its load and its memory."""
+"""The host while times are measured: load of other processes, memory of this one."""
 
 from __future__ import annotations
 
@@ -6,27 +6,31 @@ import os
 import sys
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
+
+import psutil
 
 BUSY_CORES = 0.25
 """Cores in other processes' use above which times are marked: an idle desktop uses less than a tenth of one."""
 
+BUSY_TIMES = ("user", "nice", "system", "irq", "softirq", "steal")
+"""Times of psutil in which a core is not idle; ``user`` includes guests."""
+
 
 class HostLoad:
-    """How many cores other processes keep busy.
+    """Number of cores that other processes keep busy.
 
     Args:
-        every: seconds between two looks; in between the last answer holds.
-        busy: core seconds that all processes took since the machine started; None where nothing tells.
-        own: core seconds that this process took, and those that share its run.
-        now: seconds.
+        every: seconds between two readings; in between the last value is returned.
+        busy: returns core seconds of all processes since the machine started.
+        own: returns core seconds of this process and of those that share its run.
+        now: returns seconds.
     """
 
     def __init__(
         self,
         *,
         every: float = 1.0,
-        busy: Callable[[], float | None] | None = None,
+        busy: Callable[[], float] | None = None,
         own: Callable[[], float] = time.process_time,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -34,59 +38,54 @@ class HostLoad:
         self._busy = busy or busy_core_seconds
         self._own = own
         self._now = now
-        self._last = self._look()
-        self._found: float | None = None
+        self._last = self._read()
+        self._others: float | None = None
 
     def others(self) -> float | None:
-        """Cores that other processes used since the look before; None until there are two looks."""
+        """Return the cores that other processes used since the last reading; None until there are two."""
         if self._now() - self._last[0] < self._every:
-            return self._found
-        before, self._last = self._last, self._look()
-        passed = self._last[0] - before[0]
-        if before[1] is None or self._last[1] is None or passed <= 0:
+            return self._others
+        before, self._last = self._last, self._read()
+        passed, busy, own = (new - old for new, old in zip(self._last, before, strict=True))
+        if passed <= 0:
             return None
-        self._found = max(0.0, (self._last[1] - before[1] - (self._last[2] - before[2])) / passed)
-        return self._found
+        self._others = max(0.0, (busy - own) / passed)
+        return self._others
 
-    def _look(self) -> tuple[float, float | None, float]:
+    def _read(self) -> tuple[float, float, float]:
         return self._now(), self._busy(), self._own()
 
 
-def busy_core_seconds(path: Path = Path("/proc/stat")) -> float | None:
-    """Core seconds in which the machine was not idle, time stolen by its host included; None outside Linux."""
-    try:
-        with path.open() as lines:
-            words = lines.readline().split()
-        user, nice, system, _idle, _wait, interrupts, soft, stolen = map(int, words[1:9])
-    except (OSError, ValueError):
-        return None
-    return (user + nice + system + interrupts + soft + stolen) / os.sysconf("SC_CLK_TCK")
+def busy_core_seconds() -> float:
+    """Return the core seconds in which the machine was not idle, time stolen by its host included."""
+    times = psutil.cpu_times()
+    return float(sum(getattr(times, name, 0.0) for name in BUSY_TIMES))
 
 
-def core_seconds(pids: Sequence[int], processes: Path = Path("/proc")) -> float:
-    """Core seconds that processes of this machine took; of this one alone where the system does not tell."""
+def core_seconds(pids: Sequence[int]) -> float:
+    """Return the core seconds of processes of this machine; those that have ended count as 0."""
     total = 0.0
     for pid in pids:
         if pid == os.getpid():
             total += time.process_time()
             continue
         try:
-            words = (processes / str(pid) / "stat").read_text().rpartition(")")[2].split()
-        except OSError:
-            continue  # it has ended, or there is no such file system
-        total += (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
+            times = psutil.Process(pid).cpu_times()
+        except psutil.Error:
+            continue
+        total += times.user + times.system
     return total
 
 
-def load_average() -> float | None:
-    """Runnable processes in the last minute, mean; None where the system does not tell."""
-    return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
+def load_average() -> float:
+    """Return the mean number of runnable processes in the last minute."""
+    return round(psutil.getloadavg()[0], 2)
 
 
 def peak_rss_mib() -> float | None:
-    """Most memory that this process ever held; None where the system does not tell."""
+    """Return the most memory that this process ever held; None where the system has no such number."""
     try:
-        import resource
+        import resource  # psutil knows the peak on Windows only
     except ImportError:
         return None
     unit = 1 if sys.platform == "darwin" else 1024

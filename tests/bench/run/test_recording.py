@@ -5,9 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from pathlib import Path
-
-import pytest
 
 from bench.distributed import ProcessGroup
 from bench.run.recording import ProcessStats, reduce_stats
@@ -48,7 +45,6 @@ def test_what_nobody_saw_stays_unknown() -> None:
     assert reduce_stats([nothing, nothing]) == nothing
 
 
-@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="no /proc: other processes' times are not told")
 def test_the_load_of_the_run_s_other_processes_is_its_own() -> None:
     busy = "import time\nwhile time.process_time() < 0.3: pass\nprint(flush=True)\ninput()"
     with subprocess.Popen([sys.executable, "-c", busy], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:

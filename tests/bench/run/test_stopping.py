@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -142,13 +143,12 @@ def test_other_processes_are_what_the_machine_does_beside_this_one() -> None:
     assert load.others() == (6.0 - 3.0) / 2.0
 
 
-def test_a_machine_that_does_not_tell_has_no_load(tmp_path: Path) -> None:
-    assert busy_core_seconds(tmp_path / "stat") is None
-    (tmp_path / "stat").write_text("cpu  100 20 30 5000 7 1 2 3 0 0\ncpu0 1 2 3\n")
-    ticks = __import__("os").sysconf("SC_CLK_TCK")
-    assert busy_core_seconds(tmp_path / "stat") == (100 + 20 + 30 + 1 + 2 + 3) / ticks
-    now = ticking(step=2.0)
-    assert HostLoad(now=lambda: next(now), busy=lambda: None, own=lambda: 0.0).others() is None
+def test_busy_time_leaves_out_idling_and_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    busy = {"user": 100.0, "nice": 20.0, "system": 30.0, "irq": 1.0, "softirq": 2.0, "steal": 3.0}
+    monkeypatch.setattr("psutil.cpu_times", lambda: SimpleNamespace(**busy, idle=5000.0, iowait=7.0, guest=50.0))
+    assert busy_core_seconds() == 100 + 20 + 30 + 1 + 2 + 3
+    monkeypatch.setattr("psutil.cpu_times", lambda: SimpleNamespace(user=1.0, nice=2.0, system=3.0, idle=9.0))
+    assert busy_core_seconds() == 6, "on a system with fewer kinds"
 
 
 def test_rates_are_measured_once_and_not_kept_from_a_busy_machine(
