@@ -1,10 +1,10 @@
-"""AiT's released checkpoints as ours: a codec, or a task solver with its backbone, and with codecs that lie in it."""
+"""AiT's released checkpoints as ours: a codec, or a task solver with its backbone and the codecs inside it."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from bench.checkpoints.checkpoint import fit_card
 from bench.checkpoints.codec import LEARNING
+from bench.checkpoints.converted import HEAD_WIDTH, ConvertedFile, count_blocks, network_line
 from decoders.network.ait.released import ROWS, convert
 from decoders.network.errors import NetworkError
 from decoders.network.network import build_network
@@ -27,7 +28,6 @@ CODEBOOK = "_vq_vae._embedding"
 CODEC_NAMES = re.compile(r"(encoder|decoder)\.\d+\.|_vq_vae\._")
 KINDS = {16: "masks", 32: "depth"}  # pixels of a code along each side
 SIDES = {"masks": 64, "depth": 480}
-HEAD_WIDTH = 32  # a checkpoint does not tell how many heads its matrices hold
 BACKBONE, BODY, NORM = "backbone.", "backbone.body.model.", "backbone.neck.norm."
 LAST_NORM = "backbone.norm3."  # of the only stage whose map is used
 SWINS = {
@@ -39,35 +39,16 @@ WINDOWS = (30, 30, 30, 15)
 CANVAS_ROWS = 2467  # of the released configurations that train on 640 pixels and not on 480
 
 
-@dataclass(frozen=True)
-class Part:
-    """One file to be written.
-
-    Args:
-        tensors: what it holds.
-        card: what its card says.
-        lines: what is reported of it.
-        kind: ``masks`` or ``depth`` for a codec, None for the task solver.
-    """
-
-    tensors: dict[str, Tensor]
-    card: dict[str, Any]
-    lines: list[str]
-    kind: str | None = None
-    unused: list[str] = field(default_factory=list)
-    missing: list[str] = field(default_factory=list)
-
-
-def import_ait(path: Path) -> list[Part]:
-    """A released codec; or a task solver, behind the codecs that its heads hold.
+def convert_ait(path: Path) -> list[ConvertedFile]:
+    """Convert a released codec, or a task solver; the codecs inside a task solver come first.
 
     Raises:
         NetworkError: if the file cannot be read without running code, or is neither.
     """
     released = {name.removeprefix("module."): value for name, value in read_tensors(path).items()}
-    nests = [name.removesuffix(CODEBOOK) for name in released if name.endswith(CODEBOOK)]
-    codecs = [_codec(path, prefix, released) for prefix in nests]
-    inside = {name for prefix in nests for name in released if _of_codec(name, prefix)}
+    prefixes = [name.removesuffix(CODEBOOK) for name in released if name.endswith(CODEBOOK)]
+    codecs = [_codec(path, prefix, released) for prefix in prefixes]
+    inside = {name for prefix in prefixes for name in released if _of_codec(name, prefix)}
     rest = {name: value for name, value in released.items() if name not in inside}
     table = next((name for name in rest if name == ROWS or name.endswith(f".{ROWS}")), None)
     if table is not None:
@@ -82,45 +63,42 @@ def _of_codec(name: str, prefix: str) -> bool:
     return name.startswith(prefix) and CODEC_NAMES.match(name.removeprefix(prefix)) is not None
 
 
-def _codec(path: Path, prefix: str, released: Mapping[str, Tensor]) -> Part:
+def _codec(path: Path, prefix: str, released: Mapping[str, Tensor]) -> ConvertedFile:
     named = {name.removeprefix(prefix): value for name, value in released.items() if _of_codec(name, prefix)}
     options = _codec_options(path, named)
-    codec = Codec(options)
-    tensors = released_tensors(named)
-    own = codec.state_dict()
-    wrong = [name for name, value in tensors.items() if name in own and value.shape != own[name].shape]
+    tensors, expected = released_tensors(named), Codec(options).state_dict()
+    wrong = [name for name, value in tensors.items() if name in expected and value.shape != expected[name].shape]
     if wrong:
-        shapes = f"{list(tensors[wrong[0]].shape)}, expected {list(own[wrong[0]].shape)}"
+        shapes = f"{list(tensors[wrong[0]].shape)}, expected {list(expected[wrong[0]].shape)}"
         raise NetworkError(f"{path}: {wrong[0]} has shape {shapes}; is it a codec of AiT?")
-    kept = {name: tensors.get(name, value) for name, value in own.items() if name not in LEARNING}
+    filled = {name: tensors.get(name, value) for name, value in expected.items() if name not in LEARNING}
     kind = KINDS[options.ratio]
-    return Part(
-        tensors={name: value.float().contiguous().clone() for name, value in kept.items()},
+    return ConvertedFile(
+        tensors={name: value.float().contiguous().clone() for name, value in filled.items()},
         card={"codec": kind, "shape": asdict(options)},
         lines=[
             f"codec of {kind}: {options.codes} codes of {options.code_width} numbers, one for {options.ratio} x "
             f"{options.ratio} pixels"
         ],
+        unused=[prefix + name for name in named if name not in _released_names(expected)],
+        missing={name: name for name in filled if name not in tensors},
         kind=kind,
-        unused=[prefix + name for name in named if name not in _released_names(own)],
-        missing=[name for name in kept if name not in tensors],
     )
 
 
-def _released_names(own: Mapping[str, Tensor]) -> set[str]:
-    """Released names that our codec has a place for."""
-    ours = {"embedding": "_embedding", "cluster_size": "_ema_cluster_size", "sums": "_ema_w"}
-    return set(own) | {f"_vq_vae.{theirs}" for theirs in ours.values()}
+def _released_names(ours: Mapping[str, Tensor]) -> set[str]:
+    """Return the released names that our codec has a place for."""
+    return set(ours) | {f"_vq_vae.{name}" for name in ("_embedding", "_ema_cluster_size", "_ema_w")}
 
 
 def _codec_options(path: Path, named: Mapping[str, Tensor]) -> CodecOptions:
-    """A codec's shape, read off its tensors."""
+    """Read a codec's shape off its tensors."""
     halvings = len([1 for n, v in named.items() if re.fullmatch(r"encoder\.\d+\.weight", n) and v.shape[-1] == 4])
     blocks = {name.split(".")[1] for name in named if re.match(r"encoder\.\d+\.net\.", name)}
     ratio = 2**halvings
     if ratio not in KINDS or "encoder.0.weight" not in named:
-        known = ", ".join(f"{pixels} ({kind})" for pixels, kind in KINDS.items())
-        raise NetworkError(f"{path}: its codec has {ratio} pixels to a code; AiT's have {known}")
+        ratios = ", ".join(f"{pixels} ({kind})" for pixels, kind in KINDS.items())
+        raise NetworkError(f"{path}: its codec has {ratio} pixels to a code; AiT's have {ratios}")
     codes, width = named[CODEBOOK].shape
     kind = KINDS[ratio]
     return CodecOptions(
@@ -134,8 +112,8 @@ def _codec_options(path: Path, named: Mapping[str, Tensor]) -> CodecOptions:
     )
 
 
-def _solver(released: Mapping[str, Tensor], prefix: str) -> Part:
-    """The task solver; ``prefix`` is in front of its transformer's names."""
+def _solver(released: Mapping[str, Tensor], prefix: str) -> ConvertedFile:
+    """Convert the task solver; ``prefix`` precedes its transformer's names."""
     named = {name.removeprefix(prefix): value for name, value in released.items()}
     options, sizes = _network_options(named), Sizes(layout="ait", bins=2000, depth_grid=(15, 15))
     vocabulary = Vocabulary(sizes)
@@ -145,22 +123,19 @@ def _solver(released: Mapping[str, Tensor], prefix: str) -> Part:
     rest = {name: value for name, value in named.items() if not name.startswith(BACKBONE)}
     conversion = convert(rest | body, network.state_dict(), vocabulary)
     spare = len(named[ROWS]) - vocabulary.openings[0]
-    told = f", {spare} rows of the vocabulary that nothing uses left out" if spare > 0 else ""
+    left_out = f", {spare} unused rows of the vocabulary left out" if spare > 0 else ""
     windows = ", ".join(map(str, options.windows)) or "its own"
-    return Part(
+    return ConvertedFile(
         tensors={name: value.contiguous().clone() for name, value in conversion.tensors.items()},
         card=fit_card(sizes, options, vocabulary, None),
-        lines=[
-            f"network: {options.backbone} (windows {windows}), width {options.width}, {options.heads} heads, "
-            f"{options.encoder_layers} + {options.decoder_layers} layers{told}",
-        ],
+        lines=[network_line(options, f" (windows {windows})") + left_out],
         unused=unused + conversion.unused,
-        missing=conversion.missing,
+        missing={name: name for name in conversion.missing},
     )
 
 
 def _network_options(named: Mapping[str, Tensor]) -> NetworkOptions:
-    """The network's sizes, read off the shapes. Windows and heads leave no trace in them: they are the release's."""
+    """Read the network's sizes off the shapes. Windows and heads, which shapes do not show, are the release's."""
     try:
         rows, width = named[ROWS].shape
         length = named["dec_embed"].shape[1]
@@ -168,13 +143,13 @@ def _network_options(named: Mapping[str, Tensor]) -> NetworkOptions:
     except (KeyError, ValueError) as error:
         raise NetworkError(f"the checkpoint lacks {error}; is it one of AiT's task solver?") from None
     patches = named.get(f"{BACKBONE}patch_embed.proj.weight")
-    depth = _count(named, f"{BACKBONE}layers.2.blocks.")
+    depth = count_blocks(named, f"{BACKBONE}layers.2.blocks.")
     if patches is not None and (len(patches), depth) not in SWINS:
         raise NetworkError(
             f"the backbone has width {len(patches)} and {depth} blocks in stage 3; it is no Swin V2 of AiT"
         )
     swin = SWINS[(128, 18) if patches is None else (len(patches), depth)]
-    own = {} if swin.startswith("tiny") else {"image_side": 640 if rows == CANVAS_ROWS else 480, "windows": WINDOWS}
+    canvas = {} if swin.startswith("tiny") else {"image_side": 640 if rows == CANVAS_ROWS else 480, "windows": WINDOWS}
     return NetworkOptions(
         family="ait",
         backbone=f"swinv2_{swin}",
@@ -183,27 +158,23 @@ def _network_options(named: Mapping[str, Tensor]) -> NetworkOptions:
         width=width,
         heads=max(1, width // HEAD_WIDTH),
         ffn=ffn,
-        encoder_layers=_count(named, "encoder.blocks."),
-        decoder_layers=_count(named, "decoder.blocks."),
+        encoder_layers=count_blocks(named, "encoder.blocks."),
+        decoder_layers=count_blocks(named, "decoder.blocks."),
         positions=length,
-        **own,  # type: ignore[arg-type]
+        **canvas,  # type: ignore[arg-type]
     )
 
 
 def _backbone(named: Mapping[str, Tensor], model: Any) -> tuple[dict[str, Tensor], list[str]]:
-    """Tensors of the backbone in our names, and names without a place in it."""
-    own = {name for name, _ in model.named_parameters()}
+    """Return tensors of the backbone in our names, and names without a place in it."""
+    parameters = {name for name, _ in model.named_parameters()}
     inside = {
         name.removeprefix(BACKBONE): value
         for name, value in named.items()
         if name.startswith(BACKBONE) and not name.startswith(LAST_NORM)
     }
     fitted: dict[str, Tensor] = checkpoint_filter_fn(dict(inside), model)
-    found = {BODY + name: value for name, value in fitted.items() if name in own}
-    unused = [BACKBONE + name for name in fitted if name not in own]
+    tensors = {BODY + name: value for name, value in fitted.items() if name in parameters}
+    unused = [BACKBONE + name for name in fitted if name not in parameters]
     norms = (name for name in named if name.startswith(LAST_NORM))
-    return found | {NORM + name.removeprefix(LAST_NORM): named[name] for name in norms}, unused
-
-
-def _count(named: Mapping[str, Tensor], prefix: str) -> int:
-    return len({name.removeprefix(prefix).split(".")[0] for name in named if name.startswith(prefix)})
+    return tensors | {NORM + name.removeprefix(LAST_NORM): named[name] for name in norms}, unused
