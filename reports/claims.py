@@ -31,7 +31,7 @@ VERDICTS: tuple[Verdict, ...] = ("agrees", "disagrees", "cannot tell", "not run"
 
 @dataclass(frozen=True)
 class PartVerdict:
-    """Outcome of one part: the verdict and what it rests on."""
+    """Verdict of one part and the numbers behind it."""
 
     verdict: Verdict
     evidence: str
@@ -39,14 +39,14 @@ class PartVerdict:
 
 @dataclass(frozen=True)
 class JudgedClaim:
-    """A claim with its outcome.
+    """A claim with its verdict.
 
     Args:
         claim: the claim.
         verdict: of the whole.
-        parts: of its parts.
-        on: what our numbers are of, where they are of other data than the report's runs.
-        detail: how the parts came out, where the verdict alone hides it.
+        parts: verdicts of its parts, each distinct one once.
+        on: data of our numbers, if it differs from that of the report's runs.
+        detail: verdicts of the parts in words, if they differ.
     """
 
     claim: Claim
@@ -57,18 +57,18 @@ class JudgedClaim:
 
 
 def judge(claim: Claim, report: ReportData) -> JudgedClaim:
-    """Hold a claim against the runs and ablations of a report."""
+    """Judge a claim by the runs and ablations of a report."""
     parts = [_part(part, report) for part in claim.parts]
-    told = list(dict.fromkeys(parts))  # parts that lack the same run say so once
+    distinct = list(dict.fromkeys(parts))  # parts that lack the same run give the same evidence
     verdicts = [part.verdict for part in parts]
     required = [part.verdict for part, given in zip(parts, claim.parts, strict=True) if given.get("required")]
-    return JudgedClaim(claim, overall(verdicts, required), told, _elsewhere(claim, report), _detail(verdicts))
+    return JudgedClaim(claim, overall(verdicts, required), distinct, _elsewhere(claim, report), _detail(verdicts))
 
 
 def overall(verdicts: Sequence[Verdict], required: Sequence[Verdict] = ()) -> Verdict:
-    """The whole from its parts: half of those that were run must be decided, and all decided ones the same way.
+    """The verdict of a claim: at least half of the parts that were run must be decided, all the same way.
 
-    A claim agrees only where its required parts do; one of them that disagrees is enough to disagree.
+    With required parts, all of them must agree; one that disagrees decides against the claim.
     """
     if required:
         return _of_required(required)
@@ -89,7 +89,7 @@ def _of_required(required: Sequence[Verdict]) -> Verdict:
 
 
 def _detail(verdicts: Sequence[Verdict]) -> str:
-    """``mixed: 1 of 3 parts agrees, 2 disagree`` where they contradict each other; how many were not run."""
+    """``mixed: 1 of 3 parts agrees, 2 disagree`` if parts contradict each other, else how many were not run."""
     agree, against, absent = (verdicts.count(kind) for kind in ("agrees", "disagrees", "not run"))
     if agree and against:
         verb, other = ("agrees" if agree == 1 else "agree"), ("disagrees" if against == 1 else "disagree")
@@ -107,15 +107,17 @@ def _part(part: Mapping[str, Any], report: ReportData) -> PartVerdict:
     shown = _shown(key)
     match part["kind"]:
         case "better":
-            found = _between(part["first"], part["second"], key, report, outcome)
-            return found if isinstance(found, PartVerdict) else _better(found, shown)
+            difference = _between(part["first"], part["second"], key, report, outcome)
+            return difference if isinstance(difference, PartVerdict) else _better(difference, shown)
         case "best":
             return _best(part["point"], key, shown, report, outcome)
         case "flat":
             return _flat(part, shown, report, outcome)
         case _:
-            found = _between(part["point"], part["more"], key, report, outcome)
-            return found if isinstance(found, PartVerdict) else _enough(found, float(part["margin"]), shown)
+            difference = _between(part["point"], part["more"], key, report, outcome)
+            return (
+                difference if isinstance(difference, PartVerdict) else _enough(difference, float(part["margin"]), shown)
+            )
 
 
 # Studies and codec tables have commands of their own; all other ablations are ``ablate``'s.
@@ -132,12 +134,12 @@ def _command(ablation: str) -> str:
 
 
 def _missing(names: Sequence[str], outcome: Outcome | None, report: ReportData) -> str:
-    """What was not run, and the command that runs it."""
-    told = f"{findings.joined(names)} {'were' if len(names) > 1 else 'was'} not run"
+    """Names that were not run, and the command that runs them."""
+    sentence = f"{findings.joined(names)} {'were' if len(names) > 1 else 'was'} not run"
     if outcome is not None:
-        return f"{told}; run `{_command(outcome.name)}`"
+        return f"{sentence}; run `{_command(outcome.name)}`"
     preset = report.runs[0].record["preset"]
-    return f"{told}; run `python -m bench run --decoder {','.join(names)} --preset {preset}`"
+    return f"{sentence}; run `python -m bench run --decoder {','.join(names)} --preset {preset}`"
 
 
 def _shown(key: str) -> Metric | None:
@@ -147,41 +149,45 @@ def _shown(key: str) -> Metric | None:
 def _between(
     first: str, second: str, key: str, report: ReportData, outcome: Outcome | None
 ) -> MetricDifference | PartVerdict:
-    """The comparison, or the part's outcome where there is none. Each part is a question of its own, asked before."""
+    """The difference, or the part's verdict if there is none; p is dropped, as each part was asked beforehand."""
     labels = {run.decoder: run.label for run in reversed(report.runs)}
     points = set(labels) if outcome is None else set(outcome.points)
     absent = [name for name in (first, second) if name not in points]
     if absent:
         return PartVerdict("not run", _missing(absent, outcome, report))
     if outcome is not None:
-        found = between(outcome, first, second, key)
+        difference = between(outcome, first, second, key)
     else:
-        found = report.statistics.between(labels[first], labels[second], key)
-        found = None if found is None else replace(found, first=first, second=second, p=None)
-    if found is None:
+        difference = report.statistics.between(labels[first], labels[second], key)
+        difference = None if difference is None else replace(difference, first=first, second=second, p=None)
+    if difference is None:
         return PartVerdict("cannot tell", f"{first} and {second}: no interval for {key}")
-    return found
+    return difference
 
 
 def between(outcome: Outcome, first: str, second: str, key: str) -> MetricDifference | None:
-    """``second`` against ``first`` in an ablation; None where seeds contradict each other or nothing was compared."""
-    for one in outcome.differences:
-        if one.key == key and {one.first, one.second} == {first, second}:
-            interval = Interval(one.low, one.high)
-            if one.agreeing is False:  # the seeds contradict each other: nothing can be told
-                interval = Interval(min(one.low, 0.0), max(one.high, 0.0)) if key != TIME else Interval(0.0, 2.0)
-            found = MetricDifference(first=one.first, second=one.second, key=key, value=one.value, interval=interval)
-            return found if found.first == first else found.turned()
+    """``second`` against ``first`` in an ablation, not significant if seeds disagree; None if not compared."""
+    for pair in outcome.differences:
+        if pair.key == key and {pair.first, pair.second} == {first, second}:
+            interval = Interval(pair.low, pair.high)
+            if pair.agreeing is False:  # the seeds contradict each other
+                interval = Interval(min(pair.low, 0.0), max(pair.high, 0.0)) if key != TIME else Interval(0.0, 2.0)
+            difference = MetricDifference(
+                first=pair.first, second=pair.second, key=key, value=pair.value, interval=interval
+            )
+            return difference if difference.first == first else difference.swapped()
     return None
 
 
-def _better(found: MetricDifference, shown: Metric | None) -> PartVerdict:
-    """Whether the second of a comparison is better."""
+def _better(difference: MetricDifference, shown: Metric | None) -> PartVerdict:
+    """Whether the second run of a difference is better."""
     up = True if shown is None else shown.higher
-    nothing = 1.0 if found.key == TIME else 0.0
-    if not found.significant:
-        return PartVerdict("cannot tell", _told(found, shown))
-    return PartVerdict("agrees" if (found.value > nothing) == up else "disagrees", _told(found, shown))
+    no_difference = 1.0 if difference.key == TIME else 0.0
+    if not difference.significant:
+        return PartVerdict("cannot tell", _sentence(difference, shown))
+    return PartVerdict(
+        "agrees" if (difference.value > no_difference) == up else "disagrees", _sentence(difference, shown)
+    )
 
 
 def _best(point: str, key: str, shown: Metric | None, report: ReportData, outcome: Outcome | None) -> PartVerdict:
@@ -189,64 +195,68 @@ def _best(point: str, key: str, shown: Metric | None, report: ReportData, outcom
         return PartVerdict("not run", _missing([point], outcome, report))
     beaten, verdicts, evidence = 0, [], []
     for other in outcome.points:
-        found = None if other == point else _between(other, point, key, report, outcome)
-        if isinstance(found, MetricDifference):
-            part = _better(found, shown)
+        difference = None if other == point else _between(other, point, key, report, outcome)
+        if isinstance(difference, MetricDifference):
+            part = _better(difference, shown)
             verdicts.append(part.verdict)
             evidence.append(part.evidence)
             beaten += part.verdict == "agrees"
     if not verdicts:
         return PartVerdict("cannot tell", f"{point}: no interval for {key}")
     ahead = _ahead(point, key, shown, outcome)
-    told = "; ".join(evidence)
+    text = "; ".join(evidence)
     if "disagrees" in verdicts:
-        return PartVerdict("disagrees", told)
-    return PartVerdict("agrees" if beaten and not ahead else "cannot tell", told)
+        return PartVerdict("disagrees", text)
+    return PartVerdict("agrees" if beaten and not ahead else "cannot tell", text)
 
 
 def _ahead(point: str, key: str, shown: Metric | None, outcome: Outcome) -> list[str]:
-    """Settings whose value is better, however little."""
-    up = True if shown is None else bool(shown.higher)
-    own = outcome.points[point].values.get(key)
+    """Settings with a better value, significant or not."""
+    higher = True if shown is None else bool(shown.higher)
+    value = outcome.points[point].values.get(key)
     values = {name: each.values[key] for name, each in outcome.points.items() if key in each.values and name != point}
-    return [] if own is None else [name for name, value in values.items() if (value > own if up else value < own)]
+    return (
+        []
+        if value is None
+        else [name for name, other in values.items() if (other > value if higher else other < value)]
+    )
 
 
 def _flat(part: Mapping[str, Any], shown: Metric | None, report: ReportData, outcome: Outcome | None) -> PartVerdict:
     reference, margin, key = part["reference"], float(part["margin"]), str(part["key"])
     if outcome is None or reference not in outcome.points:
         return PartVerdict("not run", _missing([reference], outcome, report))
-    found = [between(outcome, reference, other, key) for other in outcome.points if other != reference]
-    known = [one for one in found if one is not None]
-    if not known:
+    differences = [between(outcome, reference, other, key) for other in outcome.points if other != reference]
+    present = [difference for difference in differences if difference is not None]
+    if not present:
         return PartVerdict("cannot tell", f"{reference}: no interval for {key}")
-    told = "; ".join(_told(one, shown) for one in known)
-    if any(one.interval.low > margin or one.interval.high < -margin for one in known):
-        return PartVerdict("disagrees", told)
-    within = all(-margin < one.interval.low and one.interval.high < margin for one in known)
-    return PartVerdict("agrees" if within and len(known) == len(found) else "cannot tell", told)
+    text = "; ".join(_sentence(difference, shown) for difference in present)
+    if any(difference.interval.low > margin or difference.interval.high < -margin for difference in present):
+        return PartVerdict("disagrees", text)
+    within = all(-margin < difference.interval.low and difference.interval.high < margin for difference in present)
+    return PartVerdict("agrees" if within and len(present) == len(differences) else "cannot tell", text)
 
 
-def _enough(found: MetricDifference, margin: float, shown: Metric | None) -> PartVerdict:
-    gain = found if shown is None or shown.higher else found.turned()
+def _enough(difference: MetricDifference, margin: float, shown: Metric | None) -> PartVerdict:
+    gain = difference if shown is None or shown.higher else difference.swapped()
     if gain.interval.high < margin:
-        return PartVerdict("agrees", _told(found, shown))
-    return PartVerdict("disagrees" if gain.interval.low > margin else "cannot tell", _told(found, shown))
+        return PartVerdict("agrees", _sentence(difference, shown))
+    return PartVerdict("disagrees" if gain.interval.low > margin else "cannot tell", _sentence(difference, shown))
 
 
-def _told(found: MetricDifference, shown: Metric | None) -> str:
-    if found.key == TIME:
-        return f"{found.second} is {findings.ratio(found)} times as fast as {found.first}"
-    return f"{found.second} against {found.first}: {findings.points(found, shown)}"
+def _sentence(difference: MetricDifference, shown: Metric | None) -> str:
+    if difference.key == TIME:
+        return f"{difference.second} is {findings.ratio(difference)} times as fast as {difference.first}"
+    return f"{difference.second} against {difference.first}: {findings.points(difference, shown)}"
 
 
 def _elsewhere(claim: Claim, report: ReportData) -> str:
-    """What data the ablations of a claim are of, where it is not the report's."""
-    own = report.runs[0].record["data"].get("hash")
+    """Data of a claim's ablations, if it differs from that of the report's runs."""
+    report_hash = report.runs[0].record["data"].get("hash")
     outcomes = [report.outcomes[name] for part in claim.parts if (name := part.get("ablation", "")) in report.outcomes]
-    other = {
+    sources = {
         f"{outcome.data.get('images', 'other')} images ({outcome.data['hash']})": None
         for outcome in outcomes
-        if outcome.data.get("hash") not in (None, own)
+        if outcome.data.get("hash") not in (None, report_hash)
     }
-    return f"on other data than these runs: {', '.join(other)}" if other else ""
+    return f"on other data than these runs: {', '.join(sources)}" if sources else ""

@@ -1,4 +1,4 @@
-"""What metrics mean to a reader: heading, unit, which direction is better; one place for tables, figures and titles."""
+"""How metrics are shown: heading, factor, digits, and which direction is better."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Metric:
         heading: short heading of a column.
         factor: fractions are shown times 100; meters and ratios as they are.
         digits: decimals shown.
-        higher: whether more is better; None where that is not known, then nothing is ever called best.
+        higher: whether more is better; None if unknown, then no run is called best.
     """
 
     task: str
@@ -33,7 +33,7 @@ class Metric:
         return f"{self.task}.{self.name}"
 
     def text(self, value: float | None) -> str:
-        """A value as tables print it; a dash where the metric is not defined."""
+        """A value as tables print it, a dash for None."""
         return "–" if value is None else f"{value * self.factor:.{self.digits}f}"
 
     def signed(self, value: float) -> str:
@@ -41,9 +41,9 @@ class Metric:
         return f"{value * self.factor:+.{self.digits}f}".replace("-", "−")
 
     def value(self, record: Mapping[str, Any]) -> float | None:
-        """The metric in a record; None where the task did not run or the metric is not defined."""
-        found = record["metrics"].get(self.task, {}).get(self.name)
-        return None if found is None else float(found)
+        """The metric in a record, None if the task did not run or the metric is not defined."""
+        value = record["metrics"].get(self.task, {}).get(self.name)
+        return None if value is None else float(value)
 
 
 # MAD's and AiT's tables print these.
@@ -64,10 +64,10 @@ _KNOWN = ("detection", "segmentation", "keypoints", "captioning", "depth")
 
 
 def metric(task: str, name: str) -> Metric:
-    """How a metric is shown. One of a task that is not ours is a fraction as it is, and neither direction is better."""
-    for known in HEADLINE:
-        if (known.task, known.name) == (task, name):
-            return known
+    """How a metric is shown; those of other packages' tasks unscaled, with unknown direction."""
+    for shown in HEADLINE:
+        if (shown.task, shown.name) == (task, name):
+            return shown
     if task not in _KNOWN:
         return Metric(task, name, name, 1, 3, None)
     if name in _LOWER:
@@ -76,15 +76,15 @@ def metric(task: str, name: str) -> Metric:
 
 
 def in_task_order(tasks: Iterable[str]) -> list[str]:
-    """Tasks as the papers list them, each once; those of other packages behind."""
-    known = list(dict.fromkeys(tasks))
-    return sorted(known, key=lambda task: _KNOWN.index(task) if task in _KNOWN else len(_KNOWN))
+    """Distinct tasks in the papers' order, those of other packages last."""
+    unique = list(dict.fromkeys(tasks))
+    return sorted(unique, key=lambda task: _KNOWN.index(task) if task in _KNOWN else len(_KNOWN))
 
 
 def headline(records: Sequence[Mapping[str, Any]]) -> list[Metric]:
-    """Columns of a comparison: the papers' for our tasks, all metrics of other tasks; only tasks that ran."""
+    """Columns of a comparison: headline metrics of our tasks, all metrics of others, for the tasks that ran."""
     tasks = list(dict.fromkeys(task for record in records for task in record["metrics"]))
-    columns = [known for known in HEADLINE if known.task in tasks]
+    columns = [shown for shown in HEADLINE if shown.task in tasks]
     for task in tasks:
         if task not in _KNOWN:
             names = dict.fromkeys(name for record in records for name in record["metrics"].get(task, {}))
@@ -93,12 +93,12 @@ def headline(records: Sequence[Mapping[str, Any]]) -> list[Metric]:
 
 
 def averaged(records: Sequence[Mapping[str, Any]]) -> list[Metric]:
-    """The metrics whose mean stands for a run: those of MAD's four that every record has, else depth's δ1."""
-    present = [known for known in AVERAGED if all(known.value(record) is not None for record in records)]
-    return present or [known for known in HEADLINE[6:] if all(known.value(record) is not None for record in records)]
+    """Metrics to average: those of MAD's four that every record has, else depth's δ1."""
+    present = [shown for shown in AVERAGED if all(shown.value(record) is not None for record in records)]
+    return present or [shown for shown in HEADLINE[6:] if all(shown.value(record) is not None for record in records)]
 
 
 def average(record: Mapping[str, Any], metrics: Sequence[Metric]) -> float | None:
-    """Mean of the given metrics of a record, None without metrics."""
-    values = [found for known in metrics if (found := known.value(record)) is not None]
+    """Mean of the metrics of a record, None if one is missing or there are none."""
+    values = [value for shown in metrics if (value := shown.value(record)) is not None]
     return sum(values) / len(values) if metrics and len(values) == len(metrics) else None

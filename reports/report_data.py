@@ -1,4 +1,4 @@
-"""What a report is made from: runs, statistics, curves, ablations and pictures, all as data. ``bench`` gathers it."""
+"""Everything a report shows, as plain data: runs, statistics, curves, ablations, pictures."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ AVERAGE = "average"  # key of the mean over the metrics of ``reports.metrics.ave
 
 
 class ReportError(Exception):
-    """What was given cannot be shown together; the message says what differs and what to do."""
+    """The runs cannot be shown together, or there are none; the message says what to do."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,12 +22,12 @@ class ReportRun:
     """One decoder's run.
 
     Args:
-        label: name in this report, unlike that of every other run.
+        label: name in this report, unique among its runs.
         record: the record as plain data.
-        folder: name of its folder, for people; never an absolute path.
+        folder: name of its folder, never an absolute path.
         phases: phase to milliseconds per image (B,), for the images that have it; empty without samples.
         work: task to (evaluations, positions, sequences) per image (B, 3); empty without samples.
-        objects: objects in each image (B,) by the annotations, not by what was decoded; None where it is not known.
+        objects: annotated objects of each image (B,), None if unknown.
     """
 
     label: str
@@ -44,27 +44,27 @@ class ReportRun:
 
     @property
     def encodes(self) -> bool:
-        """Whether an image went through a network; the oracle's does not, so it has no time worth comparing."""
+        """Whether a network encoded the images; the oracle uses none, so its time is not compared."""
         return "backbone" in self.record["latency"]["phases"]
 
     @property
     def timed(self) -> bool:
-        """Whether its time means anything: it encodes images, and was not run for its accuracy alone."""
+        """Whether its time can be compared: it encodes images and was not run for accuracy alone."""
         latency = self.record["latency"]
         return self.encodes and latency.get("scenario") != "untimed" and self.milliseconds > 0
 
     @property
     def machine(self) -> str:
-        """The processor or graphics card that it was measured on."""
+        """The CPU or GPU that it was measured on."""
         environment = self.record["environment"]
         device = self.record["options"].get("device")
         return str((environment.get("gpu") if device != "cpu" else None) or environment.get("cpu") or "unknown machine")
 
     @property
     def hardware(self) -> str:
-        """The same with the hash of all that decides speed, where that is known: equal where times compare."""
-        found = (self.record.get("machine") or {}).get("fingerprint")
-        return f"{self.machine} ({found})" if found else self.machine
+        """The machine with its hardware fingerprint, if known; times compare only where this is equal."""
+        fingerprint = (self.record.get("machine") or {}).get("fingerprint")
+        return f"{self.machine} ({fingerprint})" if fingerprint else self.machine
 
     @property
     def milliseconds(self) -> float:
@@ -88,9 +88,9 @@ class MetricDifference:
         first: label of a run.
         second: label of another.
         key: ``task.metric``, ``average`` or ``time.total``.
-        value: second minus first; for time the ratio first / second, so more than 1 says that second is faster.
+        value: second minus first; for time the ratio first / second, above 1 if second is faster.
         interval: of the value.
-        p: probability of such a difference by chance, corrected for the number of comparisons where that was done.
+        p: p value, corrected for multiple comparisons where stated; None without a test.
     """
 
     first: str
@@ -102,19 +102,19 @@ class MetricDifference:
 
     @property
     def significant(self) -> bool:
-        """Whether the interval leaves out "no difference"."""
-        nothing = 1.0 if self.key == TIME else 0.0
-        return not self.interval.low <= nothing <= self.interval.high and (self.p is None or self.p < 0.05)
+        """Whether the interval excludes "no difference" and p, if known, is below 0.05."""
+        no_difference = 1.0 if self.key == TIME else 0.0
+        return not self.interval.low <= no_difference <= self.interval.high and (self.p is None or self.p < 0.05)
 
-    def turned(self) -> MetricDifference:
-        """The same, seen from the other run."""
+    def swapped(self) -> MetricDifference:
+        """The same difference with ``first`` and ``second`` exchanged."""
         if self.key == TIME:
-            turned = Interval(1 / self.interval.high, 1 / self.interval.low)
+            interval = Interval(1 / self.interval.high, 1 / self.interval.low)
             value = 1 / self.value
         else:
-            turned, value = Interval(-self.interval.high, -self.interval.low), -self.value
+            interval, value = Interval(-self.interval.high, -self.interval.low), -self.value
         return MetricDifference(
-            first=self.second, second=self.first, key=self.key, value=value, interval=turned, p=self.p
+            first=self.second, second=self.first, key=self.key, value=value, interval=interval, p=self.p
         )
 
 
@@ -123,7 +123,7 @@ class Statistics:
     """Intervals and comparisons of the runs of a report.
 
     Args:
-        method: how they were computed, a sentence.
+        method: how they were computed, in a sentence.
         intervals: label to key to interval.
         comparisons: of every pair of runs, each once.
     """
@@ -133,14 +133,14 @@ class Statistics:
     comparisons: Sequence[MetricDifference] = ()
 
     def interval(self, label: str, key: str) -> Interval | None:
-        """Interval of a value, None where there is none."""
+        """Interval of a value, None if there is none."""
         return self.intervals.get(label, {}).get(key)
 
     def between(self, first: str, second: str, key: str) -> MetricDifference | None:
-        """``second`` against ``first``, None where they were not compared."""
-        for found in self.comparisons:
-            if found.key == key and {found.first, found.second} == {first, second}:
-                return found if found.first == first else found.turned()
+        """``second`` against ``first``, None if they were not compared."""
+        for difference in self.comparisons:
+            if difference.key == key and {difference.first, difference.second} == {first, second}:
+                return difference if difference.first == first else difference.swapped()
         return None
 
 
@@ -165,7 +165,7 @@ class Curve:
 
 @dataclass(frozen=True, kw_only=True)
 class GalleryRow:
-    """What one strategy, or the truth, says of an image. A part that is None is left out of the picture.
+    """Ground truth or one strategy's predictions on an image; what is None is not drawn.
 
     Args:
         label: name of the strategy.
@@ -176,7 +176,7 @@ class GalleryRow:
         joints: (M, K, 3) x, y and visibility; below 0.5 a joint is not drawn.
         caption: the caption.
         depth: (rows, columns) meters, 0 where unknown.
-        scores: what it scores on this image, in words.
+        scores: its scores on this image, in words.
     """
 
     label: str
@@ -196,7 +196,7 @@ class GalleryImage:
 
     Args:
         name: its file name.
-        why: why it was chosen, a sentence.
+        why: why it was chosen, in a sentence.
         image: (height, width, 3) bytes.
         truth: its annotations; ``caption`` is the first reference.
         shown: every strategy's predictions.
@@ -215,18 +215,18 @@ class GalleryImage:
 
 @dataclass(frozen=True, kw_only=True)
 class ReportData:
-    """Everything that a report shows. What is missing is left out of the page with the reason in ``missing``.
+    """Everything that a report shows; ``missing`` gives the reason for each part that is absent.
 
     Args:
         runs: runs that are compared, all on the same data.
         statistics: of these runs.
-        variants: further runs on the same data whose strategy options differ: points of a knob.
+        variants: further runs of the same strategies on the same data, with other options.
         curves: learning curves.
         outcomes: of ablations by name (``results.ablation``), for ablations and claims.
         pictures: images of the gallery.
-        missing: part of the page to the reason why it is not there.
-        commands: how to make these runs again.
-        about: program versions and state at the time of writing.
+        missing: section of the page to the reason why it is absent.
+        commands: commands that repeat these runs.
+        about: state of the source tree when the report was written.
     """
 
     runs: Sequence[ReportRun]

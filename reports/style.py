@@ -1,4 +1,4 @@
-"""The look of every figure: one palette, fixed per strategy and safe for color-blind readers, and few lines."""
+"""The style of all figures: one palette, fixed per strategy and safe for color-blind readers."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ FURTHER = (
     Look("#C2447A", "d"),
     Look("#56708F", "8"),
 )
-# Parts of an image's time. Nothing here is a strategy's color; the same test tells these apart.
+# Phases of an image's time. None is a strategy's color; the same test checks their distances.
 PHASES = {
     "preprocess": "#BDD2D1",
     "backbone": "#424160",
@@ -56,7 +56,7 @@ PHASES = {
 FURTHER_PHASES = ("#8A9099", "#845E39", "#6E6A12")
 PUBLISHED = "#7F8489"
 
-# Stand-ins that the page turns into its own colors, so that one figure serves light and dark; files keep them dark
+# Placeholders that the page turns into its own colors, so that one figure serves light and dark; files keep them dark
 # on white. Near-black, mid-gray and white, each a value that nothing else uses.
 INK, FAINT, GROUND = "#0b0c0d", "#b9bcc0", "#fefefe"
 COLUMN = 3.35  # inches: a column of a two-column paper, 8.5 cm
@@ -109,7 +109,7 @@ _RC: dict[Any, Any] = {
 
 @contextmanager
 def drawing() -> Iterator[None]:
-    """Draw inside with the project's style, on no screen."""
+    """Apply the project's style and the Agg backend."""
     import matplotlib as mpl
 
     mpl.use("Agg")
@@ -118,26 +118,26 @@ def drawing() -> Iterator[None]:
 
 
 def looks(decoders: list[str]) -> dict[str, Look]:
-    """A look for each strategy: its own, or for unknown ones the next that is free, whatever their order."""
-    found = {name: STRATEGIES[name] for name in decoders if name in STRATEGIES}
+    """A look for each strategy; unknown ones get a free look that depends on their names only."""
+    chosen = {name: STRATEGIES[name] for name in decoders if name in STRATEGIES}
     free = list(FURTHER)
-    for name in sorted(set(decoders) - found.keys()):
-        found[name] = free.pop(zlib.crc32(name.encode()) % len(free)) if free else Look(PUBLISHED, "*")
-    return found
+    for name in sorted(set(decoders) - chosen.keys()):
+        chosen[name] = free.pop(zlib.crc32(name.encode()) % len(free)) if free else Look(PUBLISHED, "*")
+    return chosen
 
 
 def phase_colors(names: Sequence[str]) -> dict[str, str]:
-    """A color for each phase: its own, or for those of other packages the next in turn."""
-    found = {name: PHASES[name] for name in names if name in PHASES}
-    strange = sorted(set(names) - found.keys())
-    return found | {name: FURTHER_PHASES[place % len(FURTHER_PHASES)] for place, name in enumerate(strange)}
+    """A color for each phase; those of other packages take the further ones in turn."""
+    chosen = {name: PHASES[name] for name in names if name in PHASES}
+    unknown = sorted(set(names) - chosen.keys())
+    return chosen | {name: FURTHER_PHASES[place % len(FURTHER_PHASES)] for place, name in enumerate(unknown)}
 
 
 def in_order(runs: Sequence[ReportRun]) -> list[ReportRun]:
-    """Runs in the order in which the papers tell their story, other strategies behind, the ceiling last."""
-    known = list(STRATEGIES)
+    """Runs in the order of the palette, other strategies after them, the oracle last."""
+    return sorted(runs, key=lambda run: (not run.encodes, strategy_rank(run.decoder), run.label))
 
-    def place(run: ReportRun) -> tuple[bool, int, str]:
-        return not run.encodes, known.index(run.decoder) if run.decoder in known else len(known), run.label
 
-    return sorted(runs, key=place)
+def strategy_rank(decoder: str) -> int:
+    """Position of a strategy in the palette; those of other packages come last."""
+    return list(STRATEGIES).index(decoder) if decoder in STRATEGIES else len(STRATEGIES)

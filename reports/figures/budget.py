@@ -46,10 +46,10 @@ def _figure(panel: Panel) -> DrawnFigure:
         figure.draw_without_rendering()
         names = [(p[1], p[2] * factor, p[0]) for knob in panel.knobs for p in knob.points if len(p[0]) < 16]
         label_points(axes, names, size=6)
-        return finished(figure, name=name, title=title, alt=f"{title}. {_told(panel)} Circles mark knees.")
+        return finished(figure, name=name, title=title, alt=f"{title}. {_description(panel)} Circles mark knees.")
 
 
-def _told(panel: Panel) -> str:
+def _description(panel: Panel) -> str:
     each = []
     for knob in panel.knobs:
         values = [f"{name}: {findings.milliseconds(ms)}, {panel.metric.text(v)}" for name, ms, v, _ in knob.points]

@@ -1,4 +1,4 @@
-"""A finished figure: its files for papers, and its SVG for the page, where the page's own colors take over."""
+"""Finished figures as SVG, PDF and PNG, their inline SVG in the page's colors, and log axes."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _ON_THE_PAGE = {INK: "currentColor", FAINT: "var(--faint)", GROUND: "var(--groun
 
 @dataclass(frozen=True, kw_only=True)
 class DrawnFigure:
-    """A figure that is ready to be written.
+    """A figure in all file formats.
 
     Args:
-        name: name of its files and its place on the page.
-        title: the finding that it shows, a sentence; not drawn into the figure, papers have captions.
-        alt: what a reader who cannot see it must know.
+        name: of its files and its anchor on the page.
+        title: its finding, in a sentence; not drawn, as papers have captions.
+        alt: alternative text.
         files: suffix to content.
         width: inches.
     """
@@ -37,7 +37,7 @@ class DrawnFigure:
 
     @property
     def inline(self) -> str:
-        """The SVG as the page contains it: without file header, in the page's colors, ids its own."""
+        """The SVG for the page: no file header, the page's colors, unique ids."""
         text = self.files["svg"].decode()
         text = text[text.index("<svg") :]
         text = re.sub(r"<metadata>.*?</metadata>|<style[^>]*>.*?</style>|<!--.*?-->", "", text, flags=re.S)
@@ -53,7 +53,7 @@ class DrawnFigure:
 
 
 def finished(figure: Figure, *, name: str, title: str, alt: str) -> DrawnFigure:
-    """Write a figure into all formats and close it. The same figure gives the same bytes on the same versions."""
+    """Save a figure in all formats and close it; equal figures give equal bytes on equal versions."""
     import matplotlib.pyplot as plt
 
     stable: dict[str, dict[str, None]] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {}}
@@ -69,29 +69,29 @@ def finished(figure: Figure, *, name: str, title: str, alt: str) -> DrawnFigure:
 
 
 def log_ticks(low: float, high: float) -> list[float]:
-    """A few round numbers between two ends of a log scale: three to six of them."""
+    """Three to six round numbers between two ends of a log scale."""
     for steps in ((1.0,), (1.0, 3.0), (1.0, 2.0, 5.0)):
         decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-        found = [_round(step * 10.0**decade) for decade in decades for step in steps]
-        found = [value for value in found if low <= value <= high]
-        if len(found) >= 3:
-            return found[:: math.ceil(len(found) / 6)]
+        ticks = [_round(step * 10.0**decade) for decade in decades for step in steps]
+        ticks = [value for value in ticks if low <= value <= high]
+        if len(ticks) >= 3:
+            return ticks[:: math.ceil(len(ticks) / 6)]
     size = 10.0 ** math.ceil(math.log10(high - low))
     for share in (1.0, 0.5, 0.2, 0.1, 0.05):  # the ends are close: even steps
         step = size * share
-        found = [_round(step * number) for number in range(math.ceil(low / step), math.floor(high / step) + 1)]
-        if len(found) >= 3:
+        ticks = [_round(step * number) for number in range(math.ceil(low / step), math.floor(high / step) + 1)]
+        if len(ticks) >= 3:
             break
-    return found
+    return ticks
 
 
 def _round(value: float) -> float:
-    """Without the last digits that binary fractions leave."""
+    """Round away binary fractions."""
     return float(f"{value:.6g}")
 
 
 def log_axis(axis: Any) -> None:
-    """Round numbers as the ticks of a log scale, once its limits are set; no others."""
+    """Set round numbers as the only ticks of a log scale whose limits are final."""
     from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLocator
 
     low, high = sorted(axis.get_view_interval())

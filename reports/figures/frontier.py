@@ -25,44 +25,44 @@ Line = tuple[float, float, float, float]  # x0, y0, x1, y1
 
 
 def frontier_figure(report: ReportData, published: Sequence[System]) -> DrawnFigure | None:
-    """The figure, or None where no run has a time and an average."""
+    """The figure, or None if no run has both a time and an average."""
     metrics = averaged([run.record for run in report.runs])
     timed = [run for run in report.runs if run.timed and average(run.record, metrics) is not None]
     if not timed:
         return None
-    beside = [system for system in published if system.seconds is not None and _published(system, metrics) is not None]
+    systems = [system for system in published if system.seconds is not None and _published(system, metrics) is not None]
     title = findings.headline(report.runs, metrics, report.statistics)
     with drawing():
         import matplotlib.pyplot as plt
 
-        widths = [3, 2] if beside else [1]
+        widths = [3, 2] if systems else [1]
         figure, axes = plt.subplots(
             1, len(widths), figsize=(COLUMN, 2.7), width_ratios=widths, squeeze=False, layout="constrained"
         )
         ours = axes[0, 0]
         _scale(ours, [run.milliseconds for run in timed], "ms per image")
-        bars = _marks(ours, timed, metrics, report)
+        bars = _draw_runs(ours, timed, metrics, report)
         ceiling = _ceiling(ours, report.runs, metrics)
         ours.set_ylabel(_axis(metrics), fontsize=6.5)
         ours.margins(y=0.12)
-        lines = _front(ours, findings.frontier(timed, metrics), metrics) if one_machine(timed) else []
+        lines = _draw_frontier(ours, findings.frontier(timed, metrics), metrics) if one_machine(timed) else []
         if not one_machine(timed):
             ours.set_title("different machines", fontsize=6.5, fontweight="normal")
-        if beside:
-            _beside(axes[0, 1], beside, metrics)
+        if systems:
+            _draw_published(axes[0, 1], systems, metrics)
         figure.draw_without_rendering()  # so that labels know how large the axes are
         names = [(run.milliseconds, _value(run, metrics), run.label) for run in timed]
         if not label_points(ours, names, avoid=[*lines, *bars], crowded=False):
             figure.legend(loc="outside lower left", ncols=3, handletextpad=0.1, columnspacing=0.8, fontsize=6.5)
             figure.draw_without_rendering()
-        if beside:
-            points = [((s.seconds or 0.0), _published(s, metrics) or 0.0, s.short or s.name) for s in beside]
+        if systems:
+            points = [((s.seconds or 0.0), _published(s, metrics) or 0.0, s.short or s.name) for s in systems]
             label_points(axes[0, 1], points, size=6)
-        return finished(figure, name="frontier", title=title, alt=_alt(timed, metrics, title, beside, ceiling))
+        return finished(figure, name="frontier", title=title, alt=_alt(timed, metrics, title, systems, ceiling))
 
 
-def _front(axes: Axes, front: Sequence[ReportRun], metrics: Sequence[Metric]) -> list[Line]:
-    """Draw the frontier as steps, open to the right; gives its lines."""
+def _draw_frontier(axes: Axes, front: Sequence[ReportRun], metrics: Sequence[Metric]) -> list[Line]:
+    """Draw the frontier as steps, open to the right, and return its lines."""
     right = axes.get_xlim()[1]
     x, y = [run.milliseconds for run in front], [_value(run, metrics) for run in front]
     corners = []
@@ -70,11 +70,11 @@ def _front(axes: Axes, front: Sequence[ReportRun], metrics: Sequence[Metric]) ->
         corners.append((x[place], y[place]))
         corners.append((x[place + 1] if place + 1 < len(front) else right, y[place]))
     axes.plot(*zip(*corners, strict=True), color=INK, linewidth=0.9, alpha=0.7, zorder=1, scalex=False, scaley=False)
-    return [(*one, *other) for one, other in pairwise(corners)]
+    return [(*corner, *next_corner) for corner, next_corner in pairwise(corners)]
 
 
-def _marks(axes: Axes, runs: Sequence[ReportRun], metrics: Sequence[Metric], report: ReportData) -> list[Line]:
-    """Draw every run with its bars; gives the bars."""
+def _draw_runs(axes: Axes, runs: Sequence[ReportRun], metrics: Sequence[Metric], report: ReportData) -> list[Line]:
+    """Draw every run with its error bars, and return the bars."""
     look = looks([run.decoder for run in report.runs])
     lines = []
     for run in runs:
@@ -97,12 +97,12 @@ def _bars(x: float, y: float, across: Interval | None, up: Interval | None) -> l
 
 
 def _ceiling(axes: Axes, runs: Sequence[ReportRun], metrics: Sequence[Metric]) -> float | None:
-    """A line at what perfect tokens would score, where such a run is among them and not far above."""
-    known = [value for run in runs if not run.encodes and (value := average(run.record, metrics)) is not None]
+    """Draw the oracle's average as a line if it is near the runs, else as text; return it, None without an oracle."""
+    averages = [value for run in runs if not run.encodes and (value := average(run.record, metrics)) is not None]
     top = max((_value(run, metrics) for run in runs if run.encodes), default=0.0)
-    if not known:
+    if not averages:
         return None
-    ceiling = max(known) * 100
+    ceiling = max(averages) * 100
     text = f"tokenization's ceiling {ceiling:.1f}"
     if ceiling <= top * 1.35:
         axes.axhline(ceiling, color=PUBLISHED, linewidth=0.7, linestyle=(0, (4, 3)))
@@ -113,7 +113,7 @@ def _ceiling(axes: Axes, runs: Sequence[ReportRun], metrics: Sequence[Metric]) -
 
 
 def _scale(axes: Axes, values: Sequence[float], label: str, *, left: float = 0.1) -> None:
-    """A log scale with a few plain numbers, wide enough for names beside the outermost points."""
+    """Set a log scale with room for names beside the outermost points."""
     low, high = min(values), max(values)
     decades = math.log10(high / low)
     axes.set_xscale("log")
@@ -122,7 +122,7 @@ def _scale(axes: Axes, values: Sequence[float], label: str, *, left: float = 0.1
     axes.set_xlabel(label)
 
 
-def _beside(axes: Axes, systems: Sequence[System], metrics: Sequence[Metric]) -> None:
+def _draw_published(axes: Axes, systems: Sequence[System], metrics: Sequence[Metric]) -> None:
     _scale(axes, [system.seconds or 0.0 for system in systems], "s per image", left=0.4)
     axes.patch.set(facecolor=FAINT, alpha=0.16)
     axes.set_title("published: other data,\nhardware, unit and scale", fontsize=6, fontweight="normal", loc="center")
@@ -141,8 +141,8 @@ def _axis(metrics: Sequence[Metric]) -> str:
 
 def _published(system: System, metrics: Sequence[Metric]) -> float | None:
     values = [system.metrics.get(metric.key) for metric in metrics]
-    known = [value for value in values if value is not None]
-    return 100 * sum(known) / len(known) if known and len(known) == len(values) else None
+    printed = [value for value in values if value is not None]
+    return 100 * sum(printed) / len(printed) if printed and len(printed) == len(values) else None
 
 
 def _value(run: ReportRun, metrics: Sequence[Metric]) -> float:
@@ -150,13 +150,13 @@ def _value(run: ReportRun, metrics: Sequence[Metric]) -> float:
 
 
 def _alt(
-    runs: Sequence[ReportRun], metrics: Sequence[Metric], title: str, beside: Sequence[System], ceiling: float | None
+    runs: Sequence[ReportRun], metrics: Sequence[Metric], title: str, systems: Sequence[System], ceiling: float | None
 ) -> str:
     each = "; ".join(
         f"{run.label} {findings.milliseconds(run.milliseconds)}, {_value(run, metrics):.1f}" for run in runs
     )
     names = findings.joined([metric.heading for metric in metrics])
-    more = f" Perfect tokens would score {ceiling:.1f}." if ceiling is not None else ""
-    if beside:
-        more += f" Published systems, on other hardware and data: {findings.joined([s.name for s in beside])}."
-    return f"{title}. Time per image on a log scale against the average of {names}: {each}.{more}"
+    ending = f" Perfect tokens would score {ceiling:.1f}." if ceiling is not None else ""
+    if systems:
+        ending += f" Published systems, on other hardware and data: {findings.joined([s.name for s in systems])}."
+    return f"{title}. Time per image on a log scale against the average of {names}: {each}.{ending}"

@@ -1,4 +1,4 @@
-"""Learning curves (MAD, Figure 4): every task's score against training steps, or the loss where scores are too few."""
+"""Learning curves (MAD, Figure 4): each task's score against training steps, or the loss if scores are too few."""
 
 from __future__ import annotations
 
@@ -8,17 +8,21 @@ from reports import findings
 from reports.figures.drawing import DrawnFigure, finished, log_axis
 from reports.metrics import AVERAGED, HEADLINE, Metric
 from reports.report_data import Curve, ReportData
-from reports.style import COLUMN, STRATEGIES, drawing, looks
+from reports.style import COLUMN, drawing, looks, strategy_rank
 
 SHOWN = (*AVERAGED, HEADLINE[5])
 
 
 def curves_figure(report: ReportData) -> DrawnFigure | None:
-    """Small panels, one a metric; None without an evaluation of a training."""
+    """One panel a metric; None without any evaluation."""
     metrics = [m for m in SHOWN if any(_known(curve, m) for curve in report.curves)]
     if not metrics:
         return None
-    curves = [curve for curve in _ordered(report.curves) if any(_known(curve, metric) for metric in metrics)]
+    curves = [
+        curve
+        for curve in sorted(report.curves, key=lambda curve: strategy_rank(curve.label))
+        if any(_known(curve, metric) for metric in metrics)
+    ]
     if all(len(curve.steps) < 2 for curve in curves):
         return _losses([curve for curve in curves if curve.loss])
     look = looks([curve.label for curve in curves])
@@ -45,7 +49,7 @@ def curves_figure(report: ReportData) -> DrawnFigure | None:
             panel.set_axis_off()
         axes.flat[len(metrics) - 1].set_xlabel("training steps")
         figure.legend(loc="outside lower left", ncols=3, handlelength=1.4, columnspacing=1)
-        return finished(figure, name="curves", title=title, alt=f"{title}. {_told(curves, metrics)}")
+        return finished(figure, name="curves", title=title, alt=f"{title}. {_description(curves, metrics)}")
 
 
 def _points(curve: Curve, metric: Metric) -> list[tuple[float, float]]:
@@ -59,7 +63,7 @@ def _known(curve: Curve, metric: Metric) -> bool:
 
 
 def _title(curves: Sequence[Curve], metrics: Sequence[Metric]) -> str:
-    """How far each went; evaluations of few images have no intervals here, so nobody is said to lead."""
+    """The last score of each; no leader is named, as these scores have no intervals."""
     first = metrics[0]
     ends = [
         f"{curve.label} {points[-1][1]:.{first.digits}f} after {points[-1][0]:,.0f} steps"
@@ -70,7 +74,7 @@ def _title(curves: Sequence[Curve], metrics: Sequence[Metric]) -> str:
 
 
 def _losses(curves: Sequence[Curve]) -> DrawnFigure | None:
-    """The loss against steps, where trainings were evaluated at their ends alone."""
+    """Training loss against steps; None without curves."""
     if not curves:
         return None
     look = looks([curve.label for curve in curves])
@@ -95,17 +99,12 @@ def _losses(curves: Sequence[Curve]) -> DrawnFigure | None:
 
 
 def _smooth(values: Sequence[float]) -> list[float]:
-    """Mean of the last few points up to each: a fortieth of them, at least three."""
+    """Trailing mean over a fortieth of the points, at least three."""
     reach = max(3, len(values) // 40)
     return [sum(part) / len(part) for part in (values[max(0, n + 1 - reach) : n + 1] for n in range(len(values)))]
 
 
-def _ordered(curves: Sequence[Curve]) -> list[Curve]:
-    known = list(STRATEGIES)
-    return sorted(curves, key=lambda curve: known.index(curve.label) if curve.label in known else len(known))
-
-
-def _told(curves: Sequence[Curve], metrics: Sequence[Metric]) -> str:
+def _description(curves: Sequence[Curve], metrics: Sequence[Metric]) -> str:
     each = []
     for curve in curves:
         ends = [f"{m.heading} {points[-1][1]:.{m.digits}f}" for m in metrics if (points := _points(curve, m))]

@@ -13,7 +13,7 @@ from reports.tables.phases import grouped, ordered, phase_name
 
 
 def phases_figure(report: ReportData) -> DrawnFigure | None:
-    """Stacked bars of mean milliseconds per image; None where nothing was encoded."""
+    """Stacked bars of mean milliseconds per image; None if no run uses a network."""
     runs = [run for run in report.runs if run.encodes]
     if not runs:
         return None
@@ -52,7 +52,7 @@ def phases_figure(report: ReportData) -> DrawnFigure | None:
         axes.margins(x=0.16)
         axes.set_xlabel("milliseconds per image")
         figure.legend(loc="outside lower left", ncols=2, handlelength=0.9, handleheight=0.9, columnspacing=1.2)
-        return finished(figure, name="phases", title=title, alt=f"{title}. {_told(parts)}")
+        return finished(figure, name="phases", title=title, alt=f"{title}. {_description(parts)}")
 
 
 def _title(runs: list[ReportRun], decoding: Mapping[str, float]) -> str:
@@ -63,7 +63,7 @@ def _title(runs: list[ReportRun], decoding: Mapping[str, float]) -> str:
     return f"Decoding takes {shares[most]:.0%} of {most}'s time and {shares[least]:.0%} of {least}'s"
 
 
-def _told(parts: Mapping[str, Mapping[str, float]]) -> str:
+def _description(parts: Mapping[str, Mapping[str, float]]) -> str:
     each = []
     for label, phases in parts.items():
         largest = sorted(phases.items(), key=lambda item: -item[1])[:3]

@@ -1,4 +1,4 @@
-"""Names beside the points of a figure: each nearest to its own point, clear of everything else."""
+"""Place names beside the points of a figure, each nearest to its point and clear of everything else."""
 
 from __future__ import annotations
 
@@ -87,18 +87,18 @@ def label_points(
 def _arranged(
     places: Sequence[Spot], sizes: Sequence[Spot], taken: Sequence[Box], frame: Box, scale: float
 ) -> tuple[list[Spot], float]:
-    """A spot for each name, and the cost of the worst: each in turn takes its best while the others stay."""
+    """A spot for each name and the largest cost, by coordinate descent: each name in turn takes its best spot."""
     boxes: list[list[Box]] = []
     alone: list[list[float]] = []  # cost of each spot, whatever the other names do
     for number, (place, size) in enumerate(zip(places, sizes, strict=True)):
         boxes.append([_box(place, spot, size, scale) for spot in _SPOTS])
-        own = []
+        costs_alone = []
         for box in boxes[number]:
             cost = sum(_overlap(box, other) for other in taken) + 20 * scale * _outside(box, frame)
             share = _share(box, number, places)
             doubt = _AMBIGUOUS if share > _NEARER else _DOUBTFUL * scale**2 if share > _CLEARLY else 0.0
-            own.append(cost + doubt)
-        alone.append(own)
+            costs_alone.append(cost + doubt)
+        alone.append(costs_alone)
     chosen: list[int | None] = [None] * len(places)
     costs = [0.0] * len(places)
     for _ in range(_ROUNDS):
@@ -150,9 +150,9 @@ def _share(box: Box, number: int, places: Sequence[Spot]) -> float:
     return _apart(box, places[number]) / near if near else math.inf
 
 
-def _overlap(one: Box, other: Box) -> float:
-    width = min(one[2], other[2]) - max(one[0], other[0])
-    height = min(one[3], other[3]) - max(one[1], other[1])
+def _overlap(first: Box, second: Box) -> float:
+    width = min(first[2], second[2]) - max(first[0], second[0])
+    height = min(first[3], second[3]) - max(first[1], second[1])
     return max(width, 0.0) * max(height, 0.0)
 
 

@@ -1,4 +1,4 @@
-"""What time depends on: objects in an image, positions that a task computes, images in a batch, pixels of an image."""
+"""Time against objects in an image, computed positions, batch size and image size."""
 
 from __future__ import annotations
 
@@ -17,13 +17,11 @@ from reports.style import COLUMN, drawing, looks
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-Array = NDArray[np.float64]
-
 FEWEST = 4  # images in a bin
 
 
 def objects_figure(report: ReportData) -> DrawnFigure | None:
-    """Time against the objects in an image; None without samples, or with too few images to tell."""
+    """Time against annotated objects of an image; None without samples or with too few images."""
     runs = [run for run in report.runs if run.timed and len(np.unique(_by_objects(run)["objects"])) > 1]
     if not runs:
         return None
@@ -61,32 +59,32 @@ def objects_figure(report: ReportData) -> DrawnFigure | None:
         return finished(figure, name="objects", title=title, alt=f"{title}. Slopes of straight lines: {each}.")
 
 
-def _objects(run: ReportRun) -> Array | None:
-    """(B,) annotated objects of every image; None where they are not known or hardly differ."""
-    found = run.objects
-    if found is None or "total" not in run.phases or len(found) != len(run.phases["total"]):
+def _objects(run: ReportRun) -> NDArray[np.float64] | None:
+    """(B,) annotated objects of every image; None if unknown or with fewer than three distinct values."""
+    counts = run.objects
+    if counts is None or "total" not in run.phases or len(counts) != len(run.phases["total"]):
         return None
-    return found if len(np.unique(found)) > 2 else None
+    return counts if len(np.unique(counts)) > 2 else None
 
 
-def _by_objects(run: ReportRun) -> dict[str, Array]:
-    """``objects`` and ``milliseconds`` of the images with as many objects as at least ``FEWEST`` images have."""
+def _by_objects(run: ReportRun) -> dict[str, NDArray[np.float64]]:
+    """``objects`` and ``milliseconds`` of images in bins of at least ``FEWEST`` images."""
     objects = _objects(run)
     if objects is None:
         return {"objects": np.zeros(0), "milliseconds": np.zeros(0)}
     binned = _binned(objects)
     values, counts = np.unique(binned, return_counts=True)
-    kept = np.isin(binned, values[counts >= FEWEST])
-    return {"objects": binned[kept], "milliseconds": np.asarray(run.phases["total"])[kept]}
+    frequent = np.isin(binned, values[counts >= FEWEST])
+    return {"objects": binned[frequent], "milliseconds": np.asarray(run.phases["total"])[frequent]}
 
 
-def _binned(values: Array) -> Array:
-    """Values as they are, or the middles of ten even bins where there are many."""
+def _binned(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The values, or the middles of ten even bins if there are more than 12 distinct values."""
     if len(np.unique(values)) <= 12:
         return values
     edges = np.linspace(values.min(), values.max(), 11)
     place = np.clip(np.digitize(values, edges) - 1, 0, 9)
-    middles: Array = (edges[place] + edges[place + 1]) / 2
+    middles: NDArray[np.float64] = (edges[place] + edges[place + 1]) / 2
     return middles
 
 
@@ -97,12 +95,12 @@ def _slope(run: ReportRun) -> float:
 
 def _objects_title(slopes: dict[str, float]) -> str:
     ends = dict.fromkeys((max(slopes, key=lambda n: slopes[n]), min(slopes, key=lambda n: slopes[n])))
-    told = [f"{'costs' if slopes[n] >= 0 else 'saves'} {n} {abs(slopes[n]):.1f} ms" for n in ends]
-    return f"A further object {findings.joined(told)}"
+    effects = [f"{'costs' if slopes[n] >= 0 else 'saves'} {n} {abs(slopes[n]):.1f} ms" for n in ends]
+    return f"A further object {findings.joined(effects)}"
 
 
 def positions_figure(report: ReportData) -> DrawnFigure | None:
-    """Decoding time of every task against the positions that it computes."""
+    """Decoding time of every task against its computed positions; None if no run was timed with costs."""
     runs = [run for run in report.runs if run.timed and _lengths(run)]
     if not runs:
         return None
@@ -123,9 +121,9 @@ def positions_figure(report: ReportData) -> DrawnFigure | None:
         look = looks([run.decoder for run in report.runs])
         for task, panel in zip(tasks, axes.flat, strict=False):
             for run in runs:
-                known = [(x, y) for x, y, own in _lengths(run) if own == task]
+                points = [(x, y) for x, y, name in _lengths(run) if name == task]
                 mark = look[run.decoder]
-                for x, y in known:
+                for x, y in points:
                     panel.plot(x, y, mark.marker, color=mark.color)
             panel.set_title(task, fontsize=6.5, fontweight="normal")
             panel.set_xscale("log")
@@ -163,12 +161,12 @@ def _lengths(run: ReportRun) -> list[tuple[float, float, str]]:
 
 
 def _rate(run: ReportRun) -> float:
-    found = _lengths(run)
-    return sum(x for x, _, _ in found) / sum(y for _, y, _ in found)
+    lengths = _lengths(run)
+    return sum(x for x, _, _ in lengths) / sum(y for _, y, _ in lengths)
 
 
 def setting_figures(report: ReportData) -> list[DrawnFigure]:
-    """Time against the batch and against the image's side, where runs of one strategy differ in them."""
+    """Time against batch size and against image size, where runs of one strategy differ in nothing else."""
     ways = (
         ("batch", "images in a batch", _batch),
         ("side", "pixels of an image's side", _side),
@@ -177,7 +175,7 @@ def setting_figures(report: ReportData) -> list[DrawnFigure]:
 
 
 def _setting(name: str, label: str, of: Callable[[ReportRun], float | None], report: ReportData) -> DrawnFigure | None:
-    groups = _alike(name, of, [run for run in (*report.runs, *report.variants) if run.timed])
+    groups = _groups(name, of, [run for run in (*report.runs, *report.variants) if run.timed])
     if not groups:
         return None
     gains = {decoder: points[min(points)] / points[max(points)] for decoder, points in groups.items()}
@@ -199,17 +197,17 @@ def _setting(name: str, label: str, of: Callable[[ReportRun], float | None], rep
         axes.set_xlabel(label)
         axes.set_ylabel("ms per image")
         figure.legend(loc="outside lower left", ncols=3, handlelength=1.4, columnspacing=1)
-        told = "; ".join(
+        values = "; ".join(
             f"{decoder}: " + ", ".join(f"{x:g}: {findings.milliseconds(points[x])}" for x in sorted(points))
             for decoder, points in groups.items()
         )
-        return finished(figure, name=name, title=title, alt=f"{title}. {told}.")
+        return finished(figure, name=name, title=title, alt=f"{title}. {values}.")
 
 
-def _alike(
+def _groups(
     name: str, of: Callable[[ReportRun], float | None], runs: Sequence[ReportRun]
 ) -> dict[str, dict[float, float]]:
-    """Strategy to setting to milliseconds, of its largest set of runs on one machine that differ in this alone."""
+    """Strategy to setting to milliseconds, from its largest group of runs that differ in this setting only."""
     sets: dict[str, dict[str, dict[float, list[float]]]] = {}
     for run in runs:
         value = of(run)
@@ -226,43 +224,43 @@ def _alike(
 
 
 def _without(name: str, options: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """All options but the one that is drawn and the report's."""
+    """All options but the drawn one and those of the report."""
     drawn = {"batch": ("batch",), "side": ("image",)}[name]
     return sorted((key, repr(value)) for key, value in options.items() if key not in (*drawn, "report"))
 
 
 def _batch(run: ReportRun) -> float | None:
-    found = run.record["latency"].get("batch")
-    return None if found is None else float(found)
+    batch = run.record["latency"].get("batch")
+    return None if batch is None else float(batch)
 
 
 def _side(run: ReportRun) -> float | None:
     image = run.record["options"].get("image") or {}
-    found = image.get("short") if image.get("transform") == "shortest_side" else image.get("side")
-    return None if found is None else float(found)
+    side = image.get("short") if image.get("transform") == "shortest_side" else image.get("side")
+    return None if side is None else float(side)
 
 
 def _plain_numbers(axes: Axes) -> None:
-    """Round numbers as ticks of log scales."""
+    """Set round numbers as ticks of log scales."""
     for axis in (axes.xaxis, axes.yaxis):
         if axis.get_scale() == "log":
             log_axis(axis)
 
 
 def figures(report: ReportData) -> Sequence[DrawnFigure]:
-    """All of them that there is data for."""
-    return [one for one in (objects_figure(report), positions_figure(report), *setting_figures(report)) if one]
+    """Every figure that the runs have data for."""
+    return [figure for figure in (objects_figure(report), positions_figure(report), *setting_figures(report)) if figure]
 
 
 NEEDS = {
     "objects": "runs with samples, of enough images that differ in their objects",
-    "positions": "what tasks cost",
+    "positions": "costs of tasks",
     "batch": "runs of one strategy that differ in --batch alone",
     "side": "runs of one strategy that differ in the image's size alone",
 }
 
 
 def absent(drawn: Sequence[DrawnFigure]) -> list[str]:
-    """Which figures are not there, and what they need."""
-    names = {one.name for one in drawn}
+    """Notes on absent figures and the runs that they need."""
+    names = {figure.name for figure in drawn}
     return [f"Left out: time against {name}; it needs {what}." for name, what in NEEDS.items() if name not in names]

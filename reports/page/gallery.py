@@ -1,4 +1,4 @@
-"""The gallery: the same images, strategy beside strategy, drawn as pictures: boxes and joints, masks, depth, errors.
+"""The gallery: predictions of all strategies on the same images, drawn as boxes, joints, masks and depth maps.
 
 Colors are the classes' in boxes and masks, one scale of meters for all depth maps of an image, another for all errors.
 """
@@ -35,23 +35,23 @@ CLASSES = (
 
 
 def columns(picture: GalleryImage) -> list[str]:
-    """What the panels of a row show."""
-    everyone = (picture.truth, *picture.shown)
-    found = ["boxes and joints"] if any(shown.boxes is not None for shown in everyone) else []
-    found += ["masks"] if any(shown.masks is not None for shown in everyone) else []
-    if any(shown.depth is not None for shown in everyone):
-        found += ["depth", *(["depth error"] if picture.truth.depth is not None and picture.shown else [])]
-    return found or ["image"]
+    """Headings of the panels of a row."""
+    views = (picture.truth, *picture.shown)
+    headings = ["boxes and joints"] if any(shown.boxes is not None for shown in views) else []
+    headings += ["masks"] if any(shown.masks is not None for shown in views) else []
+    if any(shown.depth is not None for shown in views):
+        headings += ["depth", *(["depth error"] if picture.truth.depth is not None and picture.shown else [])]
+    return headings or ["image"]
 
 
 def rows(picture: GalleryImage) -> list[dict[str, Any]]:
-    """Label, image, alternative text and caption markup of the truth and of every strategy, for the page."""
+    """Label, panels with alternative texts, caption markup and scores, for the ground truth and every strategy."""
     farthest, worst = _scales(picture)
-    found = []
+    rows_ = []
     for shown in (picture.truth, *picture.shown):
         truth = shown is picture.truth
         panels = _panels(picture, shown, farthest, worst)
-        found.append(
+        rows_.append(
             {
                 "label": shown.label,
                 "panels": [
@@ -62,39 +62,42 @@ def rows(picture: GalleryImage) -> list[dict[str, Any]]:
                 "scores": shown.scores,
             }
         )
-    return found
+    return rows_
 
 
 def legend(picture: GalleryImage) -> list[tuple[str, str]]:
-    """Class and color of everything that is drawn, in the order of the classes."""
-    found = {
+    """Name and color of every class that is drawn, in order of their indices."""
+    class_names = {
         number: name
         for shown in (picture.truth, *picture.shown)
         for number, name in zip(shown.classes, shown.names, strict=True)
     }
-    return [(found[number], "#{:02x}{:02x}{:02x}".format(*CLASSES[number % len(CLASSES)])) for number in sorted(found)]
+    return [
+        (class_names[number], "#{:02x}{:02x}{:02x}".format(*CLASSES[number % len(CLASSES)]))
+        for number in sorted(class_names)
+    ]
 
 
 def scales(picture: GalleryImage) -> list[tuple[str, str, str]]:
-    """Name, colors as CSS and farthest value of the maps of depth and of error, which begin at 0 m."""
+    """Name, CSS colors and largest value of the depth and error maps, which begin at 0 m."""
     import matplotlib as mpl
 
-    found = []
+    scales_ = []
     for name, colors, top in zip(("depth", "depth error"), (DEPTH, ERROR), _scales(picture), strict=True):
         if name in columns(picture):
             steps = ", ".join(mpl.colors.to_hex(mpl.colormaps[colors](share)) for share in np.linspace(0, 1, 6))
-            found.append((name, steps, f"{top:.1f} m" if top >= 1 else f"{top:.2f} m"))
-    return found
+            scales_.append((name, steps, f"{top:.1f} m" if top >= 1 else f"{top:.2f} m"))
+    return scales_
 
 
 def marked(caption: str, references: Sequence[str]) -> str:
-    """The caption as markup, words that no reference uses underlined."""
-    known = {word for text in references for word in _words(text)}
+    """The caption as markup with the words underlined that no reference uses."""
+    vocabulary = {word for text in references for word in _words(text)}
     parts = []
     for word in caption.split():
-        core = _words(word)
-        strange = bool(known) and bool(core) and not set(core) <= known
-        parts.append(f"<u>{html.escape(word)}</u>" if strange else html.escape(word))
+        stems = _words(word)
+        unknown = bool(vocabulary) and bool(stems) and not set(stems) <= vocabulary
+        parts.append(f"<u>{html.escape(word)}</u>" if unknown else html.escape(word))
     return " ".join(parts)
 
 
@@ -152,7 +155,7 @@ def _with_boxes(picture: GalleryImage, shown: GalleryRow) -> Any:
 def _place_name(
     box: tuple[float, float, float, float], wide: float, size: tuple[int, int], taken: Sequence[Any]
 ) -> tuple[float, float, float, float]:
-    """Where a name stands: within the image, and where it can at a corner of its box that no other name covers."""
+    """Place a name within the image, at the corner of its box where other names cover it least."""
     x0, y0, x1, y1 = box
     best, least = (0.0, 0.0, wide, NAME), float("inf")
     for x, y in ((x0, y0 - NAME), (x0, y1), (x1 - wide, y0 - NAME), (x1 - wide, y1), (x0, y0), (x0, y1 - NAME)):
@@ -200,7 +203,7 @@ def _outline(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def _scales(picture: GalleryImage) -> tuple[float, float]:
-    """Farthest meter and largest error that the maps of a picture reach."""
+    """Largest depth and largest error (0.98 quantile) of the maps of a picture, meters."""
     maps = [shown.depth for shown in (picture.truth, *picture.shown) if shown.depth is not None]
     farthest = max((float(depth.max()) for depth in maps), default=1.0)
     truth = picture.truth.depth
@@ -210,15 +213,15 @@ def _scales(picture: GalleryImage) -> tuple[float, float]:
 
 
 def _error(depth: NDArray[np.float64], truth: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(rows, columns) meters between two maps of one size, not a number where the truth is unknown."""
+    """(rows, columns) absolute error in meters, NaN where the ground truth is unknown."""
     if depth.shape != truth.shape:
-        raise ValueError(f"depth map of {depth.shape} against a truth of {truth.shape}; give both at one size")
-    found: NDArray[np.float64] = np.where(truth > 0, np.abs(depth - truth), np.nan)
-    return found
+        raise ValueError(f"depth map of {depth.shape}, ground truth of {truth.shape}; give both in one size")
+    error: NDArray[np.float64] = np.where(truth > 0, np.abs(depth - truth), np.nan)
+    return error
 
 
 def _map(values: NDArray[np.float64], top: float, colors: str, size: tuple[int, int]) -> Any:
-    """A map from 0 to ``top``, gray where it is not known."""
+    """A color map of values from 0 to ``top``, gray where a value is NaN."""
     import matplotlib as mpl
     from PIL import Image
 

@@ -1,4 +1,4 @@
-"""The page: one HTML file that needs no network, with its figures and tables, and their files beside it."""
+"""Write the page: one HTML file that loads nothing, and its figures and tables as files beside it."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class Section:
         lines: paragraphs above the rest.
         figures: figures.
         tables: tables.
-        html: markup of its own, below the rest.
-        files: further tables that are written as files and not drawn, because ``html`` shows them its own way.
+        html: markup below the rest.
+        files: tables that are written as files only, because ``html`` shows their content.
     """
 
     name: str
@@ -70,14 +70,14 @@ def write_page(page: Page, folder: Path) -> Path:
     Raises:
         StoreError: if the folder cannot be written.
     """
-    for part in page.sections:
-        for figure in part.figures:
+    for section in page.sections:
+        for figure in section.figures:
             for suffix, content in figure.files.items():
                 write_atomically(folder / "figures" / f"{figure.name}.{suffix}", content)
-        for table in (*part.tables, *part.files):
+        for table in (*section.tables, *section.files):
             for suffix, make in _SUFFIXES.items():
                 write_atomically(folder / "tables" / f"{table.name}.{suffix}", make(table).encode())
-    tables = [table for part in page.sections for table in (*part.tables, *part.files)]
+    tables = [table for section in page.sections for table in (*section.tables, *section.files)]
     write_atomically(folder / "tables" / "all.tex", twins.latex_document(tables).encode())
     write_atomically(folder / PAGE, render(page).encode())
     return folder / PAGE
@@ -87,7 +87,7 @@ def render(page: Page) -> str:
     """The page as HTML."""
     environment = templates()
     macro: Any = getattr(environment.get_template("table.html.j2").module, "drawn_table")  # noqa: B009
-    made: str = environment.get_template("page.html.j2").render(
+    markup: str = environment.get_template("page.html.j2").render(
         title=page.title,
         lead=page.lead,
         warnings=page.warnings,
@@ -96,24 +96,24 @@ def render(page: Page) -> str:
         style=_text("style.css"),
         script=_text("sort.js"),
     )
-    return made
+    return markup
 
 
 def fragment(name: str, **values: object) -> str:
     """Markup of one template, for ``Section.html``."""
-    made: str = templates().get_template(name).render(**values)
-    return made
+    markup: str = templates().get_template(name).render(**values)
+    return markup
 
 
 def templates() -> Environment:
-    """The templates; everything that is put in is escaped unless it says otherwise."""
+    """The templates; values are escaped unless marked safe."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    made = Environment(
+    environment = Environment(
         loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined, keep_trailing_newline=True
     )
-    made.filters["sentence"] = twins.sentence
-    return made
+    environment.filters["sentence"] = twins.sentence
+    return environment
 
 
 def _text(name: str) -> object:

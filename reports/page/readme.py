@@ -1,4 +1,4 @@
-"""The README's figure and table: written between markers from a report's report, never by hand."""
+"""Write the README's figure and table between its markers, from the data of a report."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def write_readme(report: ReportData, readme: Path, *, figures: Path, tables: Pat
 
     Args:
         report: of the report.
-        readme: file with the two markers, each on a line of its own.
+        readme: file with the two markers, each on its own line.
         figures: folder for the figure, below the README's.
         tables: folder for the table's twins.
 
@@ -38,23 +38,23 @@ def write_readme(report: ReportData, readme: Path, *, figures: Path, tables: Pat
     before, start, rest = text.partition(f"{START}\n")
     _, end, after = rest.partition(END)
     if not start or not end:
-        raise ReportError(f"{readme.name}: no lines {START} and {END}; add them where figure and table shall stand")
+        raise ReportError(f"{readme.name}: no lines {START} and {END}; add them where the figure and the table belong")
     drawn = frontier_figure(report, systems())
     if drawn is None:
-        raise ReportError("no run has both a time and an average accuracy, so there is no figure for the README")
+        raise ReportError("no run has both a time and an average accuracy, so there is no figure; give timed runs")
     table = comparison_table(report)
     for suffix, make in {"md": markdown, "csv": as_csv, "tex": latex}.items():
         write_atomically(tables / f"{table.name}.{suffix}", make(table).encode())
     for theme, colors in _THEMES.items():
         svg = drawn.files["svg"].decode()
-        for stand_in, color in colors.items():
-            svg = svg.replace(stand_in, color)
+        for placeholder, color in colors.items():
+            svg = svg.replace(placeholder, color)
         write_atomically(figures / f"{drawn.name}-{theme}.svg", svg.encode())
-    place = figures.relative_to(readme.parent).as_posix() if figures.is_relative_to(readme.parent) else figures.name
+    path = figures.relative_to(readme.parent).as_posix() if figures.is_relative_to(readme.parent) else figures.name
     title = findings.headline(report.runs, averaged([run.record for run in report.runs]), report.statistics)
     block = (
-        f'<picture>\n<source media="(prefers-color-scheme: dark)" srcset="{place}/{drawn.name}-dark.svg">\n'
-        f'<img alt="{html.escape(drawn.alt)}" src="{place}/{drawn.name}-light.svg" width="520">\n</picture>\n\n'
+        f'<picture>\n<source media="(prefers-color-scheme: dark)" srcset="{path}/{drawn.name}-dark.svg">\n'
+        f'<img alt="{html.escape(drawn.alt)}" src="{path}/{drawn.name}-light.svg" width="520">\n</picture>\n\n'
         f"{title[0].upper()}{title[1:]}.\n\n{markdown(table)}"
     )
     write_atomically(readme, f"{before}{START}\n{block}{END}{after}".encode())

@@ -1,4 +1,4 @@
-"""A report from its report: which sections there are, and what is said where something is missing."""
+"""The page from the data of a report: its sections in order, each with a reason where its data is missing."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ SHIPPED = "The curves are those of the shipped checkpoints that these runs decod
 
 
 def write_report(report: ReportData, folder: Path) -> Path:
-    """Write the report into ``folder``; gives the page's path.
+    """Write the report into ``folder`` and return the path of its page.
 
     Raises:
         ReportError: if the runs cannot be shown together.
@@ -44,7 +44,11 @@ def write_report(report: ReportData, folder: Path) -> Path:
 
 
 def make_page(report: ReportData) -> Page:
-    """The page of some report."""
+    """The page of a report.
+
+    Raises:
+        ReportError: if the runs cannot be shown together.
+    """
     checks.refuse_unlike([*report.runs, *report.variants])
     report = replace(report, runs=in_order(report.runs), variants=in_order(report.variants))
     metrics = averaged([run.record for run in report.runs])
@@ -52,7 +56,7 @@ def make_page(report: ReportData) -> Page:
         title=findings.headline(report.runs, metrics, report.statistics),
         lead=_lead(report),
         warnings=checks.warnings(report.runs),
-        sections=[part for part in _sections(report) if part is not None],
+        sections=[section for section in _sections(report) if section is not None],
     )
 
 
@@ -63,18 +67,18 @@ def _sections(report: ReportData) -> list[Section]:
             name="result",
             heading="Accuracy against time",
             lines=["Up and to the left is better. The line joins the strategies that no other beats in both."],
-            figures=_there(frontier_figure(report, systems)),
+            figures=_figures(frontier_figure(report, systems)),
             tables=[comparison_table(report), *_tables(variants_table(report))],
         ),
         Section(
             name="time",
             heading="Where time goes",
-            figures=_there(phases_figure(report)),
+            figures=_figures(phases_figure(report)),
             tables=_tables(phase_table(report), cost_table(report)),
         ),
         _budget(report),
         _sensitivity(report),
-        _more(report, "curves", "Learning curves", _there(curves_figure(report)), SHIPPED),
+        _more(report, "curves", "Learning curves", _figures(curves_figure(report)), SHIPPED),
         Section(name="tasks", heading="Every metric", tables=detail_tables(report)),
         _ablations(report),
         _claims(report),
@@ -86,7 +90,9 @@ def _sections(report: ReportData) -> list[Section]:
 
 def _lead(report: ReportData) -> str:
     record = report.runs[0].record
-    roots = dict.fromkeys(part["root"] for part in (record["data"].get("coco"), record["data"].get("nyu")) if part)
+    roots = dict.fromkeys(
+        source["root"] for source in (record["data"].get("coco"), record["data"].get("nyu")) if source
+    )
     machines = dict.fromkeys(run.machine for run in report.runs)
     data = ", ".join(roots) or "unnamed data"
     return f"{record['images']} images of {data} (content {record['data'].get('hash')}); {', '.join(machines)}."
@@ -99,8 +105,8 @@ def _budget(report: ReportData) -> Section:
     return Section(name="budget", heading="Quality at a budget", figures=figures, tables=budget_tables(report))
 
 
-def _more(report: ReportData, name: str, heading: str, figures: Sequence[DrawnFigure], *told: str) -> Section:
-    lines = [*told] if figures else [_missing(name, report)]
+def _more(report: ReportData, name: str, heading: str, figures: Sequence[DrawnFigure], note: str) -> Section:
+    lines = [note] if figures else [_missing(name, report)]
     return Section(name=name, heading=heading, figures=figures, lines=lines)
 
 
@@ -115,9 +121,9 @@ def _sensitivity(report: ReportData) -> Section:
 
 
 def _ablations(report: ReportData) -> Section:
-    known = published.ablations()
-    lines = [f"Not run yet: {'; '.join(absent)}."] if (absent := open_ablations(known, report)) else []
-    tables = ablation_tables(known, report)
+    definitions = published.ablations()
+    lines = [f"Not run yet: {'; '.join(absent)}."] if (absent := open_ablations(definitions, report)) else []
+    tables = ablation_tables(definitions, report)
     return Section(name="ablations", heading="The papers' tables, repeated", tables=tables, lines=lines)
 
 
@@ -136,19 +142,19 @@ def _gallery(report: ReportData) -> Section:
         return Section(name="gallery", heading="Gallery", lines=[_missing("gallery", report)])
     pictures = [
         {
-            "name": one.name,
-            "why": one.why,
-            "columns": columns(one),
-            "rows": rows(one),
-            "legend": legend(one),
-            "scales": scales(one),
+            "name": picture.name,
+            "why": picture.why,
+            "columns": columns(picture),
+            "rows": rows(picture),
+            "legend": legend(picture),
+            "scales": scales(picture),
         }
-        for one in report.pictures
+        for picture in report.pictures
     ]
     lines = [
         "The same images, strategy under strategy. Boxes with a score below 0.3 are not drawn; boxes and masks have "
         "the colors of their classes. The depth maps of an image share one scale, light for near, and so do the "
-        "errors, dark for small; gray is not known. In captions, words that no reference uses are underlined."
+        "errors, dark for small; gray is unknown. In captions, words that no reference uses are underlined."
     ]
     return Section(name="gallery", heading="Gallery", lines=lines, html=fragment("gallery.html.j2", pictures=pictures))
 
@@ -160,12 +166,12 @@ def _provenance(report: ReportData) -> Section:
 
 
 def _missing(name: str, report: ReportData) -> str:
-    return f"Left out: {report.missing.get(name, 'nothing of it is in these runs')}."
+    return f"Left out: {report.missing.get(name, 'the runs contain no data for it')}."
 
 
-def _there(*drawn: DrawnFigure | None) -> Sequence[DrawnFigure]:
-    return [one for one in drawn if one is not None]
+def _figures(*drawn: DrawnFigure | None) -> Sequence[DrawnFigure]:
+    return [figure for figure in drawn if figure is not None]
 
 
-def _tables(*found: Table | None) -> Sequence[Table]:
-    return [one for one in found if one is not None]
+def _tables(*tables: Table | None) -> Sequence[Table]:
+    return [table for table in tables if table is not None]

@@ -1,4 +1,4 @@
-"""The papers' ablation tables, filled by what was run here, with the printed numbers beside ours."""
+"""The papers' ablation tables with our numbers beside the printed ones."""
 
 from __future__ import annotations
 
@@ -14,13 +14,17 @@ from results.published import Ablation
 
 
 def ablation_tables(ablations: Sequence[Ablation], report: ReportData) -> list[Table]:
-    """The tables for which there is at least one row of ours, in the papers' order."""
-    return [table for one in ablations if (table := ablation_table(one, report)) is not None]
+    """Tables with at least one row of ours, in the papers' order."""
+    return [table for ablation in ablations if (table := ablation_table(ablation, report)) is not None]
 
 
 def open_ablations(ablations: Sequence[Ablation], report: ReportData) -> list[str]:
-    """Titles of the tables for which nothing was run."""
-    return [f"{one.title} ({one.paper} {one.where})" for one in ablations if ablation_table(one, report) is None]
+    """Titles of the tables without a row of ours."""
+    return [
+        f"{ablation.title} ({ablation.paper} {ablation.where})"
+        for ablation in ablations
+        if ablation_table(ablation, report) is None
+    ]
 
 
 def ablation_table(ablation: Ablation, report: ReportData) -> Table | None:
@@ -49,36 +53,38 @@ def ablation_table(ablation: Ablation, report: ReportData) -> Table | None:
 
 
 def _finding(ablation: Ablation, rows: Sequence[str], report: ReportData, outcome: Outcome | None) -> str:
-    """Which setting is ahead in the first metric, by how much over the next, and whether that is more than chance."""
+    """The best setting in the first metric, and its lead over the next with its interval."""
     key = next((key for key in ablation.headings if key != TIME), "")
     if not key:
         return "times"
     shown = metric(*key.split(".", 1))
-    known = {row: value for row in rows if (value := _ours(row, key, shown, report, outcome).value) is not None}
-    if len(known) < 2:
+    values = {row: value for row in rows if (value := _ours(row, key, shown, report, outcome).value) is not None}
+    if len(values) < 2:
         return f"{len(rows)} settings"
-    best, next_ = sorted(known, key=lambda row: known[row], reverse=shown.higher is not False)[:2]
+    best, runner_up = sorted(values, key=lambda row: values[row], reverse=shown.higher is not False)[:2]
     if outcome is not None:
-        found = between(outcome, next_, best, key)
+        difference = between(outcome, runner_up, best, key)
     else:
         labels = {run.decoder: run.label for run in report.runs}
-        found = report.statistics.between(labels[next_], labels[best], key)
-    if found is None:
-        return f"{best} has the best {shown.heading}, {shown.text(known[best])}; no interval"
-    if not found.significant:
-        return f"{best} and {next_} cannot be told apart in {shown.heading}, {shown.text(known[best])} at best"
-    return f"{best} leads, {points(found, shown)} over {next_}"
+        difference = report.statistics.between(labels[runner_up], labels[best], key)
+    if difference is None:
+        return f"{best} has the best {shown.heading}, {shown.text(values[best])}; no interval"
+    if not difference.significant:
+        return (
+            f"{best} and {runner_up} do not differ significantly in {shown.heading}, {shown.text(values[best])} at best"
+        )
+    return f"{best} leads, {points(difference, shown)} over {runner_up}"
 
 
 def _of_runs(ablation: Ablation, report: ReportData) -> list[str]:
-    """Settings that are strategies and were run, where the table compares strategies; one alone compares nothing."""
+    """Settings that are strategies of these runs, if the table compares strategies and at least two were run."""
     decoders = [run.decoder for run in report.runs]
-    found = [name for name in ablation.rows if name in decoders] if ablation.runs else []
-    return found if len(found) > 1 else []
+    strategies = [name for name in ablation.rows if name in decoders] if ablation.runs else []
+    return strategies if len(strategies) > 1 else []
 
 
 def _only_printed(ablation: Ablation, rows: Sequence[str]) -> list[str]:
-    """Settings of the paper that were not run here but have printed numbers."""
+    """Settings with printed numbers that were not run here."""
     return [name for name, values in ablation.rows.items() if values and name not in rows]
 
 
@@ -107,12 +113,12 @@ def _notes(ablation: Ablation, report: ReportData, outcome: Outcome | None) -> l
         roots = (
             joined(list(dict.fromkeys(str(outcome.data[n]) for n in ("coco", "nyu") if n in outcome.data))) or "data"
         )
-        told = f"Ours: ablation {outcome.name}, {outcome.decoder}, {of}{roots} ({outcome.data.get('hash')})"
-        notes.append(f"{told}; {outcome.method}." if outcome.method else f"{told}.")
+        source = f"Ours: ablation {outcome.name}, {outcome.decoder}, {of}{roots} ({outcome.data.get('hash')})"
+        notes.append(f"{source}; {outcome.method}." if outcome.method else f"{source}.")
         seeds = sorted({point.seeds for point in outcome.points.values()})
         if outcome.trained:
-            told = joined([str(number) for number in seeds])
-            notes.append(f"Every setting was trained with {told} seed{'' if seeds == [1] else 's'}.")
+            counts = joined([str(number) for number in seeds])
+            notes.append(f"Every setting was trained with {counts} seed{'' if seeds == [1] else 's'}.")
     elif report.statistics.method:
         notes.append(f"Ours: the runs of this report; {report.statistics.method}.")
     return notes

@@ -19,7 +19,7 @@ class Knob:
 
     Args:
         decoder: strategy.
-        title: what is turned.
+        title: the option that varies.
         points: setting, milliseconds, value and its interval, in order of time.
         data: content hash.
     """
@@ -40,14 +40,14 @@ class Panel:
 
 
 def panels(report: ReportData) -> list[Panel]:
-    """Knobs by the metric that they move most: ablations that are budgets, and further runs of one strategy."""
-    found: dict[str, list[Knob]] = {}
+    """Curves grouped by the metric that their knob changes most, from budget ablations and further runs."""
+    knobs: dict[str, list[Knob]] = {}
     for outcome in report.outcomes.values():
         if outcome.budget and len(outcome.points) > 1 and (key := _moved(outcome)):
-            found.setdefault(key, []).append(_from_outcome(outcome, key))
+            knobs.setdefault(key, []).append(_from_outcome(outcome, key))
     for decoder in dict.fromkeys(run.decoder for run in report.variants):
-        _from_runs(decoder, report, found)
-    return [Panel(metric(*key.split(".", 1)), _phase(key), knobs) for key, knobs in found.items()]
+        _from_runs(decoder, report, knobs)
+    return [Panel(metric(*key.split(".", 1)), _phase(key), curves) for key, curves in knobs.items()]
 
 
 def _phase(key: str) -> str:
@@ -55,7 +55,7 @@ def _phase(key: str) -> str:
 
 
 def _moved(outcome: Outcome) -> str:
-    """The metric whose values differ most among the settings, as a share of the largest."""
+    """The metric with the largest relative spread over the settings."""
     first = next(iter(outcome.points.values()))
     spread = {}
     for key in first.values:
@@ -72,36 +72,38 @@ def _from_outcome(outcome: Outcome, key: str) -> Knob:
         ends = point.intervals.get(key)
         interval = None if ends is None else Interval(*ends)
         points.append((name, point.milliseconds[_phase(key)], point.values[key], interval))
-    ordered = sorted(points, key=lambda one: one[1])
+    ordered = sorted(points, key=lambda point: point[1])
     return Knob(outcome.decoder, outcome.title, ordered, str(outcome.data.get("hash", "")))
 
 
-def _from_runs(decoder: str, report: ReportData, found: dict[str, list[Knob]]) -> None:
-    """Add a strategy's further runs where three or more differ in its options alone."""
+def _from_runs(decoder: str, report: ReportData, knobs: dict[str, list[Knob]]) -> None:
+    """Add a strategy's runs as a curve if three or more differ only in its options."""
     runs = [run for run in (*report.runs, *report.variants) if run.decoder == decoder and run.encodes]
-    alike: dict[str, list[int]] = {}
+    groups: dict[str, list[int]] = {}
     for place, run in enumerate(runs):
         rest = {n: v for n, v in run.record["options"].items() if n not in ("strategy", "report")}
-        alike.setdefault(repr(sorted(rest.items(), key=str)), []).append(place)
-    group = [runs[place] for place in max(alike.values(), key=len)]
+        groups.setdefault(repr(sorted(rest.items(), key=str)), []).append(place)
+    group = [runs[place] for place in max(groups.values(), key=len)]
     if len(group) < 3:
         return
-    for known in (metric("captioning", "BLEU-4"), metric("keypoints", "AP"), metric("detection", "AP")):
-        values = [known.value(run.record) for run in group]
-        phases = [run.record["latency"]["phases"].get(_phase(known.key)) for run in group]
+    for shown in (metric("captioning", "BLEU-4"), metric("keypoints", "AP"), metric("detection", "AP")):
+        values = [shown.value(run.record) for run in group]
+        phases = [run.record["latency"]["phases"].get(_phase(shown.key)) for run in group]
         if None in values or None in phases or len({round(v or 0.0, 6) for v in values}) < 2:
             continue
         points = [
-            (run.label, float(phase["mean_ms"]), value or 0.0, report.statistics.interval(run.label, known.key))
+            (run.label, float(phase["mean_ms"]), value or 0.0, report.statistics.interval(run.label, shown.key))
             for run, phase, value in zip(group, phases, values, strict=True)
         ]
         data = str(group[0].record["data"].get("hash"))
-        found.setdefault(known.key, []).append(Knob(decoder, "options", sorted(points, key=lambda one: one[1]), data))
+        knobs.setdefault(shown.key, []).append(
+            Knob(decoder, "options", sorted(points, key=lambda point: point[1]), data)
+        )
         return
 
 
 def knee(points: Sequence[tuple[float, float]], *, higher: bool = True) -> int | None:
-    """Place of the point behind which time buys least: farthest from the line between the ends, time on a log scale.
+    """Index of the knee: the point farthest above the line between both ends, time on a log scale.
 
     Args:
         points: time and value, in order of time.
@@ -127,20 +129,20 @@ def knee_of(knob: Knob, shown: Metric) -> int | None:
 
 
 def title_of(panel: Panel) -> str:
-    told = []
+    sentences = []
     for knob in panel.knobs:
         bend = knee_of(knob, panel.metric)
         ends = [knob.points[0], knob.points[-1]]
         span = f"from {panel.metric.text(ends[0][2])} at {findings.milliseconds(ends[0][1])}"
         span += f" to {panel.metric.text(ends[1][2])} at {findings.milliseconds(ends[1][1])}"
         setting = "" if bend is None else f", with the knee at {knob.points[bend][0]}"
-        told.append(f"{knob.decoder} goes {span}{setting}")
-    return f"{panel.metric.heading} for time: {'; '.join(told)}"
+        sentences.append(f"{knob.decoder} goes {span}{setting}")
+    return f"{panel.metric.heading} for time: {'; '.join(sentences)}"
 
 
 def budget_tables(report: ReportData) -> list[Table]:
-    """The numbers of the figures."""
-    found = []
+    """One table a figure with its numbers."""
+    tables = []
     for panel in panels(report):
         rows = []
         for knob in panel.knobs:
@@ -152,7 +154,7 @@ def budget_tables(report: ReportData) -> list[Table]:
         notes = ["Milliseconds per image of decoding this task."]
         hashes = dict.fromkeys(knob.data for knob in panel.knobs if knob.data)
         notes.append(f"Data: {', '.join(hashes)}.")
-        found.append(
+        tables.append(
             Table(
                 name=f"budget-{panel.metric.task}",
                 title=title_of(panel),
@@ -162,4 +164,4 @@ def budget_tables(report: ReportData) -> list[Table]:
                 words=(1, 2),
             )
         )
-    return found
+    return tables

@@ -12,12 +12,12 @@ MARKS = dict(zip(VERDICTS, "✓✗?–", strict=True))
 
 
 def claims_table(judged: Sequence[JudgedClaim]) -> Table:
-    """The claims with their verdicts; evidence and printed numbers in words."""
+    """One row a claim: statement, source, verdict and evidence."""
     rows = []
-    for one in judged:
-        evidence = "; ".join(part.evidence for part in one.parts)
-        verdict = f"{one.verdict}: {one.detail}" if one.detail else one.verdict
-        cells = [one.claim.statement, f"{one.claim.paper}, {one.claim.where}", verdict, evidence]
+    for claim in judged:
+        evidence = "; ".join(part.evidence for part in claim.parts)
+        verdict = f"{claim.verdict}: {claim.detail}" if claim.detail else claim.verdict
+        cells = [claim.claim.statement, f"{claim.claim.paper}, {claim.claim.where}", verdict, evidence]
         rows.append([words(cell) for cell in cells])
     return Table(
         name="claims",
@@ -30,9 +30,9 @@ def claims_table(judged: Sequence[JudgedClaim]) -> Table:
 
 
 RULES = (
-    "A part agrees or disagrees when the 95 % interval of the difference lies on one side of nothing. A claim does "
-    "when half of its parts that were run are decided, all the same way; where it names parts that it cannot do "
-    "without, all of these must agree.",
+    "A part agrees or disagrees when the 95 % interval of the difference excludes zero. A claim does "
+    "when half of its parts that were run are decided, all the same way; where it marks parts as required, "
+    "all of these must agree.",
     "Best: the setting significantly beats at least one other, none beats it, and none has a better value. Flat: "
     "every other setting's interval lies within the margin around the reference. Enough: the interval of what more "
     "would gain lies below the margin. Claims name their margins in their notes.",
@@ -41,12 +41,12 @@ RULES = (
 
 
 def summary(judged: Sequence[JudgedClaim]) -> str:
-    """How many claims came out which way, a sentence."""
-    counts = {verdict: sum(one.verdict == verdict for one in judged) for verdict in VERDICTS}
-    told = [
+    """Count of each verdict, in a sentence."""
+    counts = {verdict: sum(claim.verdict == verdict for claim in judged) for verdict in VERDICTS}
+    totals = [
         f"{counts['agrees']} agree",
         f"{counts['disagrees']} disagree",
-        f"{counts['cannot tell']} cannot be told",
+        f"{counts['cannot tell']} are undecided",
         f"{counts['not run']} were not run",
     ]
-    return f"Of {len(judged)} claims of the two papers {findings.joined(told)}"
+    return f"Of {len(judged)} claims of the two papers {findings.joined(totals)}"

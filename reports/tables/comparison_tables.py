@@ -1,4 +1,4 @@
-"""The tables of a set of runs: the comparison (MAD Tables 1 and 2), every metric, phases of time, cost."""
+"""Tables that compare runs: headline metrics and time (MAD Tables 1 and 2), and every metric of each task."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from reports import findings
 from reports.checks import doubtful_times
 from reports.findings import joined, reach, spread
-from reports.metrics import Metric, headline, metric
+from reports.metrics import Metric, headline, in_task_order, metric
 from reports.report_data import TIME, ReportData, ReportRun, one_machine
 from reports.style import looks
 from reports.tables.table import Cell, Table, number, plain, words
@@ -22,7 +22,6 @@ SIZES = {
     ("APm", "ARm"): "between 32 × 32 and 96 × 96 pixels",
     ("APl", "ARl"): "more than 96 × 96 pixels",
 }
-TASKS = ("detection", "segmentation", "keypoints", "captioning", "depth")
 
 
 def comparison_table(report: ReportData) -> Table:
@@ -84,13 +83,13 @@ def _score(run: ReportRun, column: Metric, report: ReportData) -> Cell:
 
 
 def is_best(run: ReportRun, column: Metric, report: ReportData) -> bool:
-    """Whether a run is significantly better than every other that encodes an image; the ceiling takes no part."""
+    """Whether a run is significantly better than every other; the oracle takes no part."""
     others = [other for other in report.runs if other.encodes and other is not run]
     if column.higher is None or not others or not run.encodes:
         return False
     for other in others:
-        found = report.statistics.between(other.label, run.label, column.key)
-        if found is None or not found.significant or (found.value > 0) != column.higher:
+        difference = report.statistics.between(other.label, run.label, column.key)
+        if difference is None or not difference.significant or (difference.value > 0) != column.higher:
             return False
     return True
 
@@ -102,8 +101,10 @@ def _time(run: ReportRun, report: ReportData) -> Cell:
     if not run.timed:
         return words("–")
     others = [other for other in report.runs if other.timed and other is not run]
-    found = [report.statistics.between(other.label, run.label, TIME) for other in others]
-    best = bool(found) and all(each is not None and each.significant and each.value > 1 for each in found)
+    differences = [report.statistics.between(other.label, run.label, TIME) for other in others]
+    best = bool(differences) and all(
+        difference is not None and difference.significant and difference.value > 1 for difference in differences
+    )
     best = best and one_machine(report.runs)
     return plain(run.milliseconds, source=f"{run.label}: latency.total.mean_ms", interval=text, reach=half, best=best)
 
@@ -116,20 +117,20 @@ def _comparison_notes(report: ReportData, columns: Sequence[Metric]) -> list[str
         notes.append(f"{BRACKETS}: {report.statistics.method}. {BOLD}")
     else:
         notes.append(f"No intervals: {report.missing.get('statistics', 'none were computed')}.")
-    alike = _alike(report.runs)
-    notes += [f"All strategies: {alike}."] if alike else []
+    shared = _alike(report.runs)
+    notes += [f"All strategies: {shared}."] if shared else []
     ceilings = [run.label for run in report.runs if not run.encodes]
     if ceilings:
         notes.append(f"{joined(ceilings)}: the ground truth's own tokens, the ceiling of the tokenization.")
     if not one_machine(report.runs):
-        notes.append("Times are of different machines and must not be compared.")
+        notes.append("Times come from different machines and are not comparable.")
     return notes + doubtful_times([run for run in report.runs if run.timed])
 
 
 def detail_tables(report: ReportData) -> list[Table]:
     """Every metric of every task, one table a task: the 12 COCO numbers, captions, depth (AiT Table 12)."""
     tables = []
-    for task in dict.fromkeys(task for run in report.runs for task in run.record["metrics"]):
+    for task in in_task_order(task for run in report.runs for task in run.record["metrics"]):
         runs = [run for run in report.runs if task in run.record["metrics"]]
         names = dict.fromkeys(name for run in runs for name in run.record["metrics"][task])
         columns = [metric(task, name) for name in names]
@@ -153,44 +154,44 @@ def detail_tables(report: ReportData) -> list[Table]:
                 section=task,
             )
         )
-    return sorted(tables, key=lambda table: TASKS.index(table.section) if table.section in TASKS else len(TASKS))
+    return tables
 
 
 def _units(columns: Sequence[Metric]) -> list[str]:
-    """What a number of these columns is."""
+    """Units of these columns, as a note."""
     fractions = any(column.factor == 100 for column in columns)
     plain = [column.heading for column in columns if column.factor != 100 and not column.heading.endswith(" m")]
-    found = ["Fractions are shown × 100"] if fractions else []
-    found += ["errors that end in m are meters"] if any(c.heading.endswith(" m") for c in columns) else []
-    found += [f"{joined(plain)} as they are"] if plain else []
-    text = "; ".join(found)
+    units = ["Fractions are shown × 100"] if fractions else []
+    units += ["errors that end in m are meters"] if any(c.heading.endswith(" m") for c in columns) else []
+    units += [f"{joined(plain)} as they are"] if plain else []
+    text = "; ".join(units)
     return [f"{text[0].upper()}{text[1:]}."] if text else []
 
 
 def _detail_intervals(columns: Sequence[Metric], runs: Sequence[ReportRun], report: ReportData) -> list[str]:
-    """How the intervals came about, and which columns have none."""
-    known = report.statistics
-    if not known.intervals:
+    """Method of the intervals, and the columns without any."""
+    statistics = report.statistics
+    if not statistics.intervals:
         return []
     without = [
         column.heading
         for column in columns
         if any(column.value(run.record) is not None for run in runs)
-        and not any(known.interval(run.label, column.key) for run in runs)
+        and not any(statistics.interval(run.label, column.key) for run in runs)
     ]
     lacking = f" No interval was computed for {joined(without)}." if without else ""
-    return [f"{BRACKETS}: {known.method}. {BOLD}{lacking}"]
+    return [f"{BRACKETS}: {statistics.method}. {BOLD}{lacking}"]
 
 
 def _undefined(columns: Sequence[Metric], runs: Sequence[ReportRun]) -> list[str]:
-    """Why a column of object scores is empty."""
+    """Notes on columns of object sizes that are empty."""
     empty = {column.name: column.heading for column in columns if all(c is None for c in _values(column, runs))}
-    found = []
+    notes = []
     for letters, size in SIZES.items():
         names = [heading for name, heading in empty.items() if name in letters]
         if names:
-            found.append(f"{joined(names)}: a dash, because the data has no objects of that size ({size}).")
-    return found
+            notes.append(f"{joined(names)}: a dash, because the data has no objects of that size ({size}).")
+    return notes
 
 
 def _values(column: Metric, runs: Sequence[ReportRun]) -> list[float | None]:
@@ -198,7 +199,7 @@ def _values(column: Metric, runs: Sequence[ReportRun]) -> list[float | None]:
 
 
 def _leads(task: str, runs: Sequence[ReportRun], report: ReportData) -> str:
-    """A title that says who leads in the task's first metric, and whether that is more than chance."""
+    """A title: the leader in the task's first metric and whether its lead is significant."""
     columns = [column for column in headline([run.record for run in runs]) if column.task == task]
     column = next((c for c in columns if c.higher is not None), None)
     scored = [run for run in runs if column and run.encodes and column.value(run.record) is not None]
@@ -209,27 +210,27 @@ def _leads(task: str, runs: Sequence[ReportRun], report: ReportData) -> str:
     value = f"{column.text(column.value(best.record))} {column.heading}"
     if len(ordered) == 1:
         return f"{task[0].upper()}{task[1:]}: {best.label} reaches {value}"
-    found = report.statistics.between(ordered[1].label, best.label, column.key)
+    difference = report.statistics.between(ordered[1].label, best.label, column.key)
     name = f"{task[0].upper()}{task[1:]}"
-    if found is None:
+    if difference is None:
         return f"{name}: {best.label} has the best value, {value}"
-    if found.significant:
-        return f"{name}: {best.label} leads with {value}, {findings.points(found, column)} over {ordered[1].label}"
+    if difference.significant:
+        return f"{name}: {best.label} leads with {value}, {findings.points(difference, column)} over {ordered[1].label}"
     equal = [run.label for run in ordered if run is best or _equal(run, best, column, report)]
-    return f"{name}: {joined(equal)} cannot be told apart at the top, {value} at best"
+    return f"{name}: {joined(equal)} do not differ significantly at the top, {value} at best"
 
 
 def _equal(run: ReportRun, best: ReportRun, column: Metric, report: ReportData) -> bool:
-    found = report.statistics.between(best.label, run.label, column.key)
-    return found is not None and not found.significant
+    difference = report.statistics.between(best.label, run.label, column.key)
+    return difference is not None and not difference.significant
 
 
 def _absent(task: str, runs: Sequence[ReportRun]) -> list[str]:
-    found: dict[str, None] = {}
+    lines: dict[str, None] = {}
     for run in runs:
         notes = run.record.get("notes", {}).get(task, {})
-        found |= dict.fromkeys(f"{name}: {text}." for name, text in notes.items())
-    return list(found)
+        lines |= dict.fromkeys(f"{name}: {text}." for name, text in notes.items())
+    return list(lines)
 
 
 def _millions(parameters: float | None, run: ReportRun) -> Cell:
@@ -239,8 +240,8 @@ def _millions(parameters: float | None, run: ReportRun) -> Cell:
 
 
 def _parameters(run: ReportRun) -> float | None:
-    found = run.record.get("parameters")
-    return None if found is None else float(found)
+    parameters = run.record.get("parameters")
+    return None if parameters is None else float(parameters)
 
 
 def _backbone(run: ReportRun) -> str:
@@ -248,17 +249,17 @@ def _backbone(run: ReportRun) -> str:
 
 
 def _differ(values: Sequence[Any]) -> bool:
-    """Whether a column of these values says more than a note would."""
+    """Whether values differ, so that they need a column and not a note."""
     return len(set(values)) > 1
 
 
 def _alike(runs: Sequence[ReportRun]) -> str:
-    """Backbone and parameters where all strategies have the same; a single strategy has them too."""
-    own = [run for run in runs if run.encodes]
-    backbones, sizes = {_backbone(run) for run in own}, {_parameters(run) for run in own}
-    told = [f"backbone {name}" for name in backbones if name and len(backbones) == 1]
-    told += [f"{size / 1e6:.1f} M parameters" for size in sizes if size is not None and len(sizes) == 1]
-    return ", ".join(told)
+    """Backbone and parameters that all strategies share, as a note."""
+    encoding = [run for run in runs if run.encodes]
+    backbones, sizes = {_backbone(run) for run in encoding}, {_parameters(run) for run in encoding}
+    parts = [f"backbone {name}" for name in backbones if name and len(backbones) == 1]
+    parts += [f"{size / 1e6:.1f} M parameters" for size in sizes if size is not None and len(sizes) == 1]
+    return ", ".join(parts)
 
 
 def _batch(record: Any) -> Any:

@@ -1,4 +1,4 @@
-"""What decoding takes beside time: evaluations, positions, tokens, operations, memory, and the share of the peak."""
+"""Cost of decoding beside time: evaluations, positions, tokens, operations, memory, share of peak rates."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ALL = "all tasks"
 
 
 def cost_table(report: ReportData) -> Table | None:
-    """Evaluations and positions of every task, and what the record knows beside: operations, memory, share of peak."""
+    """One row a run and task with the quantities that the records hold; None if no run uses a network."""
     runs = [run for run in report.runs if run.encodes]
     if not runs:
         return None
@@ -24,10 +24,12 @@ def cost_table(report: ReportData) -> Table | None:
     ]
     rows = []
     for run in runs:
-        own = [task for task in tasks if task in run.record.get("cost", {})]
-        rows += [[words(run.label), words(task), *(_cell(run, task, *each) for each in columns)] for task in own]
-        if len(own) > 1:
-            rows.append([words(run.label), words(ALL), *(_sum(run, own, *each) for each in columns)])
+        run_tasks = [task for task in tasks if task in run.record.get("cost", {})]
+        rows += [
+            [words(run.label), words(task), *(_cell(run, task, *column) for column in columns)] for task in run_tasks
+        ]
+        if len(run_tasks) > 1:
+            rows.append([words(run.label), words(ALL), *(_sum(run, run_tasks, *column) for column in columns)])
     return Table(
         name="cost",
         title=_cost_title(runs, tasks),
@@ -75,16 +77,16 @@ def _cell(run: ReportRun, task: str, _heading: str, name: str, digits: int) -> C
 
 
 def _sum(run: ReportRun, tasks: Sequence[str], _heading: str, name: str, digits: int) -> Cell:
-    """Over all tasks; a dash where one of them is not known."""
+    """Sum over all tasks, rates weighted by time; a dash if a task lacks the quantity."""
     values = [_known(run, task, name) for task in tasks]
     amounts = [_known(run, task, _RATES.get(name, name)) for task in tasks]
-    known = [value for value in values if value is not None]
-    much = [amount for amount in amounts if amount is not None]
-    if len(known) < len(tasks) or len(much) < len(tasks):
+    present = [value for value in values if value is not None]
+    weights = [amount for amount in amounts if amount is not None]
+    if len(present) < len(tasks) or len(weights) < len(tasks):
         return words("–")
     if name not in _RATES:
-        return _shown(sum(known), name, digits, "")
-    return _shown(sum(much) / sum(a / v for a, v in zip(much, known, strict=True)), name, digits, "")
+        return _shown(sum(present), name, digits, "")
+    return _shown(sum(weights) / sum(a / v for a, v in zip(weights, present, strict=True)), name, digits, "")
 
 
 def _shown(value: float | None, name: str, digits: int, source: str) -> Cell:

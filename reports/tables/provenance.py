@@ -1,4 +1,4 @@
-"""Where the numbers come from: data, source, machine, seeds, versions, and the commands that make them again."""
+"""Where the numbers come from: data, source, machine, seeds and versions."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def provenance_table(report: ReportData) -> Table:
         headings=headings,
         rows=[_row(run, report) for run in runs],
         notes=[
-            "A star behind a commit: the source tree had uncommitted changes.",
-            "Weights: hash and training seed of the checkpoint as it is shipped at the time of this report.",
+            "*: the source tree had uncommitted changes.",
+            "Weights: hash and training seed of the shipped checkpoint at the time of this report.",
         ],
         words=tuple(range(1, len(headings))),
     )
@@ -71,44 +71,44 @@ def _row(run: ReportRun, report: ReportData) -> list[Cell]:
 
 
 def _weights(run: ReportRun, report: ReportData) -> str | None:
-    """Hash and training seed of the shipped weights that a run decodes with."""
+    """Hash and training seed of the run's shipped weights."""
     if run.record.get("random_weights"):
         return "random"
     if run.record["options"].get("checkpoints"):
         return "not the shipped ones"
     card = next((curve.card for curve in report.curves if curve.label in _names(run)), {})
-    told = [str(card["hash"])[:12]] if card.get("hash") else []
+    parts = [str(card["hash"])[:12]] if card.get("hash") else []
     seed = card.get("seed", (card.get("options") or {}).get("seed"))
-    told += [f"seed {seed}"] if seed is not None else []
-    return ", ".join(told) or None
+    parts += [f"seed {seed}"] if seed is not None else []
+    return ", ".join(parts) or None
 
 
 def _names(run: ReportRun) -> tuple[str, ...]:
-    """Names that a run's shipped weights may have: strategies of one family share them."""
+    """Names that a run's shipped weights may have, as one-pass strategies share those of their family."""
     return (run.decoder, run.decoder.partition("-one-pass")[0])
 
 
 def facts(report: ReportData) -> list[tuple[str, str]]:
-    """Data, counts, tokenizer and the report's own state, as name and text."""
+    """Pairs of name and text: data, counts, tokenizer, state of the source tree, versions, statistics."""
     data = report.runs[0].record["data"]
     counts = ", ".join(f"{value} {name}" for name, value in data.get("counts", {}).items())
-    found = [("data", f"{_root(data, 'coco')}; {_root(data, 'nyu')}; content hash {data.get('hash')}")]
-    found += [("counts", counts)] if counts else []
+    pairs = [("data", f"{_root(data, 'coco')}; {_root(data, 'nyu')}; content hash {data.get('hash')}")]
+    pairs += [("counts", counts)] if counts else []
     tokenizer = data.get("tokenizer")
     if tokenizer:
-        found.append(
+        pairs.append(
             ("caption pieces", f"{tokenizer.get('pieces')}, {tokenizer.get('source')} ({tokenizer.get('hash')})")
         )
     commit = report.about.get("git_commit")
     if commit:
         dirty = " with uncommitted changes" if report.about.get("git_dirty") else ""
-        found.append(("report", f"written at commit {str(commit)[:10]}{dirty}"))
+        pairs.append(("report", f"written at commit {str(commit)[:10]}{dirty}"))
     versions = report.runs[0].record["environment"].get("versions", {})
     if versions:
-        found.append(("versions", ", ".join(f"{name} {version}" for name, version in versions.items())))
+        pairs.append(("versions", ", ".join(f"{name} {version}" for name, version in versions.items())))
     if report.statistics.method:
-        found.append(("statistics", report.statistics.method))
-    return found
+        pairs.append(("statistics", report.statistics.method))
+    return pairs
 
 
 def _root(data: Mapping[str, Any], name: str) -> str:

@@ -1,4 +1,4 @@
-"""Published systems with their sources, apart from everything that was measured here."""
+"""Published systems with their sources."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from results.published import System
 
 
 def published_table(systems: Sequence[System]) -> Table:
-    """One row a system; what its source does not print, or nobody here has read, is a dash."""
-    columns = [known for known in HEADLINE if any(known.key in system.metrics for system in systems)]
+    """One row a system, with a dash for what its source does not print."""
+    columns = [metric for metric in HEADLINE if any(metric.key in system.metrics for system in systems)]
     rows = []
     for system in systems:
         row = [words(f"{system.name} ({system.year})"), words(system.decoder), _size(system.parameters)]

@@ -1,4 +1,4 @@
-"""A table as data, and its twins: Markdown, CSV and LaTeX. The page draws the same data as HTML."""
+"""A table as data, and its forms in Markdown, CSV and LaTeX; the page renders the same data as HTML."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ class Cell:
     Args:
         text: what is printed.
         value: the exact number behind ``text``, for sorting, CSV and tests; None for words.
-        source: where ``value`` lies, ``label: path in the record``; empty for numbers that are derived.
+        source: origin of ``value``, ``label: path in the record``; empty for derived numbers.
         interval: confidence interval as printed, or empty.
-        reach: half of the interval's width as printed, for places too narrow for its ends.
+        reach: half of the interval's width as printed, used where its ends do not fit.
         best: whether it is significantly the best of its column.
-        swatch: color that stands before the text, or empty.
+        swatch: color shown before the text, or empty.
     """
 
     text: str
@@ -39,13 +39,13 @@ class Table:
     """A titled table.
 
     Args:
-        name: name of its files and its place on the page.
-        title: what it shows, a sentence.
+        name: of its files and its anchor on the page.
+        title: its finding, in a sentence.
         headings: of all columns; the first column names the rows.
         rows: cells, one per heading.
         notes: remarks below.
-        section: heading of the group of tables that it belongs to, or empty.
-        words: positions of columns that hold words and are set to the left, beside the first.
+        section: task that it belongs to, or empty.
+        words: positions of columns of words, aligned left like the first.
         wide: positions of columns whose words may take several lines.
     """
 
@@ -65,7 +65,7 @@ class Table:
 
 
 def sentence(text: str) -> str:
-    """Text that begins with a capital letter."""
+    """The text with a capital first letter."""
     return text[:1].upper() + text[1:]
 
 
@@ -75,12 +75,12 @@ def words(text: str, **more: Any) -> Cell:
 
 
 def number(metric: Metric, value: float | None, **more: Any) -> Cell:
-    """A metric's value as it is shown."""
+    """A cell with a metric's value."""
     return Cell(text=metric.text(value), value=value, **more)
 
 
 def plain(value: float | None, digits: int = 1, **more: Any) -> Cell:
-    """A number with so many decimals, thousands apart; a dash for None."""
+    """A number with thousands separated, a dash for None."""
     text = "–" if value is None else f"{value:,.{digits}f}".replace(",", "\u202f")
     return Cell(text=text, value=value, **more)
 
@@ -122,7 +122,7 @@ def _markdown_cell(cell: Cell) -> str:
 
 
 def as_csv(table: Table) -> str:
-    """Exact values, words where there is no number; intervals are in the other twins."""
+    """Exact values, and words where there is no number; without intervals."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(table.headings)
@@ -149,7 +149,7 @@ def latex(table: Table) -> str:
 
 
 def _latex_columns(table: Table) -> list[str]:
-    """Widths: columns with long words share what the others leave of a line and break."""
+    """Column types: wide columns share 0.6 of the line and wrap."""
     left = {0, *table.words}
     share = 0.6 / max(1, len(table.wide))
     return [
@@ -159,7 +159,7 @@ def _latex_columns(table: Table) -> list[str]:
 
 
 def latex_document(tables: Sequence[Table]) -> str:
-    """A whole document with all tables, to look at or to compile."""
+    """A document with all tables, ready to compile."""
     body = "\n".join(latex(table) for table in tables)
     packages = "\\usepackage[T1]{fontenc}\n\\usepackage{booktabs}\n\\usepackage[landscape,margin=1cm]{geometry}"
     return f"\\documentclass{{article}}\n{packages}\n\\begin{{document}}\n{body}\\end{{document}}\n"
@@ -207,7 +207,7 @@ _LATEX = {
 
 
 def escaped(text: str) -> str:
-    """Text that LaTeX prints as it is; characters that its default fonts lack become a question mark."""
+    """Text escaped for LaTeX; characters that its default fonts lack become a question mark."""
     out = []
     for character in text:
         safe = _LATEX.get(character, character)

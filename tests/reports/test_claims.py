@@ -148,4 +148,4 @@ def test_the_summary_counts() -> None:
     part = {"kind": "better", "first": "a", "second": "b", "key": "detection.AP"}
     given = compared(0.05, 0.01, 0.09)
     judged = [judge(claim(part), given), judge(claim({**part, "first": "x"}), given)]
-    assert summary(judged) == ("Of 2 claims of the two papers 1 agree, 0 disagree, 0 cannot be told and 1 were not run")
+    assert summary(judged) == ("Of 2 claims of the two papers 1 agree, 0 disagree, 0 are undecided and 1 were not run")
