@@ -40,7 +40,7 @@ class Formats:
         """What cards and signatures say of the formats; nothing where all are plain."""
         if not self.codecs:
             return {}
-        return {"formats": dict(self.names), "codecs": {kind: stored.told for kind, stored in self.codecs.items()}}
+        return {"formats": dict(self.names), "codecs": {kind: stored.reference for kind, stored in self.codecs.items()}}
 
     @property
     def modules(self) -> dict[str, Codec]:
@@ -111,7 +111,7 @@ def formats_to_run(options: SuiteOptions, decoder: Any, tasks: Collection[str]) 
         if own.get("hash") != stored.digest:
             raise UserError(
                 f"{path.parent.name}/{path.name}: was trained with another codec of {kind} than "
-                f"{codec_name(kind)}.safetensors ({_told(own)}; this is {_told(stored.told)}); bring its own back or "
+                f"{codec_name(kind)}.safetensors ({_told(own)}; this is {_told(stored.reference)}); bring its own back or "
                 f"train it again with `{train_command(name, preset)}`"
             )
     return Formats(names, codecs)

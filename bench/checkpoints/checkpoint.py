@@ -1,8 +1,8 @@
-"""Weights on disk: safetensors with a card beside them that says what they are, how they came about and what they fit.
+"""Weights on disk: safetensors, and beside them a card that names their origin and the networks that they fit.
 
 A preset's checkpoints are ``<decoder>.safetensors`` and, where the decoders share a frozen encoder,
-``encoder.safetensors``; learned codecs are ``codec-<kind>.safetensors``. Matrices are kept as float16, vectors (norms,
-biases, running statistics) and codebooks as float32.
+``encoder.safetensors``; learned codecs are ``codec-<kind>.safetensors``. Matrices are stored as float16, vectors
+(norms, biases, running statistics) and codebooks as float32.
 """
 
 from __future__ import annotations
@@ -48,23 +48,23 @@ SHAPING = (
 
 
 def checkpoint_path(preset: str, name: str, root: Path = CHECKPOINTS) -> Path:
-    """Where the weights of a decoder, or of ``encoder``, are kept."""
+    """Return the path of the weights of a decoder, of ``encoder`` or of a codec."""
     return root / preset / f"{name}.safetensors"
 
 
 def is_encoder(name: str) -> bool:
-    """Whether a tensor of ``Network.state_dict`` belongs to what makes the memory."""
+    """Return whether a tensor of ``Network.state_dict`` belongs to the parts that compute the memory."""
     return name.split(".", 1)[0] in ENCODER_PARTS
 
 
 def write_checkpoint(path: Path, tensors: Mapping[str, Tensor], card: Mapping[str, Any]) -> Path:
     """Write weights and, beside them, their card with the hash of the file; each appears whole."""
-    kept = {name: _compact(name, value) for name, value in tensors.items()}
-    content = save(kept, metadata={"format": "pt"})
+    compact = {name: _compact(name, value) for name, value in tensors.items()}
+    content = save(compact, metadata={"format": "pt"})
     full = {
         **card,
         "hash": content_hash(content),
-        "parameters": sum(v.numel() for v in kept.values()),
+        "parameters": sum(v.numel() for v in compact.values()),
         **git_state(REPOSITORY),
     }
     write_atomically(path, content)
@@ -94,7 +94,7 @@ def copy_checkpoint(source: Path, target: Path) -> None:
 
 
 def fit_card(sizes: Sizes, network: NetworkOptions, vocabulary: Vocabulary, tokenizer: str | None) -> dict[str, Any]:
-    """What weights must agree on with a run: sizes of sequences and network, vocabulary and tokenizer."""
+    """Return what weights and a run must agree on: sizes of sequences and network, vocabulary and tokenizer."""
     return {
         "sizes": {**dataclasses.asdict(sizes), "depth_grid": list(sizes.depth_grid)},
         "network": shape_of(network),
@@ -104,47 +104,48 @@ def fit_card(sizes: Sizes, network: NetworkOptions, vocabulary: Vocabulary, toke
 
 
 def shape_of(network: NetworkOptions) -> dict[str, Any]:
-    """What weights must agree on with a network, as plain JSON data."""
-    shape = dataclasses.asdict(network)
-    kept = {name: shape[name] for name in SHAPING} | {"windows": list(network.windows)}
-    return _untagged(kept)
+    """Return what weights and a network must agree on, as plain JSON data."""
+    options = dataclasses.asdict(network)
+    return _untagged({name: options[name] for name in SHAPING} | {"windows": list(network.windows)})
 
 
 def _untagged(shape: Mapping[str, Any]) -> dict[str, Any]:
-    """A network's shape without the tag of timm's weights in the backbone's name, which says where training began."""
+    """Remove the tag of timm's weights from the backbone's name; it says where training began, not what fits."""
     return {**shape, "backbone": str(shape["backbone"]).split(".")[0]}
 
 
 def read_checkpoint(path: Path, *, train: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Tensors as float32 and card.
+    """Return tensors as float32, and their card.
 
     Args:
         path: safetensors file; its card lies beside it.
-        train: the command that makes it, for the error.
+        train: the command that makes it, for errors.
 
     Raises:
         UserError: if file or card is missing, broken, or they do not belong together.
     """
-    copied = "" if path.is_relative_to(CHECKPOINTS) else f", and copy them with their card into {path.parent}"
+    copy_hint = "" if path.is_relative_to(CHECKPOINTS) else f", and copy them with their card into {path.parent}"
     try:
         content, card = path.read_bytes(), json.loads(path.with_suffix(".json").read_text())
         tensors = load_file(path)
     except OSError as error:
         missing = Path(error.filename or path)
         kind = "weights" if missing.suffix == path.suffix else "card of weights"
-        raise UserError(f"{missing}: no such {kind}; make them with `{train}`{copied}") from None
+        raise UserError(f"{missing}: no such {kind}; make them with `{train}`{copy_hint}") from None
     except (SafetensorError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        told = " ".join(str(error).split())
-        raise UserError(f"{path}: broken ({told}); make them again with `{train}`{copied}") from None
+        reason = " ".join(str(error).split())
+        raise UserError(f"{path}: broken ({reason}); make them again with `{train}`{copy_hint}") from None
     if not isinstance(card, dict):
-        raise UserError(f"{path.with_suffix('.json')}: is no card of weights; copy its own, or run `{train}`")
+        raise UserError(
+            f"{path.with_suffix('.json')}: not a card of weights; copy the card of {path.name}, or run `{train}`"
+        )
     if card.get("hash") != content_hash(content):
         raise UserError(f"{path.name}: its card is another file's; copy both together or make them with `{train}`")
     return {n: v.float() if v.is_floating_point() else v for n, v in tensors.items()}, card
 
 
 def load_network(name: str, options: SuiteOptions, vocabulary: Vocabulary, *, tokenizer: str | None = None) -> Network:
-    """The network of a preset with a decoder's trained weights, ready to decode.
+    """Return the network of a preset with a decoder's trained weights, ready to decode.
 
     Args:
         name: the decoder whose weights to load.
@@ -158,14 +159,14 @@ def load_network(name: str, options: SuiteOptions, vocabulary: Vocabulary, *, to
     path = checkpoint_path(str(options.preset), name, options.checkpoints or CHECKPOINTS)
     tensors, card = read_checkpoint(path, train=train_command(name, str(options.preset)))
     if card.get("decoder", name) != name:
-        raise UserError(f"{path}: its card says that it is of {card['decoder']}; give weights of {name}")
+        raise UserError(f"{path}: its card names decoder {card['decoder']}; give weights of {name}")
     check_fit(path, card, fit_card(options.sizes, options.network, vocabulary, tokenizer) | _square(card, options))
     if not any(map(is_encoder, tensors)):
         shared = path.with_name(f"{ENCODER}.safetensors")
-        encoder, own = read_checkpoint(shared, train=train_command(ENCODER, str(options.preset)))
-        if own["hash"] != card.get("encoder"):
+        encoder, encoder_card = read_checkpoint(shared, train=train_command(ENCODER, str(options.preset)))
+        if encoder_card["hash"] != card.get("encoder"):
             raise UserError(
-                f"{path.name}: was trained on the memory of another encoder than {shared.name}; train it again with "
+                f"{path.name}: was trained on another encoder than {shared.name}; train it again with "
                 f"`{train_command(name, str(options.preset))}`"
             )
         tensors |= encoder
@@ -173,7 +174,7 @@ def load_network(name: str, options: SuiteOptions, vocabulary: Vocabulary, *, to
 
 
 def weights_hashes(name: str, options: SuiteOptions) -> dict[str, str]:
-    """Hashes of the weights that a decoder runs with, from their card: its own and, where it has one, its encoder's.
+    """Return the hashes of the weights that a decoder runs with, its frozen encoder's included, from their card.
 
     Args:
         name: of the weights.
@@ -181,14 +182,14 @@ def weights_hashes(name: str, options: SuiteOptions) -> dict[str, str]:
     """
     path = checkpoint_path(str(options.preset), name, options.checkpoints or CHECKPOINTS)
     card = json.loads(path.with_suffix(".json").read_text())
-    found = {name: card["hash"], ENCODER: card.get("encoder")}
-    return {part: str(own) for part, own in found.items() if own}
+    hashes = {name: card["hash"], ENCODER: card.get("encoder")}
+    return {part: str(value) for part, value in hashes.items() if value}
 
 
 def network_with(
     tensors: Mapping[str, Tensor], options: NetworkOptions, vocabulary: Vocabulary, source: str
 ) -> Network:
-    """A network in evaluation mode whose parts named in ``tensors`` are loaded, each completely.
+    """Build a network in evaluation mode and load the parts that ``tensors`` names, each completely.
 
     Raises:
         UserError: if names or shapes disagree.
@@ -218,38 +219,35 @@ def load_into(network: Network, tensors: Mapping[str, Tensor], source: str) -> N
 
 
 def train_command(name: str, preset: str) -> str:
-    """The command that makes a checkpoint."""
+    """Return the command that makes a checkpoint."""
     return f"nox -s train -- --decoder {name} --preset {preset} --publish"
 
 
-def check_fit(path: Path, card: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
-    """Hold a card against what ``fit_card`` says of a run. Raises UserError where they disagree."""
+def check_fit(path: Path, card: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
+    """Compare a card with what ``fit_card`` returns for a run. Raises UserError where they differ."""
+    shown = f"{path.parent.name}/{path.name}"
     # What a card does not name was added to the options later, so that its weights were made with the default.
     defaults = {"sizes": {"layout": Sizes().layout}, "network": shape_of(NetworkOptions())}
-    for key, value in wanted.items():
-        found = card.get(key)
-        if isinstance(value, dict) and isinstance(found, dict):
-            known = defaults.get(key, {}) | found
-            known = _untagged(known) if key == "network" else known
-            found = {name: known.get(name) for name in value}
-        if value is None or found == value:
+    for key, value in expected.items():
+        trained = card.get(key)
+        if isinstance(value, dict) and isinstance(trained, dict):
+            settings = defaults.get(key, {}) | trained
+            settings = _untagged(settings) if key == "network" else settings
+            trained = {name: settings.get(name) for name in value}
+        if value is None or trained == value:
             continue
-        told, asked = f"{key} {found}", str(value)
-        if isinstance(value, dict) and isinstance(found, dict):
-            name = next(n for n in value if found[n] != value[n])
-            told, asked = f"{key}.{name} {found[name]}", str(value[name])
-        if key == "tokenizer" and found is None:
-            raise UserError(
-                f"{path.parent.name}/{path.name}: names no caption tokenizer; import it again with --tokenizer MODEL"
-            )
-        raise UserError(
-            f"{path.parent.name}/{path.name}: was trained with {told}, this run has {asked}; "
-            "use the preset's own or train again"
-        )
+        if key == "tokenizer" and trained is None:
+            raise UserError(f"{shown}: names no caption tokenizer; import it again with --tokenizer MODEL")
+        if isinstance(value, dict) and isinstance(trained, dict):
+            name = next(n for n in value if trained[n] != value[n])
+            difference = f"{key}.{name} {trained[name]}, this run has {value[name]}"
+        else:
+            difference = f"{key} {trained}, this run has {value}"
+        raise UserError(f"{shown}: was trained with {difference}; use the preset's own or train again")
 
 
 def _square(card: Mapping[str, Any], options: SuiteOptions) -> dict[str, Any]:
-    """Weights that learned square images of one size have no use for others; elsewhere sizes vary by themselves."""
+    """Return the side of square images, which weights and run must agree on; other transforms vary the size anyway."""
     square = options.image.transform == "square" and card.get("image", {}).get("transform") == "square"
     return {"image": {"side": options.image.side}} if square else {}
 
@@ -261,20 +259,20 @@ def _compact(name: str, value: Tensor) -> Tensor:
 
 
 def content_hash(content: bytes) -> str:
-    """The hash by which cards name a file of weights."""
+    """Return the hash by which cards name a file of weights."""
     return hashlib.sha256(content).hexdigest()[:16]
 
 
 def encoder_tensors(network: Network) -> dict[str, Tensor]:
-    """The tensors that make the memory."""
+    """Return the tensors of the parts that compute the memory."""
     return {name: value for name, value in network.state_dict().items() if is_encoder(name)}
 
 
 def decoder_tensors(network: Network) -> dict[str, Tensor]:
-    """All other tensors."""
+    """Return the tensors of the other parts."""
     return {name: value for name, value in network.state_dict().items() if not is_encoder(name)}
 
 
 def device_of(network: torch.nn.Module) -> torch.device:
-    """Where a network computes."""
+    """Return the device of a network."""
     return next(network.parameters()).device

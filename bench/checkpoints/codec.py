@@ -19,19 +19,19 @@ from tasks.codecs.vqvae import Codec
 
 KINDS = ("masks", "depth")
 CODECS = {"segmentation": "masks", "instances": "masks", "depth": "depth"}
-"""Task to the kind of codec that its codes are of."""
-LEARNING = ("quantiser.cluster_size", "quantiser.sums", "quantiser.revived")  # needed to learn on, not to be used
+"""Task to the kind of codec that it uses."""
+LEARNING = ("quantiser.cluster_size", "quantiser.sums", "quantiser.revived")  # statistics of training, not stored
 
 
 @dataclass(frozen=True)
 class StoredCodec:
-    """A codec as it was read.
+    """A codec with what its file says of it.
 
     Args:
         kind: ``masks`` or ``depth``.
         codec: in evaluation mode.
         digest: hash of its file, which the cards of decoders name.
-        card: what its file says of it.
+        card: of its file.
     """
 
     kind: str
@@ -40,32 +40,32 @@ class StoredCodec:
     card: Mapping[str, Any]
 
     @property
-    def told(self) -> dict[str, Any]:
+    def reference(self) -> dict[str, Any]:
         """What the card of a decoder says of it."""
         return {"hash": self.digest, "codes": self.codec.options.codes}
 
 
 def codec_name(kind: str) -> str:
-    """The name of a codec among the checkpoints."""
+    """Return the name of a codec among the checkpoints."""
     return f"codec-{kind}"
 
 
 def codec_command(kind: str, preset: str) -> str:
-    """The command that makes a codec."""
+    """Return the command that makes a codec."""
     return f"nox -s train -- --codec {kind} --preset {preset} --publish"
 
 
 def codec_tensors(codec: Codec) -> dict[str, Tensor]:
-    """What is kept of a codec: everything but the averages by which it learned."""
+    """Return the tensors to store of a codec: all but the statistics of its training."""
     return {name: value for name, value in codec.state_dict().items() if name not in LEARNING}
 
 
 def load_codec(kind: str, preset: str, root: Path | None = None) -> StoredCodec:
-    """A preset's codec, ready to encode and decode.
+    """Return a preset's codec, ready to encode and decode.
 
     Args:
         kind: ``masks`` or ``depth``.
-        preset: whose codec.
+        preset: name of the preset.
         root: folder of the checkpoints; None for the shipped ones.
 
     Raises:
@@ -76,7 +76,7 @@ def load_codec(kind: str, preset: str, root: Path | None = None) -> StoredCodec:
 
 
 def read_codec(kind: str, path: Path, *, again: str) -> StoredCodec:
-    """A codec of a file; ``again`` is the command that makes it, for errors.
+    """Return the codec in a file; ``again`` is the command that makes it, for errors.
 
     Raises:
         UserError: as ``load_codec``.
@@ -112,7 +112,7 @@ def _options(shown: str, card: Mapping[str, Any], command: str) -> CodecOptions:
 
 
 def random_codec(options: CodecOptions, seed: int = 0) -> Codec:
-    """An untrained codec, where only the number and the grid of its codes matter."""
+    """Return an untrained codec, for where only the number and the grid of its codes matter."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return Codec(options).eval().requires_grad_(False)

@@ -52,6 +52,7 @@ def import_checkpoint(
         raise UserError("--tokenizer: is for captions, which a checkpoint of ait does not have; leave it out")
     if kind != "ait" and codecs:
         raise UserError(f"--codecs: are AiT's, a checkpoint of {kind} has none; leave them out")
+    codec_cards, lines = dict(map(_codec_card, codecs)), []
     try:
         files = CONVERTERS[kind](path)
     except NetworkError as error:
@@ -64,7 +65,6 @@ def import_checkpoint(
         "source": {"name": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()},
     }
     out = out if out.suffix == ".safetensors" else out.with_name(f"{out.name}.safetensors")
-    codec_cards, lines = dict(map(_codec_card, codecs)), []
     for file in files:
         target = out if len(files) == 1 or file.kind is None else out.with_name(f"{codec_name(file.kind)}.safetensors")
         card = source | file.card | {"unused": file.unused, "missing": list(file.missing)}

@@ -114,9 +114,9 @@ def test_broken_and_mixed_up_files_are_refused(
         checkpoint.load_network("mad", at(root, options), vocabulary)
     own = {**card, "decoder": "parallel", "encoder": json.loads(encoder.with_suffix(".json").read_text())["hash"]}
     checkpoint.write_checkpoint(path, checkpoint.decoder_tensors(network), own)
-    with pytest.raises(UserError, match="its card says that it is of parallel; give weights of mad"):
+    with pytest.raises(UserError, match="its card names decoder parallel; give weights of mad"):
         checkpoint.load_network("mad", at(root, options), vocabulary)
-    for content, said in ((b"[]", "is no card of weights"), (b"\xff", "broken")):
+    for content, said in ((b"[]", "not a card of weights"), (b"\xff", "broken")):
         path.with_suffix(".json").write_bytes(content)
         with pytest.raises(UserError, match=said):
             checkpoint.load_network("mad", at(root, options), vocabulary)

@@ -129,7 +129,7 @@ def test_codecs_inside_a_task_solver_become_files_of_their_own(tmp_path: Path, l
     assert text.count("missing (left random): none") == 1
     stored = load_codec("depth", "mine", root)
     card = json.loads((root / "mine" / "ait.json").read_text())
-    assert card["codecs"] == {"depth": stored.told} and card["formats"] == {"depth": "codes"}
+    assert card["codecs"] == {"depth": stored.reference} and card["formats"] == {"depth": "codes"}
 
 
 def test_codecs_can_be_named(tmp_path: Path, light: dict[str, Tensor], capsys: pytest.CaptureFixture[str]) -> None:
