@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import signal
 import subprocess
@@ -132,26 +131,21 @@ def test_dependencies_of_a_task_run_with_it(scenes_folder: Path, tmp_path: Path)
     assert record.images == 3
 
 
-@pytest.fixture
-def slow_decoder(tmp_path: Path) -> dict[str, str]:
-    """Environment in which another package's decoder is installed: the oracle, but in no hurry."""
-    package = tmp_path / "site"
-    (package / "slow-1.0.dist-info").mkdir(parents=True)
-    (package / "slow-1.0.dist-info/METADATA").write_text("Metadata-Version: 2.1\nName: slow\nVersion: 1.0\n")
-    (package / "slow-1.0.dist-info/entry_points.txt").write_text("[decoder_bench.decoders]\nslow = slow:Slow\n")
-    (package / "slow.py").write_text(
-        "import time\nfrom decoders.oracle import Oracle\n\n"
-        "class Slow(Oracle):\n    name = 'slow'\n\n"
-        "    def decode(self, *given):\n        time.sleep(0.02)\n        return super().decode(*given)\n"
-    )
-    return os.environ | {"PYTHONPATH": f"{package}{os.pathsep}{Path.cwd()}"}
+SLOW = """
+import sys, time
+from bench.cli.main import main
+from decoders.oracle import Oracle
+
+decode = Oracle.decode
+Oracle.decode = lambda *given: time.sleep(0.02) or decode(*given)
+sys.exit(main(sys.argv[1:]))
+"""
 
 
-def start(arguments: list[str], environment: dict[str, str]) -> subprocess.Popen[bytes]:
-    """The program, which heeds Ctrl-C even where the tests themselves were started to ignore it, as a shell's jobs."""
+def start(arguments: list[str]) -> subprocess.Popen[bytes]:
+    """Start the program with a slow oracle. It heeds Ctrl-C even where the tests were started to ignore it."""
     return subprocess.Popen(
-        [sys.executable, "-m", "bench", *arguments],
-        env=environment,
+        [sys.executable, "-c", SLOW, *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - no threads here
@@ -159,38 +153,44 @@ def start(arguments: list[str], environment: dict[str, str]) -> subprocess.Popen
 
 
 def wait_for_samples(process: subprocess.Popen[bytes], partial: Path, lines: int) -> None:
-    deadline = time.monotonic() + 300
+    deadline = time.monotonic() + 1800  # only so that a hanging program fails at all
     while not partial.exists() or len(partial.read_bytes().splitlines()) < lines + 1:
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.01)
 
 
+def interruptible(scenes: Path, out: Path) -> list[str]:
+    return words(scenes, out, "--tasks", "segmentation,depth")
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(scenes_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Record:
+    (record,) = run(parse_run(interruptible(scenes_folder, tmp_path_factory.mktemp("whole")))).values()
+    return record
+
+
 @pytest.mark.parametrize(("fatal", "code"), [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGINT, 130)])
 def test_an_interrupted_run_ends_in_the_record_of_an_uninterrupted_one(
-    scenes_folder: Path, tmp_path: Path, slow_decoder: dict[str, str], fatal: signal.Signals, code: int
+    scenes_folder: Path, tmp_path: Path, uninterrupted: Record, fatal: signal.Signals, code: int
 ) -> None:
-    def command(out: str) -> list[str]:
-        return words(scenes_folder, tmp_path / out, "--decoder", "slow", "--tasks", NO_CAPTIONS)
-
-    assert start(command("whole"), slow_decoder).wait() == 0
-    broken = start(command("broken"), slow_decoder)
-    wait_for_samples(broken, tmp_path / "broken/slow" / PARTIAL, 3)
-    broken.send_signal(fatal)
-    _, complaint = broken.communicate()
-    assert broken.returncode == code
+    folder = tmp_path / "oracle"
+    process = start(interruptible(scenes_folder, tmp_path))
+    wait_for_samples(process, folder / PARTIAL, 3)
+    process.send_signal(fatal)
+    _, complaint = process.communicate()
+    assert process.returncode == code
     assert b"Traceback" not in complaint
-    assert not (tmp_path / "broken/slow/record.json").exists()
-    done = (tmp_path / "broken/slow" / PARTIAL).read_bytes().splitlines()[1:]
+    assert not (folder / "record.json").exists()
+    done = (folder / PARTIAL).read_bytes().splitlines()[1:]
     assert 3 <= len(done) < 12
 
-    assert start(command("broken"), slow_decoder).wait() == 0
-    whole, resumed = read_record(tmp_path / "whole/slow"), read_record(tmp_path / "broken/slow")
-    assert measured(resumed) == measured(whole)
-    assert (whole.latency.sittings, resumed.latency.sittings) == (1, 2)
-    first = [sample for sample in read_samples(tmp_path / "broken/slow") if sample.sitting == 1]
+    (resumed,) = run(parse_run(interruptible(scenes_folder, tmp_path))).values()
+    assert measured(resumed) == measured(uninterrupted)
+    assert (uninterrupted.latency.sittings, resumed.latency.sittings) == (1, 2)
+    first = [sample for sample in read_samples(folder) if sample.sitting == 1]
     assert len(done) - 1 <= len(first) <= len(done), "finished images are not done again"
-    assert sorted(file.name for file in (tmp_path / "broken/slow").iterdir()) == ["record.json", "samples.jsonl"]
+    assert sorted(file.name for file in folder.iterdir()) == ["record.json", "samples.jsonl"]
 
 
 def test_percentiles_appear_with_enough_images() -> None:
