@@ -1,4 +1,4 @@
-"""The runs of a report: found in folders, named apart, and sorted into those that are compared and points of a knob."""
+"""The runs of a report: find them in folders, give them unique labels, choose those that are compared."""
 
 from __future__ import annotations
 
@@ -17,32 +17,32 @@ from results.run_files import RunFiles, read_run
 from results.store import RECORD
 
 RUNS = Path("results") / "runs"
-IDLE = ("strategy", "coco", "nyu", "report", "phases", "decoder")  # options that name no difference worth a label
+IDLE = ("strategy", "coco", "nyu", "report", "phases", "decoder")  # options that are never part of a label
 
 
 def find_runs(paths: Sequence[Path]) -> list[RunFiles]:
-    """Every run in the given folders, at any depth; without paths the newest folder of ``results/runs``.
+    """Every run in the folders, at any depth; without paths the newest folder of ``results/runs``.
 
     Raises:
         UserError: if there is none.
         StoreError: if a record or its samples cannot be read.
     """
-    given = list(paths) or newest(RUNS)
-    found: dict[Path, None] = {}
-    for path in given:
+    roots = list(paths) or newest(RUNS)
+    folders: dict[Path, None] = {}
+    for path in roots:
         if path.is_file() or (path / RECORD).exists():
-            found[path] = None
+            folders[path] = None
         elif path.is_dir():
-            found |= dict.fromkeys(file.parent for file in sorted(path.rglob(RECORD)))
+            folders |= dict.fromkeys(file.parent for file in sorted(path.rglob(RECORD)))
         else:
             raise UserError(f"{path}: no such run folder; `python -m bench run` makes one")
-    if not found:
-        raise UserError(f"{', '.join(map(str, given))}: no run in there; `python -m bench run` makes one")
-    return [read_run(path) for path in found]
+    if not folders:
+        raise UserError(f"{', '.join(map(str, roots))}: no run in there; `python -m bench run` makes one")
+    return [read_run(path) for path in folders]
 
 
 def newest(root: Path) -> list[Path]:
-    """The folder below ``root`` whose run finished last, with all runs that lie beside it."""
+    """The folder below ``root`` with the newest record and all runs beside it."""
     records = sorted(root.rglob(RECORD), key=lambda file: file.stat().st_mtime)
     if not records:
         raise UserError(f"{root}: no run in there; name run folders, or make one with `python -m bench run`")
@@ -50,21 +50,22 @@ def newest(root: Path) -> list[Path]:
 
 
 def labeled(files: Sequence[RunFiles]) -> dict[str, RunFiles]:
-    """Label to run: the decoder's name, with what differs where a decoder has several runs."""
+    """Label to run: the decoder's name, followed by what differs if it has several runs."""
     by_decoder: dict[str, list[RunFiles]] = {}
-    for one in files:
-        by_decoder.setdefault(one.record.decoder, []).append(one)
-    found: dict[str, RunFiles] = {}
+    for run in files:
+        by_decoder.setdefault(run.record.decoder, []).append(run)
+    by_label: dict[str, RunFiles] = {}
     for decoder, runs in by_decoder.items():
-        names = [decoder] if len(runs) == 1 else _apart(decoder, runs)
-        found |= dict(zip(names, runs, strict=True))
-    return found
+        names = [decoder] if len(runs) == 1 else _distinct(decoder, runs)
+        by_label |= dict(zip(names, runs, strict=True))
+    return by_label
 
 
-def _apart(decoder: str, runs: Sequence[RunFiles]) -> list[str]:
-    """Names that say how the runs of one decoder differ; the one without options of its own keeps the plain name."""
-    told = [_told(one.record, [other.record for other in runs]) for one in runs]
-    names = [f"{decoder}, {text}" if text else decoder for text in told]
+def _distinct(decoder: str, runs: Sequence[RunFiles]) -> list[str]:
+    """Labels that name the differences of one decoder's runs; equal ones are numbered."""
+    records = [run.record for run in runs]
+    differences = [_differences(record, records) for record in records]
+    names = [f"{decoder}, {text}" if text else decoder for text in differences]
     counts = {name: names.count(name) for name in names}
     numbers: dict[str, int] = {}
     for place, name in enumerate(names):
@@ -74,31 +75,31 @@ def _apart(decoder: str, runs: Sequence[RunFiles]) -> list[str]:
     return names
 
 
-def _told(record: Record, all_: Sequence[Record]) -> str:
+def _differences(record: Record, records: Sequence[Record]) -> str:
+    """Strategy options of a run, and other options in which the runs of its decoder differ."""
     parts = [
         f"{name} {_short(value)}" for name, value in record.options.get("strategy", {}).get(record.decoder, {}).items()
     ]
     for name in ("seed", "preset"):
-        if len({getattr(one, name) for one in all_}) > 1:
+        if len({getattr(other, name) for other in records}) > 1:
             parts.append(f"{name} {getattr(record, name)}")
-    plain = [flat(one.options) for one in all_]
-    own = flat(record.options)
-    for name in own:
-        differs = len({json.dumps(options.get(name), sort_keys=True) for options in plain}) > 1
+    all_options = [flat(other.options) for other in records]
+    for name, value in flat(record.options).items():
+        differs = len({json.dumps(options.get(name), sort_keys=True) for options in all_options}) > 1
         if differs and name.partition(".")[0] not in (*IDLE, "seed", "preset"):
-            parts.append(f"{name} {_short(own[name])}")
+            parts.append(f"{name} {_short(value)}")
     return ", ".join(parts)
 
 
 def flat(options: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Options by their full names, ``sizes.bins`` and the like."""
-    found: dict[str, Any] = {}
+    """Options by their full names, such as ``sizes.bins``."""
+    flattened: dict[str, Any] = {}
     for name, value in options.items():
         if isinstance(value, Mapping):
-            found |= flat(value, f"{prefix}{name}.")
+            flattened |= flat(value, f"{prefix}{name}.")
         else:
-            found[prefix + name] = value
-    return found
+            flattened[prefix + name] = value
+    return flattened
 
 
 def _short(value: Any) -> str:
@@ -106,42 +107,41 @@ def _short(value: Any) -> str:
 
 
 def main_and_variants(runs: Mapping[str, RunFiles]) -> tuple[list[str], list[str]]:
-    """Labels of the runs that are compared, one a decoder, and of the further runs of the same decoders.
+    """Labels of the compared runs, one a decoder, and of the further runs of the same decoders.
 
-    Of several runs of one decoder those without strategy options come first, then those whose other options most
-    decoders have a run of, so that what is compared differs in the strategy alone; then the first.
+    Of several runs of a decoder, those without strategy options are preferred, then those whose other options most
+    decoders share, so that the compared runs differ only in the strategy; then the first.
     """
     by_decoder: dict[str, list[str]] = {}
-    for label, one in runs.items():
-        by_decoder.setdefault(one.record.decoder, []).append(label)
-    having: dict[str, set[str]] = {}
-    for one in runs.values():
-        having.setdefault(_shared(one.record), set()).add(one.record.decoder)
+    for label, run in runs.items():
+        by_decoder.setdefault(run.record.decoder, []).append(label)
+    decoders_with: dict[str, set[str]] = {}
+    for run in runs.values():
+        decoders_with.setdefault(_shared(run.record), set()).add(run.record.decoder)
     main = []
     for decoder, labels in by_decoder.items():
         plain = [n for n in labels if not runs[n].record.options.get("strategy", {}).get(decoder)]
-        main.append(max(plain or labels, key=lambda name: len(having[_shared(runs[name].record)])))
+        main.append(max(plain or labels, key=lambda name: len(decoders_with[_shared(runs[name].record)])))
     return main, [label for label in runs if label not in main]
 
 
 def _shared(record: Record) -> str:
-    """All options that runs of different decoders can have in common, and the seed."""
-    own = {name: value for name, value in flat(record.options).items() if name.partition(".")[0] not in (*IDLE, "seed")}
-    return json.dumps([record.preset, record.seed, own], sort_keys=True, default=str)
+    """Preset, seed and the options that runs of different decoders can share, as JSON."""
+    excluded = (*IDLE, "seed")
+    options = {name: value for name, value in flat(record.options).items() if name.partition(".")[0] not in excluded}
+    return json.dumps([record.preset, record.seed, options], sort_keys=True, default=str)
 
 
 def left_out(main: Sequence[str], variants: Sequence[str], runs: Mapping[str, RunFiles]) -> str:
-    """What is compared where decoders have several runs, and what is not; empty without further runs."""
+    """Which runs are compared if decoders have several, in a sentence; empty without further runs."""
     if not variants:
         return ""
     several = [name for name in main if any(runs[v].record.decoder == runs[name].record.decoder for v in variants)]
-    return (
-        f"compared are {', '.join(several)}; {len(variants)} further runs stand in a table of their own, not averaged"
-    )
+    return f"{', '.join(several)} are compared; {len(variants)} further runs have a separate table and are not averaged"
 
 
 def shown(label: str, files: RunFiles) -> ReportRun:
-    """A run as the report takes it."""
+    """The run as data of a report."""
     names = list(dict.fromkeys(name for sample in files.samples for name in sample.milliseconds))
     tasks = list(dict.fromkeys(name for sample in files.samples for name in sample.work))
     return ReportRun(
@@ -156,7 +156,7 @@ def shown(label: str, files: RunFiles) -> ReportRun:
 
 
 def object_counts(files: RunFiles, counted: Mapping[int, int]) -> np.ndarray[Any, Any] | None:
-    """(B,) objects of every timed image; None where some image's number is not known."""
+    """(B,) annotated objects of every timed image, None if an image is unknown."""
     timed = [sample.image_id for sample in files.samples if "total" in sample.milliseconds]
     if not timed or any(number not in counted for number in timed):
         return None

@@ -30,7 +30,7 @@ def claims_table(judged: Sequence[JudgedClaim]) -> Table:
 
 
 RULES = (
-    "A part agrees or disagrees when the 95 % interval of the difference excludes zero. A claim does "
+    "A part agrees or disagrees when the 95 % interval of the difference excludes no difference. A claim does "
     "when half of its parts that were run are decided, all the same way; where it marks parts as required, "
     "all of these must agree.",
     "Best: the setting significantly beats at least one other, none beats it, and none has a better value. Flat: "
