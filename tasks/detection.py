@@ -14,7 +14,7 @@ from tasks.base import Metric, MetricParts, TaskError, TaskParts
 from tasks.formats.binning import Coordinates
 from tasks.formats.sequence import Decoded, Encoded, SequenceFormat, Slot, TrainingExample
 from tasks.formats.vocabulary import DETECTION_PROMPT
-from tasks.targets import Context, Detections, ObjectAnnotations, Targets
+from tasks.targets import Context, Detections, ObjectAnnotations, Targets, with_area
 
 BOX = 4
 OBJECT_PROMPT = 1 + BOX + 1  # task, box, class
@@ -58,7 +58,7 @@ class Detection:
         return targets.instances is not None
 
     def unreachable(self, targets: Targets) -> int:
-        """How many annotated objects find no slot, so that no decoder can reach them."""
+        """How many annotated objects have no slot, so that no decoder can reach them."""
         return max(0, len(targets.instances or ()) - self.format.groups)
 
     def encode(self, targets: Targets, generator: torch.Generator | None = None) -> Encoded:
@@ -79,7 +79,7 @@ class Detection:
         """One sequence: the objects in random slots, noise objects in the others (MAD section 3.3 and its release).
 
         A noise object has a corner anywhere, sides of any length cut at the border, and any class. Slots are shuffled,
-        so the place of an object tells nothing. ``limit`` is not needed.
+        so that the slot of an object carries no information. ``limit`` is unused.
         """
         objects = self._objects(targets)
         slots = torch.randperm(self.format.groups, generator=generator)[: len(objects)]
@@ -101,11 +101,9 @@ class Detection:
         The class is the most probable one and its probability the score; the box is what its tokens say. Only slots
         whose box is empty are dropped: no threshold, no suppression (MAD section 3.2).
         """
-        found = self.every_slot(decoded, context)
-        slots = ((found.boxes[:, 2] > found.boxes[:, 0]) & (found.boxes[:, 3] > found.boxes[:, 1])).nonzero()[:, 0]
-        return Detections(
-            boxes=found.boxes[slots], scores=found.scores[slots], classes=found.classes[slots], slots=slots
-        )
+        every = self.every_slot(decoded, context)
+        slots = with_area(every.boxes)
+        return Detections(every.boxes[slots], every.scores[slots], every.classes[slots], slots)
 
     def every_slot(self, decoded: Decoded, context: Context) -> Detections:
         """As ``interpret``, with the slots whose box is empty."""
@@ -170,7 +168,7 @@ def object_prompts(task: int, boxes: Tensor, classes: Tensor) -> Tensor:
 
 def detections_in(context: Context, task: str) -> Detections:
     """The detections that feed ``task``. Raises TaskError if detection did not run before."""
-    found = context.earlier.get(Detection.name)
-    if not isinstance(found, Detections):
+    detections = context.earlier.get(Detection.name)
+    if not isinstance(detections, Detections):
         raise TaskError(f"{task} is prompted by detections, and there are none; run {Detection.name} before it")
-    return found
+    return detections

@@ -42,10 +42,10 @@ def noise_objects(boxes: Tensor, size: tuple[int, int], count: int, generator: t
     rows = _turns(len(boxes), count, generator)[:copied]
     empty = _nothing(boxes, size, count - copied, generator)
     height, width = size
-    found = torch.cat([_jittered(boxes[rows], generator), empty]).clamp(min=0)
-    found = torch.minimum(found, found.new_tensor([width, height, width, height]))
+    noise = torch.cat([_jittered(boxes[rows], generator), empty]).clamp(min=0)
+    noise = torch.minimum(noise, noise.new_tensor([width, height, width, height]))
     order = torch.randperm(count, generator=generator)
-    return Noise(found[order], torch.cat([rows, torch.full((count - copied,), NOTHING)])[order])
+    return Noise(noise[order], torch.cat([rows, torch.full((count - copied,), NOTHING)])[order])
 
 
 def _nothing(boxes: Tensor, size: tuple[int, int], count: int, generator: torch.Generator) -> Tensor:

@@ -125,14 +125,14 @@ class Keypoints:
 
     def prompt(self, context: Context) -> Tensor:
         """(N, P) int64: task, box and class of every detected person."""
-        found = detections_in(context, self.name)
+        detections = detections_in(context, self.name)
         people = self._people(context)
-        boxes = self._coordinates.again(found.boxes[people], context.size)
-        return object_prompts(self._token, boxes, self._classes.start + found.classes[people])
+        boxes = self._coordinates.again(detections.boxes[people], context.size)
+        return object_prompts(self._token, boxes, self._classes.start + detections.classes[people])
 
     def interpret(self, decoded: Decoded, context: Context) -> Poses:
         """Poses from tokens (N, L) and probabilities (N, L, V), scored as their detections."""
-        found = detections_in(context, self.name)
+        detections = detections_in(context, self.name)
         people = self._people(context)
         tokens = decoded.tokens.reshape(len(people), self.format.groups, JOINT)
         points = self._coordinates.pixels(tokens[..., :2], context.size) - PIXEL_MIDDLE  # (N, K, 2)
@@ -140,10 +140,10 @@ class Keypoints:
         visible = by_joint[..., self.format.column(self._visible)]
         invisible = by_joint[..., self.format.column(self._invisible)]
         share = visible / (visible + invisible).clamp(min=TINY)  # (N, K, 1)
-        scores = found.scores[people]
+        scores = detections.scores[people]
         if not self._score_unseen:
             scores = scores * (share >= HALF).flatten(1).any(dim=1)
-        return Poses(torch.cat([points, share], dim=2), scores, found.classes[people])
+        return Poses(torch.cat([points, share], dim=2), scores, detections.classes[people])
 
     def target_rows(self, context: Context) -> Tensor:
         """(N,) int64: the persons' detection slots, which ``encode`` fills in the same order."""

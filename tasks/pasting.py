@@ -45,20 +45,14 @@ def crop(segmentation: Segmentation, box: Tensor, side: int) -> Tensor:
 def _crop_polygons(polygons: Sequence[Sequence[float]], box: Tensor, side: int) -> Tensor:
     corner = box.cpu().numpy()
     scale = side / np.maximum(corner[2:] - corner[:2], SMALLEST_SIDE)
-    moved = [
-        ((np.asarray(polygon, dtype=np.float64).reshape(-1, 2) - corner[:2]) * scale).reshape(-1)
-        for polygon in polygons
-        if len(polygon) >= SHORTEST_POLYGON
-    ]
-    if not moved:
-        return torch.zeros(side, side, dtype=torch.bool)
-    code = coco_mask.merge(coco_mask.frPyObjects(moved, side, side))
-    return torch.from_numpy(coco_mask.decode(code)).bool()
+    points = (np.asarray(polygon, dtype=np.float64).reshape(-1, 2) for polygon in polygons)
+    moved = [((xy - corner[:2]) * scale).reshape(-1).tolist() for xy in points]
+    return torch.from_numpy(decode_mask(moved, (side, side))).bool()
 
 
-def _crop_code(code: Mapping[str, Any], box: Tensor, side: int) -> Tensor:
+def _crop_code(code: dict[str, Any], box: Tensor, side: int) -> Tensor:
     height, width = code["size"]
-    whole = torch.from_numpy(coco_mask.decode(_compressed(code))).double()  # (height, width)
+    whole = torch.from_numpy(decode_mask(code, (height, width))).double()  # (height, width)
     left, top, right, bottom = box.double().cpu()[:, None]
     rows = overlaps(top, torch.maximum(bottom, top + SMALLEST_SIDE), side, height)[0]  # (M, height)
     columns = overlaps(left, torch.maximum(right, left + SMALLEST_SIDE), side, width)[0]  # (M, width)
@@ -66,10 +60,23 @@ def _crop_code(code: Mapping[str, Any], box: Tensor, side: int) -> Tensor:
     return rows @ whole @ columns.T >= THRESHOLD - 1e-9
 
 
-def _compressed(code: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A run-length code as pycocotools reads it."""
-    plain = isinstance(code["counts"], list)
-    return coco_mask.frPyObjects(dict(code), *code["size"]) if plain else code
+def decode_mask(segmentation: Segmentation, size: Sequence[int]) -> NDArray[np.uint8]:
+    """(height, width) mask of one object; empty where no polygon has three points.
+
+    Args:
+        segmentation: COCO polygons, or a run-length code with counts as list, text or bytes.
+        size: height and width of the image in pixels.
+    """
+    if isinstance(segmentation, Mapping):
+        plain = isinstance(segmentation["counts"], list)
+        code = coco_mask.frPyObjects(dict(segmentation), *segmentation["size"]) if plain else segmentation
+    else:
+        polygons = [polygon for polygon in segmentation if len(polygon) >= SHORTEST_POLYGON]
+        if not polygons:
+            return np.zeros(size, dtype=np.uint8)
+        code = coco_mask.merge(coco_mask.frPyObjects(polygons, *size))
+    mask: NDArray[np.uint8] = coco_mask.decode(code)
+    return mask
 
 
 def raster(segmentation: Segmentation, size: tuple[int, int], canvas: tuple[int, int]) -> Tensor:
@@ -80,16 +87,8 @@ def raster(segmentation: Segmentation, size: tuple[int, int], canvas: tuple[int,
         size: height and width of the image in pixels.
         canvas: rows and columns, no fewer than the image's.
     """
-    height, width = size
-    if isinstance(segmentation, Mapping):
-        code = _compressed(segmentation)
-    else:
-        polygons = [polygon for polygon in segmentation if len(polygon) >= SHORTEST_POLYGON]
-        if not polygons:
-            return torch.zeros(canvas)
-        code = coco_mask.merge(coco_mask.frPyObjects(polygons, height, width))
-    mask = torch.from_numpy(coco_mask.decode(code)).float()
-    return torch.nn.functional.pad(mask, (0, canvas[1] - width, 0, canvas[0] - height))
+    mask = torch.from_numpy(decode_mask(segmentation, size)).float()
+    return torch.nn.functional.pad(mask, (0, canvas[1] - size[1], 0, canvas[0] - size[0]))
 
 
 def align(mask: Tensor, box: Tensor, side: int) -> Tensor:

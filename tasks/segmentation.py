@@ -158,15 +158,15 @@ class Segmentation:
 
     def prompt(self, context: Context) -> Tensor:
         """(N, P) int64: task, box and class of every detection."""
-        found = detections_in(context, self.name)
-        boxes = self._coordinates.again(found.boxes, context.size)
-        return object_prompts(self._token, boxes, self._classes.start + found.classes)
+        detections = detections_in(context, self.name)
+        boxes = self._coordinates.again(detections.boxes, context.size)
+        return object_prompts(self._token, boxes, self._classes.start + detections.classes)
 
     def interpret(self, decoded: Decoded, context: Context) -> Masks:
         """Masks at original size from tokens (N, L) and probabilities (N, L, V), scored as their detections are."""
-        found = detections_in(context, self.name)
+        detections = detections_in(context, self.name)
         foreground = self._masks.decode(decoded, self.format)  # (N, M, M)
-        return Masks(paste_codes(foreground, found.boxes, context.size), found.scores, found.classes)
+        return Masks(paste_codes(foreground, detections.boxes, context.size), detections.scores, detections.classes)
 
     def target_rows(self, context: Context) -> Tensor:
         """(N,) int64: the detection slots, which ``encode`` fills in the same order."""
@@ -180,9 +180,9 @@ class Segmentation:
 
 
 def _check_size(instances: ObjectAnnotations, row: int, size: tuple[int, int]) -> None:
-    found = instances.segmentations[row]
-    if isinstance(found, dict) and tuple(found["size"]) != size:
+    code = instances.segmentations[row]
+    if isinstance(code, dict) and tuple(code["size"]) != size:
         raise TaskError(
-            f"annotation {instances.ids[row]}: its run-length code has size {list(found['size'])}, its image "
+            f"annotation {instances.ids[row]}: its run-length code has size {list(code['size'])}, its image "
             f"{list(size)}; resize the code with the image"
         )

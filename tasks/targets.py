@@ -1,4 +1,4 @@
-"""What is known of an image (targets) and what is predicted for it: plain data that readers make and tasks use."""
+"""Targets of an image and predictions for it: plain data that readers make and tasks use."""
 
 from __future__ import annotations
 
@@ -8,9 +8,13 @@ from typing import Any
 
 from torch import Tensor
 
-# A COCO segmentation: polygons ([[x0, y0, x1, y1, ...], ...]) or a run-length code ({"size": [height, width], "counts":
-# ...}).
 Segmentation = list[list[float]] | dict[str, Any]
+"""COCO's: polygons [[x0, y0, x1, y1, ...], ...] or a run-length code {"size": [height, width], "counts": ...}."""
+
+
+def with_area(boxes: Tensor) -> Tensor:
+    """(n,) int64 rows of the boxes (N, 4), x0 y0 x1 y1, that have an area."""
+    return (boxes[:, 2:] > boxes[:, :2]).all(dim=1).nonzero()[:, 0]
 
 
 @dataclass(frozen=True)
@@ -36,9 +40,9 @@ class ObjectAnnotations:
     def __len__(self) -> int:
         return len(self.boxes)
 
-    def rows(self, index: Sequence[int]) -> ObjectAnnotations:
-        """The objects at ``index``, in that order."""
-        rows = list(index)
+    def rows(self, index: Tensor) -> ObjectAnnotations:
+        """The objects at ``index`` (n,), in that order."""
+        rows = index.tolist()
         return ObjectAnnotations(
             boxes=self.boxes[rows],
             classes=self.classes[rows],

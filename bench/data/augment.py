@@ -20,7 +20,7 @@ from bench.data.transforms import (
     resize_image,
     to_tensor,
 )
-from tasks.targets import Targets
+from tasks.targets import Targets, with_area
 
 CROP_SHORTS = (400, 500, 600)  # shortest sides before a crop
 CROP_SIDES = (384, 600)  # least and most pixels of a crop's sides
@@ -95,7 +95,7 @@ def _without_empty(targets: Targets) -> Targets:
     instances = targets.instances
     if instances is None:
         return targets
-    rows = (instances.boxes[:, 2:] > instances.boxes[:, :2]).all(dim=1).nonzero()[:, 0].tolist()
+    rows = with_area(instances.boxes)
     return targets if len(rows) == len(instances) else replace(targets, instances=instances.rows(rows))
 
 

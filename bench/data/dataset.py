@@ -214,16 +214,16 @@ class Dataset:
         return digest.hexdigest()[:HASH_LETTERS]
 
     def _files_in_use(self, sample: DatasetSample) -> list[tuple[str, int]]:
-        found: list[tuple[Path, Path]] = []
+        files_and_bases: list[tuple[Path, Path]] = []
         if sample.coco and sample.path is not None and self.coco is not None:
-            found.append((sample.path, self.coco.root))
+            files_and_bases.append((sample.path, self.coco.root))
         if sample.nyu_index is not None:
             nyu, index = self._nyu(sample)
             pair = nyu.pairs[index]
-            files = (pair.rgb, pair.depth, nyu.labeled_path)
-            found += [(path, nyu.base) for path in files if path is not None]
+            paths = (pair.rgb, pair.depth, nyu.labeled_path)
+            files_and_bases += [(path, nyu.base) for path in paths if path is not None]
         try:
-            return [(path.relative_to(base).as_posix(), path.stat().st_size) for path, base in found]
+            return [(path.relative_to(base).as_posix(), path.stat().st_size) for path, base in files_and_bases]
         except OSError as error:
             raise DataError(f"{error.filename}: cannot be read ({error.strerror}); check the file") from None
 
@@ -232,9 +232,9 @@ class Dataset:
             raise DataError(f"image {sample.image_id} has no depth map; take samples from `Dataset.samples`")
         return self.nyu, sample.nyu_index
 
-    def _refuse_depth(self, sample: DatasetSample, found: tuple[int, ...], expected: tuple[int, int]) -> None:
+    def _refuse_depth(self, sample: DatasetSample, size: tuple[int, ...], expected: tuple[int, int]) -> None:
         raise DataError(
-            f"{sample.path}: image {sample.image_id}: its depth map has {found[1]}x{found[0]} pixels, "
+            f"{sample.path}: image {sample.image_id}: its depth map has {size[1]}x{size[0]} pixels, "
             f"its annotation {expected[1]}x{expected[0]}; use the depth map that belongs to the image"
         )
 

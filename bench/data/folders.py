@@ -13,8 +13,8 @@ def existing_folder(path: Path, holds: str, report: Reporter) -> bool:
     """Whether ``path`` is a folder; reports it when it is not. ``holds`` says what the folder should contain."""
     if path.is_dir():
         return True
-    found = "is a file, not a folder" if path.exists() else "no such folder"
-    report(Problem(path, "", Fault("missing folder", found, f"give the folder that holds {holds}")))
+    message = "is a file, not a folder" if path.exists() else "no such folder"
+    report(Problem(path, "", Fault("missing folder", message, f"give the folder that holds {holds}")))
     return False
 
 

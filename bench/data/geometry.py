@@ -18,7 +18,8 @@ from pycocotools import mask as coco_mask
 from torch import Tensor
 
 from bench.data.coco.classes import COCO_FLIP_PAIRS, COCO_KEYPOINTS
-from tasks.targets import ObjectAnnotations, Segmentation, Targets
+from tasks.pasting import decode_mask
+from tasks.targets import ObjectAnnotations, Segmentation, Targets, with_area
 
 HALF_PIXEL = 0.5
 Size = tuple[int, int]  # height, width in pixels
@@ -58,7 +59,7 @@ def mirror_targets(targets: Targets, pairs: Sequence[tuple[int, int]] | None = N
             instances,
             boxes=_clamped(_mirrored(instances.boxes, targets.size[1])[:, [2, 1, 0, 3]], targets.size),
             segmentations=[_mirror_segmentation(s, targets.size) for s in instances.segmentations],
-            keypoints=_mirror_keypoints(instances.keypoints, targets.size, pairs),
+            keypoints=_mirror_keypoints(instances.keypoints, targets.size[1], pairs),
         )
     if depth is not None:
         depth = depth.flip(-1)
@@ -82,25 +83,20 @@ def crop_targets(targets: Targets, *, top: int, left: int, size: Size) -> Target
 
 
 def _crop_instances(instances: ObjectAnnotations, top: int, left: int, size: Size) -> ObjectAnnotations:
-    moved = instances.boxes - torch.tensor([left, top, left, top])
-    boxes = _clamped(moved, size)
+    shifted = instances.boxes - torch.tensor([left, top, left, top])
+    boxes = _clamped(shifted, size)
     points = instances.keypoints[..., :2] - torch.tensor([left, top])
     inside = ((points >= 0) & (points <= torch.tensor([size[1] - 1, size[0] - 1]))).all(-1, keepdim=True)
     keypoints = torch.cat([points, instances.keypoints[..., 2:]], dim=-1) * inside
-    cut = (boxes != moved).any(dim=1).tolist()
+    cut = (boxes != shifted).any(dim=1).tolist()
     segmentations = list(instances.segmentations)
-    for row in _with_extent(boxes):
+    for row in with_area(boxes).tolist():
         segmentations[row] = _crop_segmentation(instances.segmentations[row], top, left, size)
         if cut[row] and instances.segmentations[row]:
             boxes[row] = _tight(segmentations[row])
     keypoints = _with_visibility(keypoints[..., :2], keypoints)
-    return replace(instances, boxes=boxes, segmentations=segmentations, keypoints=keypoints).rows(_with_extent(boxes))
-
-
-def _with_extent(boxes: Tensor) -> list[int]:
-    """Rows of (N, 4) boxes that have an area."""
-    rows: list[int] = ((boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])).nonzero()[:, 0].tolist()
-    return rows
+    moved = replace(instances, boxes=boxes, segmentations=segmentations, keypoints=keypoints)
+    return moved.rows(with_area(boxes))
 
 
 def _tight(segmentation: Segmentation) -> Tensor:
@@ -133,14 +129,19 @@ def _with_visibility(points: Tensor, before: Tensor) -> Tensor:
     return torch.where(visibility > 0, torch.cat([points, visibility], dim=-1), torch.zeros(()))
 
 
-def _mirror_keypoints(keypoints: Tensor, size: Size, pairs: Sequence[tuple[int, int]] | None) -> Tensor:
-    count = keypoints.shape[1]
+def mirrored_order(keypoints: int, pairs: Sequence[tuple[int, int]] | None = None) -> list[int]:
+    """Keypoint that takes each place in a mirrored image; ``pairs`` as for ``mirror_targets``."""
     if pairs is None:
-        pairs = COCO_FLIP_PAIRS if count == COCO_KEYPOINTS else ()
-    order = list(range(count))
+        pairs = COCO_FLIP_PAIRS if keypoints == COCO_KEYPOINTS else ()
+    order = list(range(keypoints))
     for left, right in pairs:
         order[left], order[right] = right, left
-    return _with_visibility(_mirrored(keypoints[..., :2], size[1] - 1), keypoints)[:, order]
+    return order
+
+
+def _mirror_keypoints(keypoints: Tensor, width: int, pairs: Sequence[tuple[int, int]] | None) -> Tensor:
+    points = _with_visibility(_mirrored(keypoints[..., :2], width - 1), keypoints)
+    return points[:, mirrored_order(keypoints.shape[1], pairs)]
 
 
 def _resize_segmentation(segmentation: Segmentation, size: Size, scale: Tensor) -> Segmentation:
@@ -201,9 +202,7 @@ def _window(values: Tensor, top: int, left: int, size: Size) -> Tensor:
 
 
 def _decode(code: dict[str, Any]) -> Tensor:
-    if isinstance(code["counts"], list):
-        code = coco_mask.frPyObjects(code, *code["size"])
-    return torch.from_numpy(np.ascontiguousarray(coco_mask.decode(code)))
+    return torch.from_numpy(np.ascontiguousarray(decode_mask(code, code["size"])))
 
 
 def _encode(mask: Tensor) -> dict[str, Any]:

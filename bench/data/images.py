@@ -73,13 +73,13 @@ def header_size(
     """
     try:
         with Image.open(path, formats=DEPTH_FORMATS if depth else RGB_FORMATS) as opened:
-            mode, found = opened.mode, opened.size
+            mode, actual = opened.mode, opened.size
     except _BROKEN as error:
         refuse(Problem(path, record, _broken(error)))
     if depth:
         _check_mode(path, record, mode)
-    _check_size(path, record, found, size)
-    return found[1], found[0]
+    _check_size(path, record, actual, size)
+    return actual[1], actual[0]
 
 
 def looks_cut(path: Path) -> bool:
@@ -101,11 +101,11 @@ def _check_mode(path: Path, record: str, mode: str) -> None:
         refuse(Problem(path, record, _eight_bit(mode)))
 
 
-def _check_size(path: Path, record: str, found: tuple[int, int], expected: tuple[int, int] | None) -> None:
-    if expected is not None and found != expected[::-1]:
+def _check_size(path: Path, record: str, actual: tuple[int, int], expected: tuple[int, int] | None) -> None:
+    if expected is not None and actual != expected[::-1]:
         fault = Fault(
             "size disagrees",
-            f"is {found[0]}x{found[1]} pixels, expected {expected[1]}x{expected[0]} (width x height)",
+            f"is {actual[0]}x{actual[1]} pixels, expected {expected[1]}x{expected[0]} (width x height)",
             "use the file that the annotation was made for",
         )
         refuse(Problem(path, record, fault))

@@ -16,14 +16,13 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pycocotools import mask as coco_mask
 from torch import Tensor
 
-from bench.data.coco.classes import COCO_FLIP_PAIRS, COCO_KEYPOINTS
 from bench.data.dataset import Dataset, DatasetSample
-from bench.data.geometry import resize_targets
+from bench.data.geometry import mirrored_order, resize_targets
 from bench.data.transforms import IMAGENET, resize_image, to_tensor
-from tasks.targets import Segmentation, Targets
+from tasks.pasting import decode_mask
+from tasks.targets import Targets
 
 VERSION = 2
 OWNER_PIXELS = 2  # side of a cell of ``Packed.owner``
@@ -137,41 +136,27 @@ def _pixels(dataset: Dataset, sample: DatasetSample, side: int) -> NDArray[Any]:
 
 def _objects(targets: Targets, image: NDArray[Any]) -> tuple[dict[str, NDArray[Any]], NDArray[Any]]:
     """The objects of one image, and its (S / 2, S / 2) owners."""
-    side, found = targets.size[0], targets.instances
+    side, instances = targets.size[0], targets.instances
     owner = np.zeros((side // OWNER_PIXELS,) * 2, dtype=np.uint8)
-    if found is None or not len(found):
-        joints = 0 if found is None else found.keypoints.shape[1]
+    if instances is None or not len(instances):
+        joints = 0 if instances is None else instances.keypoints.shape[1]
         empty: dict[str, NDArray[Any]] = {"boxes": np.zeros((0, 4), np.float32), "classes": np.zeros(0, np.int64)}
         empty |= {"colors": np.zeros((0, 3), np.float32), "keypoints": np.zeros((0, joints, 3), np.float32)}
         return empty, owner
-    masks = np.stack([_mask(s, side) for s in found.segmentations])  # (n, S, S)
-    kept = np.argsort(-masks.sum((1, 2)), kind="stable")[:MOST_OBJECTS]
-    masks = masks[np.sort(kept)]
+    masks = np.stack([decode_mask(s, (side, side)) for s in instances.segmentations])  # (n, S, S)
+    rows = np.sort(np.argsort(-masks.sum((1, 2)), kind="stable")[:MOST_OBJECTS])
+    masks = masks[rows]
     cells = masks.reshape(len(masks), *(side // OWNER_PIXELS, OWNER_PIXELS) * 2).sum((2, 4))  # (n, S / 2, S / 2)
     owner[:] = np.where(cells.max(0) * 2 >= OWNER_PIXELS**2, cells.argmax(0) + 1, 0)
     pixels = masks.reshape(len(masks), -1).astype(np.float32)
     colors = pixels @ (image.reshape(-1, 3) / np.float32(255)) / np.maximum(pixels.sum(1, keepdims=True), 1)
-    keypoints = found.keypoints.numpy()[np.sort(kept)].copy()
+    keypoints = instances.keypoints.numpy()[rows].copy()
     keypoints[..., :2] += 0.5 * (keypoints[..., 2:] > 0)
     row: dict[str, NDArray[Any]] = {
-        "boxes": found.boxes.numpy()[np.sort(kept)],
-        "classes": found.classes.numpy()[np.sort(kept)],
+        "boxes": instances.boxes.numpy()[rows],
+        "classes": instances.classes.numpy()[rows],
     }
     return row | {"colors": colors.astype(np.float32), "keypoints": keypoints}, owner
-
-
-def _mask(segmentation: Segmentation, side: int) -> NDArray[Any]:
-    """(S, S) uint8 of one object."""
-    if isinstance(segmentation, dict):
-        raw = isinstance(segmentation["counts"], list)
-        code = coco_mask.frPyObjects(segmentation, side, side) if raw else segmentation
-    else:
-        usable = [polygon for polygon in segmentation if len(polygon) > 4]
-        if not usable:
-            return np.zeros((side, side), np.uint8)
-        code = coco_mask.merge(coco_mask.frPyObjects(usable, side, side))
-    decoded: NDArray[Any] = coco_mask.decode(code)
-    return decoded
 
 
 def _coarse_depth(depth: NDArray[Any]) -> NDArray[Any]:
@@ -206,8 +191,8 @@ def normalized(images: torch.Tensor) -> torch.Tensor:
 def mirrored(arrays: Mapping[str, Tensor], chosen: Tensor) -> dict[str, Tensor]:
     """The arrays of ``Packed`` with the images where ``chosen`` (B,) is true mirrored left to right.
 
-    Left and right joints change places. ``words`` stay, since only a bag of them is learned: left and right are both
-    said of most scenes, and a cell cannot tell.
+    Left and right joints change places. ``words`` stay: only a bag of them is learned, and captions of most scenes hold
+    both "left" and "right".
     """
     side = arrays["images"].shape[2]
     out = dict(arrays)
@@ -224,8 +209,5 @@ def mirrored(arrays: Mapping[str, Tensor], chosen: Tensor) -> dict[str, Tensor]:
 
 
 def _mirrored_joints(keypoints: Tensor, side: int) -> Tensor:
-    order = list(range(keypoints.shape[2]))
-    for left, right in COCO_FLIP_PAIRS if len(order) == COCO_KEYPOINTS else ():
-        order[left], order[right] = right, left
-    x, y, seen = keypoints[:, :, order].unbind(-1)
+    x, y, seen = keypoints[:, :, mirrored_order(keypoints.shape[2])].unbind(-1)
     return torch.stack([torch.where(seen > 0, side - x, x), y, seen], dim=-1)

@@ -55,7 +55,7 @@ class _Findings:
     """Findings so far; of one kind in one folder only the first are kept, the rest is counted."""
 
     def __init__(self) -> None:
-        self.found: list[Finding] = []
+        self._list: list[Finding] = []
         self._counts: Counter[tuple[Level, str]] = Counter()
 
     def problem(self, problem: Problem) -> None:
@@ -79,10 +79,10 @@ class _Findings:
             if count > MOST_OF_A_KIND:
                 message = f"{kind}: {count - MOST_OF_A_KIND:,} more of this kind, {count:,} in all"
                 self._keep(level, "", "", message, "")
-        return self.found
+        return self._list
 
     def _keep(self, level: Level, *texts: str) -> None:
-        self.found.append(Finding(level, *(printable(text) for text in texts)))
+        self._list.append(Finding(level, *(printable(text) for text in texts)))
 
 
 def verify(
@@ -110,14 +110,14 @@ def verify(
     Raises:
         UserError: if no folder is given or an option is not usable.
     """
-    known = (*OFFICIAL_IMAGES, *OFFICIAL_PAIRS)
+    choices = (*OFFICIAL_IMAGES, *OFFICIAL_PAIRS)
     if coco is None and nyu is None:
         raise UserError("no data set is given; name a COCO folder, an NYUv2 folder or both")
     if workers < 1:
         raise UserError(f"workers {workers}: give at least 1")
     for split in splits or ():
-        if split not in known:
-            raise UserError(f"split {split!r} is unknown; choose from {', '.join(known)}")
+        if split not in choices:
+            raise UserError(f"split {split!r} is unknown; choose from {', '.join(choices)}")
     findings = _Findings()
     jobs: list[Job] = []
     if coco is not None:
@@ -168,9 +168,9 @@ def _check_coco(root: Path, split: str, full: bool, findings: _Findings) -> list
 def _check_categories(tables: CocoTables, findings: _Findings) -> None:
     official = dict(COCO_CLASSES)
     files = [file for kind, file in tables.files.items() if kind != "captions"]
-    own = [name for category, name in tables.categories.items() if official.get(category) != name]
-    if own:
-        message = f"{len(own)} categories are not of COCO's 80: {quote(own)}"
+    names = [name for category, name in tables.categories.items() if official.get(category) != name]
+    if names:
+        message = f"{len(names)} categories are not of COCO's 80: {quote(names)}"
         findings.note("warning", files[0].path, message, "fine for data of your own; choose a --preset for its classes")
 
 
@@ -214,12 +214,12 @@ def _check_labeled(path: Path, findings: _Findings) -> list[Job]:
     return [lambda index=index: read(index) for index in range(file.pairs)]  # type: ignore[misc]
 
 
-def _count(findings: _Findings, file: Path, found: int, official: int, what: str) -> None:
-    if found == official:
+def _count(findings: _Findings, file: Path, count: int, official: int, what: str) -> None:
+    if count == official:
         findings.note("info", file, f"all of the official {official:,} {what}")
     else:
         remedy = "numbers on other than the official data do not compare with published ones"
-        findings.note("warning", file, f"{found:,} of the official {official:,} {what}", remedy)
+        findings.note("warning", file, f"{count:,} of the official {official:,} {what}", remedy)
 
 
 def _rgb_job(path: Path, record: str, size: tuple[int, int] | None, full: bool) -> Job:

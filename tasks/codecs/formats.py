@@ -54,20 +54,20 @@ class CodeGrid:
         """(N, H, W) masks or meters to (N, L) int64 tokens; those of the last maps are kept, as training asks again."""
         if not len(maps):
             return torch.zeros(0, self.rows * self.columns, dtype=torch.int64)
-        return torch.stack([self._tokens(one) for one in maps.float().cpu()])
+        return torch.stack([self._tokens(plane) for plane in maps.float().cpu()])
 
-    def _tokens(self, one: Tensor) -> Tensor:
-        key = hashlib.blake2b(one.contiguous().numpy().tobytes(), digest_size=16).digest()
-        found = self._known.get(key)
-        if found is None:
+    def _tokens(self, plane: Tensor) -> Tensor:
+        key = hashlib.blake2b(plane.contiguous().numpy().tobytes(), digest_size=16).digest()
+        tokens = self._known.get(key)
+        if tokens is None:
             # One by one: a convolution's last digit depends on what else is in its batch, and the nearest code on that.
             with torch.inference_mode(False):
-                codes = self._codecs[torch.device("cpu")].encode(one[None].clone())[0]
-            found = self._ids.start + codes.flatten()
+                codes = self._codecs[torch.device("cpu")].encode(plane[None].clone())[0]
+            tokens = self._ids.start + codes.flatten()
             if len(self._known) >= KEPT:
                 self._known.clear()
-            self._known[key] = found
-        return found
+            self._known[key] = tokens
+        return tokens
 
     @torch.no_grad()
     def maps(self, decoded: Decoded, format: SequenceFormat) -> Tensor:

@@ -26,9 +26,9 @@ def silog(prediction: Tensor, truth: Tensor) -> Tensor:
 
 def dice(prediction: Tensor, truth: Tensor) -> Tensor:
     """One minus the soft overlap of masks, mean over R of them: (R, M, M) float, cut to [0, 1], and 0 or 1."""
-    found, wanted = prediction.clamp(0, 1).flatten(1), truth.flatten(1)
-    shared = (found * wanted).sum(1)
-    return (1 - (2 * shared + 1) / (found.sum(1) + wanted.sum(1) + 1)).mean()
+    predicted, true = prediction.clamp(0, 1).flatten(1), truth.flatten(1)
+    shared = (predicted * true).sum(1)
+    return (1 - (2 * shared + 1) / (predicted.sum(1) + true.sum(1) + 1)).mean()
 
 
 def mask_loss(prediction: Tensor, truth: Tensor) -> Tensor:

@@ -132,8 +132,8 @@ def released_tensors(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """A codec of AiT's release with our names; tensors of other names stay as they are."""
     renamed = {}
     for name, value in tensors.items():
-        own = name.removeprefix("_vq_vae.")
-        renamed[f"quantiser.{RELEASED[own]}" if own in RELEASED else name] = value
+        short = name.removeprefix("_vq_vae.")
+        renamed[f"quantiser.{RELEASED[short]}" if short in RELEASED else name] = value
     return renamed
 
 

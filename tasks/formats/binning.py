@@ -61,10 +61,10 @@ class Coordinates:
         At the edge reading MAD's release floors ``bin / bins * bins`` in float32, which moves a few bins down by one
         (251 and 253 of 500); so does this.
         """
-        found = self._bins(points / _scale(points, size) * self.bins + NUDGE)
+        bins = self._bins(points / _scale(points, size) * self.bins + NUDGE)
         if self.reading == "edge":
-            found = self._bins(self._read(found) * self.bins)
-        return self.ids.start + found
+            bins = self._bins(self._read(bins) * self.bins)
+        return self.ids.start + bins
 
     def _bins(self, scaled: Tensor) -> Tensor:
         return scaled.floor().clamp(0, self.bins).long()

@@ -117,10 +117,10 @@ class ObjectSequence:
         instances = annotated_instances(targets, self.format.task)
         rows = slotted(instances, self.format.groups)
         rows = rows[torch.randperm(len(rows), generator=generator)]
-        own = instances.boxes[rows]
-        noise = noise_objects(own, targets.size, self.format.groups - len(rows), generator)
+        boxes = instances.boxes[rows]
+        noise = noise_objects(boxes, targets.size, self.format.groups - len(rows), generator)
         targets_, inputs, originals = self._empty(), self._empty(), None
-        inputs[:, :BOX] = self.coordinates.tokens(torch.cat([own, noise.boxes]))
+        inputs[:, :BOX] = self.coordinates.tokens(torch.cat([boxes, noise.boxes]))
         targets_[: len(rows), :BOX] = inputs[: len(rows), :BOX]
         targets_[: len(rows), BOX : BOX + 1] = self._class_tokens(instances.classes[rows])
         inputs[:, BOX] = self._corrupted(generator)
@@ -190,10 +190,10 @@ class ObjectSequence:
         copies = (noise.copies != NOTHING).nonzero()[:, 0]
         boxes = torch.cat([instances.boxes[rows], noise.boxes[copies]])
         canvas = (self.coordinates.side, self.coordinates.side)
-        found = self._crops(instances, torch.cat([rows, rows[noise.copies[copies]]]), boxes, size, canvas)
-        crops = torch.zeros(self.format.groups, *found.shape[1:], dtype=torch.bool)
-        crops[: len(rows)] = found[: len(rows)]
-        crops[len(rows) + copies] = found[len(rows) :]
+        masks = self._crops(instances, torch.cat([rows, rows[noise.copies[copies]]]), boxes, size, canvas)
+        crops = torch.zeros(self.format.groups, *masks.shape[1:], dtype=torch.bool)
+        crops[: len(rows)] = masks[: len(rows)]
+        crops[len(rows) + copies] = masks[len(rows) :]
         return crops
 
     def _crops(
@@ -202,12 +202,12 @@ class ObjectSequence:
         """(n, M, M) bool masks of the objects in ``rows`` inside ``boxes`` (n, 4)."""
         if self._masks is None:
             raise TaskError(f"{self.format.task} has no masks")
-        side, known = self._masks.side, dict[int, Tensor]()
+        side, rasters = self._masks.side, dict[int, Tensor]()
         crops = torch.zeros(len(rows), side, side, dtype=torch.bool)
         for place, row in enumerate(rows.tolist()):
-            if row not in known:
-                known[row] = raster(instances.segmentations[row], size, canvas)
-            crops[place] = align(known[row], boxes[place], side)
+            if row not in rasters:
+                rasters[row] = raster(instances.segmentations[row], size, canvas)
+            crops[place] = align(rasters[row], boxes[place], side)
         return crops
 
     def _dense_loss(self, logits: Tensor, originals: Tensor) -> Tensor:

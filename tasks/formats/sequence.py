@@ -83,8 +83,8 @@ class SequenceFormat:
     @cached_property
     def trained(self) -> tuple[Tensor, Tensor]:
         """Ids (W,) int64 of the softmax in training, ascending, and columns (V,) of ``ids`` among them."""
-        found = torch.cat([torch.arange(r.start, r.stop) for r in sorted({*self.ranges, *self.rivals})])
-        return found, torch.searchsorted(found, self.ids)
+        ids = torch.cat([torch.arange(r.start, r.stop) for r in sorted({*self.ranges, *self.rivals})])
+        return ids, torch.searchsorted(ids, self.ids)
 
     @cached_property
     def legal(self) -> Tensor:
@@ -97,14 +97,14 @@ class SequenceFormat:
         """(L,) bool: positions that hold dense codes or bits."""
         return torch.tensor([slot.dense for slot in self.slots]).repeat(self.groups)
 
-    def column(self, found: IdRange) -> slice:
+    def column(self, range_: IdRange) -> slice:
         """Columns of one range within the task's vocabulary."""
         start = 0
-        for own in self.ranges:
-            if own == found:
-                return slice(start, start + len(own))
-            start += len(own)
-        raise ValueError(f"{self.task} has no range {found.name!r}; it has {', '.join(r.name for r in self.ranges)}")
+        for other in self.ranges:
+            if other == range_:
+                return slice(start, start + len(other))
+            start += len(other)
+        raise ValueError(f"{self.task} has no range {range_.name!r}; it has {', '.join(r.name for r in self.ranges)}")
 
     def columns_of(self, tokens: Tensor) -> Tensor:
         """Columns of ids; same shape as ``tokens``. Raises ValueError for an id outside the task's vocabulary."""
@@ -122,8 +122,8 @@ def with_dense_loss(format: SequenceFormat, part: Any) -> SequenceFormat:
         format: format of the task's sequences.
         part: may have ``dense_loss(logits, originals, format)``.
     """
-    own = getattr(part, "dense_loss", None)
-    return format if own is None else replace(format, dense_loss=partial(own, format=format))
+    loss = getattr(part, "dense_loss", None)
+    return format if loss is None else replace(format, dense_loss=partial(loss, format=format))
 
 
 @dataclass(frozen=True)
@@ -227,11 +227,11 @@ def collate(
 
 def _padded(parts: Sequence[Tensor | None], most: int) -> Tensor | None:
     """(N, ...) of B images to (B, most, ...), zeros behind an image's own; None if an image gives none."""
-    known = [part for part in parts if part is not None]
-    if not known or len(known) < len(parts):
+    tensors = [part for part in parts if part is not None]
+    if not tensors or len(tensors) < len(parts):
         return None
-    stacked = known[0].new_zeros(len(known), most, *known[0].shape[1:])
-    for row, part in zip(stacked, known, strict=True):
+    stacked = tensors[0].new_zeros(len(tensors), most, *tensors[0].shape[1:])
+    for row, part in zip(stacked, tensors, strict=True):
         row[: len(part)] = part
     return stacked
 

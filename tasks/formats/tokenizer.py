@@ -149,12 +149,12 @@ def abbreviate(model: Path, captions: Iterable[str], path: Path) -> int:
     texts = {proto.pieces[index].piece for index in used}
     if proto.trainer_spec.model_type == proto.trainer_spec.BPE:  # its pieces are merged from shorter ones
         texts |= {text[i:j] for text in texts for i in range(len(text)) for j in range(i + 1, len(text) + 1)}
-    kept = [piece for piece in proto.pieces if piece.piece in texts or piece.type != normal]
+    pieces = [piece for piece in proto.pieces if piece.piece in texts or piece.type != normal]
     del proto.pieces[:]
-    proto.pieces.extend(kept)
-    proto.trainer_spec.vocab_size = len(kept)
+    proto.pieces.extend(pieces)
+    proto.trainer_spec.vocab_size = len(pieces)
     _write(path, proto.SerializeToString(deterministic=True))
-    return len(kept)
+    return len(pieces)
 
 
 def _load(model: Path) -> sentencepiece.SentencePieceProcessor:

@@ -139,14 +139,14 @@ class Vocabulary:
         """Ranges beside those of a task over which it is trained: in layout ``ait`` all others that the release has."""
         if self.sizes.layout == "mad":
             return ()
-        return tuple(found for found in self if found.stop <= self.openings[0] and found not in used)
+        return tuple(other for other in self if other.stop <= self.openings[0] and other not in used)
 
     def id(self, name: str) -> int:
         """The only id of a range of size one, such as ``mask``."""
-        found = self[name]
-        if len(found) != 1:
-            raise ValueError(f"range {name!r} has {len(found)} ids, not one; index it instead")
-        return found.start
+        ids = self[name]
+        if len(ids) != 1:
+            raise ValueError(f"range {name!r} has {len(ids)} ids, not one; index it instead")
+        return ids.start
 
 
 def _mad_layout(sizes: Sizes, words: int) -> list[tuple[str, int]]:

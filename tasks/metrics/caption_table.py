@@ -49,8 +49,8 @@ class CaptionTable:
         self.counts = np.asarray(counts, dtype=float).reshape(len(self.images), BLEU_COLUMNS)
         self.meteor = None if meteor is None else meteor_counts(np.asarray(meteor, dtype=float), len(self.images))
         self._means = MeanTable(self.images, means)
-        known = [*BLEUS, *(["METEOR"] if self.meteor is not None else []), *self._means.names]
-        self.names = tuple(sorted(known, key=[*order, *known].index))
+        names = [*BLEUS, *(["METEOR"] if self.meteor is not None else []), *self._means.names]
+        self.names = tuple(sorted(names, key=[*order, *names].index))
         self.lower: frozenset[str] = frozenset()
 
     def score(self, weights: NDArray[Any], names: Sequence[str] | None = None) -> dict[str, NDArray[Any]]:
@@ -91,8 +91,8 @@ def bleu_counts(references: Sequence[str], caption: str) -> list[int]:
         references: tokenized texts.
         caption: tokenized text.
     """
-    found = cook_test(caption, cook_refs(references, n=ORDERS), eff="closest", n=ORDERS)
-    return [found["testlen"], found["reflen"], *found["guess"], *found["correct"]]
+    counts = cook_test(caption, cook_refs(references, n=ORDERS), eff="closest", n=ORDERS)
+    return [counts["testlen"], counts["reflen"], *counts["guess"], *counts["correct"]]
 
 
 def bleu(sums: NDArray[Any]) -> list[NDArray[Any]]:

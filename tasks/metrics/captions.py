@@ -145,19 +145,19 @@ def score(references: Mapping[int, Sequence[str]], hypotheses: Mapping[int, str]
         raise TaskError("all reference captions are empty; there is nothing to compare with")
     ids = sorted(hypotheses)
     truth = {image_id: list(references[image_id]) for image_id in ids}
-    found = {image_id: [hypotheses[image_id]] for image_id in ids}
+    captions = {image_id: [hypotheses[image_id]] for image_id in ids}
     columns: dict[str, tuple[float, Sequence[float]]] = {}
-    bleu, bleus = Bleu(4).compute_score(truth, found, verbose=0)
+    bleu, bleus = Bleu(4).compute_score(truth, captions, verbose=0)
     for n in range(4):
         columns[f"BLEU-{n + 1}"] = (bleu[n], bleus[n])
-    columns["ROUGE-L"] = Rouge().compute_score(truth, found)
-    columns["CIDEr"] = Cider().compute_score(truth, found)
+    columns["ROUGE-L"] = Rouge().compute_score(truth, captions)
+    columns["CIDEr"] = Cider().compute_score(truth, captions)
     absent = _absent_from_the_start()
     counted: list[list[float]] = []  # what METEOR adds up
     for name, compute in (("METEOR", lambda *texts: _meteor(*texts, counted=counted)), ("SPICE", _spice)):
         if name not in absent:
             try:
-                columns[name] = compute(truth, found)
+                columns[name] = compute(truth, captions)
             except (OSError, ValueError, subprocess.SubprocessError) as error:
                 absent[name] = f"not computed: {error}"
     values: dict[str, float | None] = {
@@ -170,7 +170,7 @@ def score(references: Mapping[int, Sequence[str]], hypotheses: Mapping[int, str]
     }
     table = CaptionTable(
         ids,
-        [bleu_counts(truth[image_id], found[image_id][0]) for image_id in ids],
+        [bleu_counts(truth[image_id], captions[image_id][0]) for image_id in ids],
         {name: columns[name][1] for name in ("ROUGE-L", "CIDEr", "SPICE") if name in columns},
         counted if "METEOR" in columns else None,
         [*NAMES, "SPICE"],
@@ -228,9 +228,10 @@ def tokenize_with_java(captions: Sequence[str]) -> list[str]:
 
 
 class _MeteorProcess(Meteor):  # type: ignore[misc]  # untyped base
-    """pycocoevalcap's METEOR with a locale of its own and a proper end.
+    """pycocoevalcap's METEOR in a fixed locale, ended by ``close``.
 
-    The original lets a comma locale break its numbers, and its destructor waits for a lock that a failed call holds.
+    In a locale with decimal commas the original cannot read its numbers back, and its destructor waits for a lock that
+    a failed call holds.
     """
 
     def __init__(self, errors: IO[bytes], counted: list[list[float]]) -> None:
@@ -257,11 +258,11 @@ class _MeteorProcess(Meteor):  # type: ignore[misc]  # untyped base
         self.meteor_p.communicate()
 
     def __del__(self) -> None:
-        """Nothing: ``close`` has ended the process."""
+        """Do nothing: ``close`` has ended the process."""
 
 
 def _meteor(
-    truth: dict[int, list[str]], found: dict[int, list[str]], *, counted: list[list[float]]
+    truth: dict[int, list[str]], captions: dict[int, list[str]], *, counted: list[list[float]]
 ) -> tuple[float, Sequence[float]]:
     """METEOR and its value for each image; what it adds up for each goes into ``counted``.
 
@@ -272,23 +273,24 @@ def _meteor(
         alarm = threading.Timer(SECONDS_TO_RUN, process.meteor_p.kill)  # a killed process answers with nothing
         alarm.start()
         try:
-            value, values = process.compute_score(truth, found)
+            value, values = process.compute_score(truth, captions)
         except (OSError, ValueError) as error:
             errors.seek(0)
             lines = errors.read().decode("utf-8", "replace").splitlines()
-            said = [line for line in lines if line and not line.startswith(("\t", "Picked up"))]  # no stack, no options
-            raise ValueError(f"METEOR's Java program failed ({said[0] if said else error})") from error
+            # Neither the stack nor the options of Java.
+            messages = [line for line in lines if line and not line.startswith(("\t", "Picked up"))]
+            raise ValueError(f"METEOR's Java program failed ({messages[0] if messages else error})") from error
         finally:
             alarm.cancel()
             process.close()
     return value, values
 
 
-def _spice(truth: dict[int, list[str]], found: dict[int, list[str]]) -> tuple[float, Sequence[float]]:
+def _spice(truth: dict[int, list[str]], captions: dict[int, list[str]]) -> tuple[float, Sequence[float]]:
     """SPICE and its value for each image, in order of id. Only for when its files are there: it would download them."""
     from pycocoevalcap.spice.spice import Spice
 
-    value, values = Spice().compute_score(truth, found)
+    value, values = Spice().compute_score(truth, captions)
     return value, [each["All"]["f"] for each in values]
 
 
@@ -320,7 +322,7 @@ def _environment() -> dict[str, str]:
 
 def _package() -> Path:
     """Folder of pycocoevalcap, where the Java programs are."""
-    found = importlib.util.find_spec("pycocoevalcap")
-    if found is None or not found.submodule_search_locations:
+    spec = importlib.util.find_spec("pycocoevalcap")
+    if spec is None or not spec.submodule_search_locations:
         raise TaskError("pycocoevalcap is not installed; caption metrics need it")
-    return Path(next(iter(found.submodule_search_locations)))
+    return Path(next(iter(spec.submodule_search_locations)))

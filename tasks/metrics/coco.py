@@ -113,11 +113,11 @@ class CocoMetric:
         unknown = sorted(set(records) - {image["id"] for image in images})
         if unknown:
             raise TaskError(f"image {unknown[0]} ({len(unknown)} such) is not in the ground truth; give its own file")
-        kept = [found for found in self._truth["annotations"] if found["image_id"] in records]
+        annotations = [annotation for annotation in self._truth["annotations"] if annotation["image_id"] in records]
         truth = COCO()
         truth.dataset = {
             "images": images,
-            "annotations": [self._usable(found, number) for number, found in enumerate(kept, start=1)],
+            "annotations": [self._usable(annotation, number) for number, annotation in enumerate(annotations, start=1)],
             "categories": self._truth["categories"],
         }
         return truth

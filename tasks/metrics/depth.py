@@ -173,8 +173,8 @@ def _errors(prediction: NDArray[Any], truth: NDArray[Any]) -> dict[str, float]:
 
 def _array(values: Tensor) -> NDArray[Any]:
     """On the host; NumPy has no bfloat16."""
-    own = values.detach().cpu()
-    return np.asarray(own.float() if own.dtype == torch.bfloat16 else own)
+    host = values.detach().cpu()
+    return np.asarray(host.float() if host.dtype == torch.bfloat16 else host)
 
 
 def _notes(records: list[dict[str, Any]], scored: int) -> dict[str, str]:

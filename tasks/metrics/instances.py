@@ -30,11 +30,11 @@ class InstancesMetric:
 
     def summarize(self, records: Mapping[int, dict[str, Json]]) -> dict[str, float | None]:
         """COCO's numbers over exactly the images in ``records``."""
-        found: dict[str, float | None] = {}
+        scores: dict[str, float | None] = {}
         for name, metric in self._metrics.items():
             values = metric.summarize({image_id: record[name] for image_id, record in records.items()})
-            found |= {f"{name} {number}": value for number, value in values.items()}
-        return found
+            scores |= {f"{name} {number}": value for number, value in values.items()}
+        return scores
 
     def notes(self) -> dict[str, str]:
         """Nothing to explain: the numbers are pycocotools'."""

@@ -57,10 +57,10 @@ class Category:
     objects: NDArray[Any]
 
     def __post_init__(self) -> None:
-        areas, _, found = self.hit.shape
-        if self.image.shape != (found,) or self.counted.shape != self.hit.shape or len(self.objects) != areas:
+        areas, _, detections = self.hit.shape
+        if self.image.shape != (detections,) or self.counted.shape != self.hit.shape or len(self.objects) != areas:
             raise ValueError("matches of a category differ in shape")
-        if found and not 0 <= self.image.min() <= self.image.max() < self.objects.shape[1]:
+        if detections and not 0 <= self.image.min() <= self.image.max() < self.objects.shape[1]:
             raise ValueError("a detection is of no image")
 
     def rank(self) -> NDArray[Any]:
@@ -96,29 +96,29 @@ class MatchTable:
         step = areas * images
         categories = []
         for k in range(len(p.catIds)):
-            found = evaluation.evalImgs[k * step : (k + 1) * step]
-            categories.append(_category([found[a * images : (a + 1) * images] for a in range(areas)], len(p.iouThrs)))
+            answers = evaluation.evalImgs[k * step : (k + 1) * step]
+            categories.append(_category([answers[a * images : (a + 1) * images] for a in range(areas)], len(p.iouThrs)))
         return cls(p.iouType, p.imgIds, categories)
 
     def score(self, weights: NDArray[Any], names: Sequence[str] | None = None) -> dict[str, NDArray[Any]]:
         """COCO's numbers (R,) of resamples with weights (R, I); not a number where nothing is to be found."""
         check_weights(weights, len(self.images))
-        wanted = {name: cell for name, cell in _CELLS[self.kind].items() if names is None or name in names}
+        chosen = {name: cell for name, cell in _CELLS[self.kind].items() if names is None or name in names}
         most = max((len(category.image) for category in self.categories), default=0)
         rows = max(1, CHUNK // max(1, most))
         if not self.categories or not len(weights):
-            return {name: np.full(len(weights), np.nan) for name in wanted}
-        parts = [self._chunk(weights[at : at + rows], wanted) for at in range(0, len(weights), rows)]
-        return {name: np.concatenate([part[name] for part in parts]) for name in wanted}
+            return {name: np.full(len(weights), np.nan) for name in chosen}
+        parts = [self._chunk(weights[at : at + rows], chosen) for at in range(0, len(weights), rows)]
+        return {name: np.concatenate([part[name] for part in parts]) for name in chosen}
 
-    def _chunk(self, weights: NDArray[Any], wanted: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
-        known: dict[Any, NDArray[Any]] = {}
+    def _chunk(self, weights: NDArray[Any], chosen: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
+        computed: dict[Any, NDArray[Any]] = {}
         values = {}
-        for name, (precise, threshold, area, most) in wanted.items():
+        for name, (precise, threshold, area, most) in chosen.items():
             key = (precise, area, most)
-            if key not in known:
-                known[key] = self._precision(weights, area) if precise else self._recall(weights, area, most)
-            cells = known[key] if threshold is None else known[key][:, :, threshold : threshold + 1]  # (R, K, T)
+            if key not in computed:
+                computed[key] = self._precision(weights, area) if precise else self._recall(weights, area, most)
+            cells = computed[key] if threshold is None else computed[key][:, :, threshold : threshold + 1]  # (R, K, T)
             present = np.isfinite(cells)
             counts = present.sum(axis=(1, 2))
             sums = np.where(present, cells, 0.0).sum(axis=(1, 2))
@@ -134,9 +134,9 @@ class MatchTable:
         """(R, K, T) recall with the best ``most`` detections of an image and category."""
         limit, whole, cells = _MOST[self.kind][most], weights.astype(float), []
         for category in self.categories:
-            kept = category.rank() < limit
+            best = category.rank() < limit
             hits = np.zeros((len(self.images), category.hit.shape[1]))  # (I, T)
-            np.add.at(hits, category.image[kept], category.hit[area][:, kept].T.astype(float))
+            np.add.at(hits, category.image[best], category.hit[area][:, best].T.astype(float))
             objects = whole @ category.objects[area]  # (R,)
             empty = np.full((len(weights), hits.shape[1]), np.nan)
             cells.append(np.divide(whole @ hits, objects[:, None], out=empty, where=objects[:, None] > 0))
@@ -160,13 +160,15 @@ class MatchTable:
     def unpack(cls, packed: Mapping[str, Any]) -> MatchTable:
         """The table from what ``pack`` gave."""
         categories = []
-        for one in packed["categories"]:
-            shape = tuple(int(side) for side in one["flags"])
+        for category in packed["categories"]:
+            shape = tuple(int(side) for side in category["flags"])
             hit, counted = (
-                np.unpackbits(unpack_array(one[name]), count=int(np.prod(shape))).reshape(shape).astype(bool)
+                np.unpackbits(unpack_array(category[name]), count=int(np.prod(shape))).reshape(shape).astype(bool)
                 for name in ("hit", "counted")
             )
-            categories.append(Category(unpack_array(one["image"]), hit, counted, unpack_array(one["objects"])))
+            categories.append(
+                Category(unpack_array(category["image"]), hit, counted, unpack_array(category["objects"]))
+            )
             if categories[-1].objects.shape[1] != len(packed["images"]):
                 raise ValueError("objects and images differ in number")
         return cls(packed["of"], packed["images"], categories)
@@ -174,19 +176,19 @@ class MatchTable:
 
 def _category(areas: Sequence[Sequence[Mapping[str, Any] | None]], thresholds: int) -> Category:
     """Matches of one category from COCOeval's answers for each area range and image."""
-    scores = np.concatenate([[], *(one["dtScores"] for one in areas[0] if one is not None)])
-    counts = [0 if one is None else len(one["dtScores"]) for one in areas[0]]
+    scores = np.concatenate([[], *(answer["dtScores"] for answer in areas[0] if answer is not None)])
+    counts = [0 if answer is None else len(answer["dtScores"]) for answer in areas[0]]
     order = np.argsort(-scores, kind="mergesort")  # the sort that pycocotools uses: ties stay in order
     hit = np.zeros((len(areas), thresholds, len(order)), dtype=bool)
     counted = np.zeros_like(hit)
     objects = np.zeros((len(areas), len(areas[0])), dtype=np.int32)
     for a, images in enumerate(areas):
-        here = [one for one in images if one is not None]
-        if here:
-            matched = np.concatenate([one["dtMatches"] for one in here], axis=1)[:, order] != 0  # (T, n)
-            counted[a] = ~np.concatenate([one["dtIgnore"] for one in here], axis=1)[:, order].astype(bool)
+        answers = [answer for answer in images if answer is not None]
+        if answers:
+            matched = np.concatenate([answer["dtMatches"] for answer in answers], axis=1)[:, order] != 0  # (T, n)
+            counted[a] = ~np.concatenate([answer["dtIgnore"] for answer in answers], axis=1)[:, order].astype(bool)
             hit[a] = matched & counted[a]
-        objects[a] = [0 if one is None else np.count_nonzero(one["gtIgnore"] == 0) for one in images]
+        objects[a] = [0 if answer is None else np.count_nonzero(answer["gtIgnore"] == 0) for answer in images]
     return Category(np.repeat(np.arange(len(counts)), counts)[order].astype(np.int32), hit, counted, objects)
 
 
@@ -205,10 +207,10 @@ def _average_precision(category: Category, area: int, weights: NDArray[Any]) -> 
         key = counted.tobytes()
         if key not in sums:
             sums[key] = np.cumsum(drawn * counted, axis=1) if not counted.all() else np.cumsum(drawn, axis=1)
-        found = np.cumsum(drawn[:, rows], axis=1)  # (R, hits)
-        precision = found / (sums[key][:, rows] + TINY)
+        hits = np.cumsum(drawn[:, rows], axis=1)  # (R, hits)
+        precision = hits / (sums[key][:, rows] + TINY)
         best = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
         with np.errstate(invalid="ignore", divide="ignore"):
-            reached = np.searchsorted(RECALLS, found / objects[:, None], side="right")  # recalls up to each hit
+            reached = np.searchsorted(RECALLS, hits / objects[:, None], side="right")  # recalls up to each hit
         means.append((best * np.diff(reached, axis=1, prepend=0)).sum(axis=1) / len(RECALLS))
     return np.where(objects[:, None] > 0, np.stack(means, axis=1), np.nan)

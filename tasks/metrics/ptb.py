@@ -177,8 +177,8 @@ def _longest(text: str, at: int) -> tuple[str, int]:
     reach, stop = at, at + 1
     make: Callable[[str], str] = _same
     for pattern, change in _PATTERNS:
-        found = pattern.match(text, at)
-        if found and found.end() > reach:
-            ahead = [found.start(name) for name, part in found.groupdict().items() if part]
-            reach, stop, make = found.end(), min(ahead, default=found.end()), change
+        match = pattern.match(text, at)
+        if match and match.end() > reach:
+            ahead = [match.start(name) for name, part in match.groupdict().items() if part]
+            reach, stop, make = match.end(), min(ahead, default=match.end()), change
     return make(text[at:stop]).lower(), stop

@@ -21,7 +21,7 @@ def unpack(packed: Mapping[str, Any]) -> ScoreTable:
 
     kinds: dict[str, Any] = {"means": MeanTable, "matches": MatchTable, "captions": CaptionTable}
     try:
-        made: ScoreTable = kinds[packed["kind"]].unpack(packed)
+        table: ScoreTable = kinds[packed["kind"]].unpack(packed)
     except (KeyError, TypeError, ValueError, IndexError, zlib.error) as error:
         raise TaskError(f"a per-image table is broken ({type(error).__name__}: {error}); write it again") from None
-    return made
+    return table

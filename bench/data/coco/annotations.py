@@ -44,12 +44,12 @@ def read_annotations(root: Path, split: str, report: Reporter) -> dict[str, Anno
         names = ", ".join(path.name for path in paths.values())
         fault = Fault("no annotations", f"holds none of {names}", "put at least one there, or choose another split")
         report(Problem(root / "annotations", "", fault))
-    found = {}
+    files = {}
     for kind, path in present.items():
         content = read_json(path, report)
         if content is not None and _lists_present(path, kind, content[0], report):
-            found[kind] = AnnotationFile(path, *content)
-    return found
+            files[kind] = AnnotationFile(path, *content)
+    return files
 
 
 def read_json(path: Path, report: Reporter) -> tuple[Any, str] | None:
@@ -96,8 +96,8 @@ def _lists_present(path: Path, kind: str, content: Any, report: Reporter) -> boo
     needed = ("images", "annotations") if kind == "captions" else ("images", "annotations", "categories")
     for name in needed:
         if not isinstance(content.get(name), list):
-            found = f"is a {type(content[name]).__name__}" if name in content else "is missing"
-            fault = Fault("wrong fields", f"{found}, expected a list", "give a COCO annotation file")
+            problem = f"is a {type(content[name]).__name__}" if name in content else "is missing"
+            fault = Fault("wrong fields", f"{problem}, expected a list", "give a COCO annotation file")
             report(Problem(path, f"field {name!r}", fault))
             return False
     return True

@@ -18,16 +18,16 @@ def caption_texts(path: Path) -> list[str]:
     if path.suffix.lower() == ".json":
         content, _ = read_json(path, refuse) or ({}, "")
         records = content.get("annotations", []) if isinstance(content, dict) else []
-        found = [str(r["caption"]).strip() for r in records if isinstance(r, dict) and "caption" in r]
+        texts = [str(r["caption"]).strip() for r in records if isinstance(r, dict) and "caption" in r]
     else:
         try:
-            found = path.read_text(encoding="utf-8").splitlines()
+            texts = path.read_text(encoding="utf-8").splitlines()
         except (OSError, UnicodeDecodeError) as error:
             raise DataError(f"{path}: cannot be read ({error}); give a caption file") from None
-    found = [" ".join(text.split()) for text in found if text.strip()]
-    if not found:
+    texts = [" ".join(text.split()) for text in texts if text.strip()]
+    if not texts:
         raise DataError(f"{path}: holds no caption; give a COCO caption file or a text file with one caption a line")
-    return found
+    return texts
 
 
 def folder_captions(root: Path) -> tuple[list[str], list[str]]:

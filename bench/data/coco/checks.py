@@ -94,18 +94,18 @@ def _image_fault(record: Any, entries: Collection[int], owners: Mapping[str, int
 
 def check_categories(file: Path, listed: list[Any], report: Reporter) -> dict[int, str]:
     """Category id to name, in order of id."""
-    found: dict[int, str] = {}
+    categories: dict[int, str] = {}
     for position, record in enumerate(listed):
         fault = None
         if not isinstance(record, dict) or type(record.get("id")) is not int or type(record.get("name")) is not str:
             fault = Fault("wrong fields", f"is {quote(record)}, expected an integer id and a name", FIELDS_REMEDY)
-        elif record["id"] in found:
+        elif record["id"] in categories:
             fault = Fault("id used twice", "another category has the same id", "give every category its own id")
         if fault is None:
-            found[record["id"]] = record["name"]
+            categories[record["id"]] = record["name"]
         else:
             report(Problem(file, _name("category", position, record), fault))
-    return dict(sorted(found.items()))
+    return dict(sorted(categories.items()))
 
 
 def check_instances(
@@ -203,15 +203,15 @@ def check_keypoints(
         keypoints: K, keypoints of the category.
         report: takes each problem.
     """
-    found: dict[int, Record] = {}
+    labeled: dict[int, Record] = {}
     for records in persons.values():
         for record in records:
             fault = _keypoints_fault(record, 3 * keypoints)
             if fault is not None:
                 report(Problem(file, f"annotation {record['id']}", fault))
             elif any(record["keypoints"][2::3]):
-                found[record["id"]] = record
-    return found
+                labeled[record["id"]] = record
+    return labeled
 
 
 def _keypoints_fault(record: Record, length: int) -> Fault | None:
@@ -274,5 +274,5 @@ def _missing_fields(record: Any, fields: frozenset[str]) -> Fault:
 
 def _name(sort: str, position: int, record: Any) -> str:
     """How a record is called in messages: by id if it has one, else by its place in the list."""
-    found = record.get("id") if isinstance(record, dict) else None
-    return f"{sort} {found}" if type(found) is int else f"{sort} at place {position} of its list"
+    identity = record.get("id") if isinstance(record, dict) else None
+    return f"{sort} {identity}" if type(identity) is int else f"{sort} at place {position} of its list"

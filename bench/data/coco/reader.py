@@ -132,11 +132,11 @@ class Coco:
     def counts(self, image_ids: Sequence[int]) -> dict[str, int]:
         """Number of instances, crowds, persons with keypoints and captions on the given images."""
         usable, persons = self._tables.instances.usable, self._tables.persons
-        found = [record for image_id in image_ids for record in usable.get(image_id, ())]
+        instances = [record for image_id in image_ids for record in usable.get(image_id, ())]
         return {
-            "instances": len(found),
+            "instances": len(instances),
             "crowds": sum(self._tables.instances.crowds.get(image_id, 0) for image_id in image_ids),
-            "persons with keypoints": sum(record["id"] in persons for record in found),
+            "persons with keypoints": sum(record["id"] in persons for record in instances),
             "captions": sum(len(self._tables.captions.usable.get(image_id, ())) for image_id in image_ids),
         }
 
@@ -171,11 +171,11 @@ def read_coco(root: Path, split: str, classes: Sequence[tuple[int, str]] | None,
     if not files or not existing_folder(root / split, "the images", report):
         return None
     folder = Folder(root / split)
-    own = {kind: checks.check_images(f.path, f.content["images"], folder, report) for kind, f in files.items()}
+    entries = {kind: checks.check_images(f.path, f.content["images"], folder, report) for kind, f in files.items()}
     categories = _categories(files, classes, report)
     person_id, keypoints = _person(files.get("person_keypoints"), categories, report)
     checked = {
-        kind: checks.check_instances(f.path, f.content["annotations"], own[kind], categories, report)
+        kind: checks.check_instances(f.path, f.content["annotations"], entries[kind], categories, report)
         for kind, f in files.items()
         if kind != "captions"
     }
@@ -189,10 +189,10 @@ def read_coco(root: Path, split: str, classes: Sequence[tuple[int, str]] | None,
     captions = NO_RECORDS
     if "captions" in files:
         file = files["captions"]
-        captions = checks.check_captions(file.path, file.content["annotations"], own["captions"], report)
+        captions = checks.check_captions(file.path, file.content["annotations"], entries["captions"], report)
     skipped = {**instances.skipped, **({checks.UNMATCHED: unmatched} if unmatched else {}), **captions.skipped}
-    listed = {kind: frozenset(entries) for kind, entries in own.items()}
-    images = _union(files, own, report)
+    listed = {kind: frozenset(ids) for kind, ids in entries.items()}
+    images = _union(files, entries, report)
     return CocoTables(
         files, images, listed, categories, person_id, keypoints, instances, persons, captions, skipped, folder
     )
@@ -202,25 +202,21 @@ def _categories(
     files: Mapping[str, AnnotationFile], classes: Sequence[tuple[int, str]] | None, report: Reporter
 ) -> dict[int, str]:
     """Category id to name: the given classes in their order, or those of the first file that has categories."""
-    known = None if classes is None else dict(classes)
-    if known is not None and classes is not None and len(known) != len(classes):
+    expected = None if classes is None else dict(classes)
+    if classes is not None and len(dict(classes)) != len(classes):
         raise UserError("classes give a category id twice; give every class its own id")
     for kind in ("instances", "person_keypoints"):
         if kind not in files:
             continue
         path = files[kind].path
-        own = checks.check_categories(path, files[kind].content["categories"], report)
-        known = own if known is None else known
-        for category, name in own.items():
-            if known.get(category, name) != name:
-                message = f"is called {quote(name)}, expected {quote(known[category])}"
-                fault = Fault(
-                    "category name disagrees",
-                    message,
-                    "use the same categories everywhere, or another --preset",
-                )
-                report(Problem(path, f"category {category}", fault))
-    return known or {}
+        categories = checks.check_categories(path, files[kind].content["categories"], report)
+        expected = categories if expected is None else expected
+        for category, name in categories.items():
+            if expected.get(category, name) != name:
+                message = f"is called {quote(name)}, expected {quote(expected[category])}"
+                remedy = "use the same categories everywhere, or another --preset"
+                report(Problem(path, f"category {category}", Fault("category name disagrees", message, remedy)))
+    return expected or {}
 
 
 def _person(file: AnnotationFile | None, categories: Mapping[int, str], report: Reporter) -> tuple[int | None, int]:
@@ -257,11 +253,11 @@ def _join(
 
 
 def _union(
-    files: Mapping[str, AnnotationFile], own: Mapping[str, Mapping[int, ImageEntry]], report: Reporter
+    files: Mapping[str, AnnotationFile], listed_images: Mapping[str, Mapping[int, ImageEntry]], report: Reporter
 ) -> dict[int, ImageEntry]:
     """Images of all files; where several list an image, ``instances`` comes first and the others must agree."""
     images: dict[int, ImageEntry] = {}
-    for kind, entries in own.items():
+    for kind, entries in listed_images.items():
         for image_id, entry in entries.items():
             first = images.setdefault(image_id, entry)
             if first != entry:

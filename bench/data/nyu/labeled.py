@@ -68,15 +68,15 @@ class Labeled:
 
         try:
             numbers = loadmat(path, variable_names=[f"{split}Ndxs"])[f"{split}Ndxs"]
-            found = [int(number) - 1 for number in np.asarray(numbers).ravel()]
+            indices = [int(number) - 1 for number in np.asarray(numbers).ravel()]
         except Exception as error:  # scipy raises whatever its parser stumbles over
             fault = Fault("broken splits", f"cannot be read ({' '.join(str(error).split())})", "download it again")
             refuse(Problem(path, "", fault))
-        if not found or min(found) < 0 or max(found) >= self.pairs:
+        if not indices or min(indices) < 0 or max(indices) >= self.pairs:
             message = f"{split}Ndxs names pairs outside of 1..{self.pairs}"
             remedy = "use the splits.mat and the labeled file of the same release"
             refuse(Problem(path, "", Fault("broken splits", message, remedy)))
-        return sorted(found)
+        return sorted(indices)
 
     def _shape(self, name: str) -> tuple[int, ...]:
         return self._with(name, lambda dataset: tuple(int(side) for side in dataset.shape))  # type: ignore[no-any-return]

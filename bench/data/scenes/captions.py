@@ -1,9 +1,8 @@
-"""Five true sentences about a scene, each choosing anew which object, what first, which word and which pattern.
+"""Five true sentences about a scene, each with objects, order, words and sentence pattern of its own draw.
 
-Every caption is drawn on its own: one of the sentence patterns that fit (all equally likely), one of the orders of
-mention, one of two or three synonyms for each word. None dominates, so the fifth caption cannot be told from the other
-four, yet every word but the synonyms is decided by the picture. What a caption asserts is kept beside it as claims, so
-that a test can hold them against the scene.
+Every caption draws one of the sentence patterns that fit (all equally likely), an order of mention, and one of two or
+three synonyms for each word. No pattern dominates, and the picture decides every word but the synonyms. Each caption
+keeps the claims that it makes, so that a test can check them against the scene.
 """
 
 from __future__ import annotations
@@ -63,7 +62,7 @@ BESIDE_IT: dict[str, tuple[str, ...]] = {
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
     """What a caption asserts: ``kind`` is a relation of ``subject`` to ``other`` (positions in the layout's items), or
-    "ground", "wall", "side", "color", "texture", "size", "pose" or "count" with what was said in ``value``."""
+    "ground", "wall", "side", "color", "texture", "size", "pose" or "count" of ``value``."""
 
     kind: str
     subject: int = -1
@@ -88,10 +87,10 @@ def describe(layout: Layout, generator: np.random.Generator) -> tuple[Caption, .
         attempts += 1
         speaker = _Speaker(layout, generator)
         pattern = _PATTERNS[int(generator.integers(len(_PATTERNS)))]
-        said = pattern(speaker)
-        if said is None or speaker.repeats or len(said.split()) > LONGEST:
+        sentence = pattern(speaker)
+        if sentence is None or speaker.repeats or len(sentence.split()) > LONGEST:
             continue
-        text = said[0].upper() + said[1:] + "."
+        text = sentence[0].upper() + sentence[1:] + "."
         if attempts < 100 and any(text == other.text for other in captions):
             continue
         captions.append(Caption(text=text, pattern=pattern.__name__.strip("_"), claims=tuple(speaker.claims)))
@@ -99,7 +98,7 @@ def describe(layout: Layout, generator: np.random.Generator) -> tuple[Caption, .
 
 
 def related(layout: Layout, kind: str, subject: int, other: int) -> bool:
-    """Whether ``subject`` is "left" of, "right" of, in "front" of, "behind" or "near" ``other``, beyond dispute."""
+    """Whether ``subject`` is "left" of, "right" of, in "front" of, "behind" or "near" ``other``, with a margin."""
     a, b = layout.items[subject], layout.items[other]
     (left_a, right_a), (left_b, right_b) = _span(layout, subject), _span(layout, other)
     apart = (left_a + right_a) / 2 - (left_b + right_b) / 2
@@ -116,7 +115,7 @@ def related(layout: Layout, kind: str, subject: int, other: int) -> bool:
 
 
 def side(layout: Layout, subject: int) -> str:
-    """ "left", "right", "middle" of the picture, or "" where one could argue."""
+    """ "left", "right", "middle" of the picture, or "" in between."""
     left, right = _span(layout, subject)
     middle = (left + right) / 2 / SIZE
     if middle < 0.36:
@@ -132,12 +131,12 @@ def _span(layout: Layout, index: int) -> tuple[float, float]:
 
 
 class _Speaker:
-    """One caption in the making: chooses words and notes what they claim."""
+    """One caption in the making: draws words and notes their claims."""
 
     def __init__(self, layout: Layout, generator: np.random.Generator) -> None:
         self.layout = layout
         self.claims: list[Claim] = []
-        self.repeats = False  # the same phrase for two objects: nobody says "a red star and a red star"
+        self.repeats = False  # whether two objects got the same phrase ("a red star and a red star")
         self._said: set[str] = set()
         self._generator = generator
         areas = [int(np.count_nonzero(mask)) for mask in layout.visible]
@@ -196,7 +195,7 @@ class _Speaker:
         return self.pick(WALLS[self.layout.room.wall])
 
     def stands(self, index: int) -> str:
-        """ "is", or what else the object does."""
+        """ "is", or another verb that fits the object."""
         item = self.item(index)
         if item.pose is None:
             return self.pick(("is", "stands"))

@@ -1,7 +1,4 @@
-"""Rendered scenes become the records of COCO's three annotation files and of NYUv2's depth lists.
-
-Nothing here renders and nothing decides where files go; it only says how a scene is spelled in these formats.
-"""
+"""Rendered scenes as the records of COCO's three annotation files and of NYUv2's depth lists."""
 
 from __future__ import annotations
 
@@ -26,7 +23,7 @@ PERSON = 1 + CLASSES.index("person")
 
 @dataclass(frozen=True, slots=True)
 class Records:
-    """One image's annotations without their ids, which count through the split and are given when all are known."""
+    """One image's annotations without their ids, which number all annotations of the split."""
 
     image_id: int
     height: int
@@ -41,7 +38,7 @@ def image_name(image_id: int) -> str:
 
 
 def split_parts(split: str) -> tuple[str, ...]:
-    """Everything that belongs to a split, relative to the root: three files, two folders, one list."""
+    """Paths of a split relative to the root: three annotation files, two folders, one list."""
     return (*(f"annotations/{kind}_{split}.json" for kind in ANNOTATIONS), split, f"depth_{split}", LISTS[split])
 
 

@@ -28,20 +28,14 @@ import numpy as np
 import platformdirs
 from PIL import Image
 
-from bench.data.scenes import coco_format as scene_folder
-from bench.data.scenes.layout import CLASSES, SIZE
-from bench.data.scenes.scene import COUNTS, SEED, SPLITS, Scene, SceneError, SceneObject, _check_split, render
+from bench.data.scenes import coco_format
+from bench.data.scenes.scene import COUNTS, SEED, SPLITS, SceneError, check_split, render
 
 if sys.platform != "win32":
     import fcntl
 
-__all__ = [
-    "CLASSES", "COUNTS", "SEED", "SIZE", "VERSION", "Scene", "SceneError", "SceneObject", "cached", "content_hash",
-    "render", "write",
-]  # fmt: skip
-
 VERSION = 1
-"""Counted up whenever the same seed no longer gives the same pictures, so that old caches are left alone."""
+"""Raised whenever the same seed no longer gives the same pictures, so that old caches are not used."""
 CHUNK = 50  # images handed to a process at a time
 CACHE_VARIABLE = "DECODER_BENCH_CACHE"
 
@@ -59,16 +53,23 @@ def write(
 ) -> str:
     """Render ``splits`` into ``root`` and return the hash of their content (of one split: its ``content_hash``).
 
-    A split that is already there with the same seed, count and version is kept. Everything is rendered beside ``root``
-    and moved in at the end; a marker file written last makes a split count as there, so an interrupted run leaves
-    nothing that is believed later. ``processes`` None means one per core, 1 renders in this process. ``progress`` is
-    called with images done and images to render in all.
+    A split that exists with the same seed, count and version is kept. A split is rendered beside ``root``, moved in at
+    the end and valid only with its marker file, which is written last: an interrupted run leaves no half split.
 
-    Raises SceneError on an unknown split, a count below 1, an unwritable root, or a root holding someone else's files.
+    Args:
+        root: the folder; a COCO and an NYUv2 root at once.
+        splits: names from ``SPLITS``.
+        counts: split to number of images, where it is not ``COUNTS``.
+        seed: of all random streams.
+        processes: that render; None: one per core, 1: this process.
+        progress: called with images done and images to render in all.
+
+    Raises:
+        SceneError: for an unknown split, a count below 1, an unwritable root, or a root with files of other data.
     """
     root = Path(root)
-    wanted = {split: _Marker(VERSION, seed, _count(split, counts), "") for split in splits}
-    if not wanted:
+    markers = {split: _Marker(VERSION, seed, _count(split, counts), "") for split in splits}
+    if not markers:
         raise SceneError(f"no split given; expected one or more of {', '.join(SPLITS)}")
     if seed < 0:
         raise SceneError(f"seed {seed} given; expected 0 or more")
@@ -76,7 +77,7 @@ def write(
         raise SceneError(f"{processes} processes given; expected 1 or more, or None for one per core")
     try:
         with _lock(root):
-            _write_missing(root, wanted, processes or os.cpu_count() or 1, progress)
+            _write_missing(root, markers, processes or os.cpu_count() or 1, progress)
     except OSError as error:
         raise SceneError(
             f"cannot write scenes to {root}: {error.strerror or error}; choose a writable folder"
@@ -85,7 +86,7 @@ def write(
         raise SceneError(
             "a rendering process ended early; call from below `if __name__ == '__main__':` or pass processes=1"
         ) from error
-    hashes = [_read_marker(root, split).content for split in wanted]
+    hashes = [_read_marker(root, split).content for split in markers]
     return hashes[0] if len(hashes) == 1 else hashlib.sha256("\n".join(hashes).encode()).hexdigest()[:16]
 
 
@@ -98,8 +99,8 @@ def cached(
 ) -> Path:
     """The root of the scenes in the user's cache folder, rendering the splits that are missing.
 
-    The environment variable DECODER_BENCH_CACHE, or ``cache`` before it, replaces the cache folder. Two processes may
-    call this at once: one renders, the other waits. Raises SceneError like ``write``.
+    ``cache``, else the environment variable DECODER_BENCH_CACHE, replaces the cache folder. Of two processes that call
+    this at once, one renders and the other waits. Raises SceneError like ``write``.
     """
     base = cache or Path(os.environ.get(CACHE_VARIABLE) or platformdirs.user_cache_path("decoder-bench"))
     root = Path(base) / f"scenes-v{VERSION}-seed{seed}"
@@ -110,10 +111,10 @@ def cached(
 
 def content_hash(root: Path, split: str) -> str:
     """16 hex digits over the names and bytes of every file of a split. Raises SceneError where one is missing."""
-    _check_split(split)
+    check_split(split)
     digest = hashlib.sha256()
-    for piece in sorted(scene_folder.split_parts(split)):
-        path = Path(root) / piece
+    for part in sorted(coco_format.split_parts(split)):
+        path = Path(root) / part
         for file in sorted(path.iterdir()) if path.is_dir() else [path]:
             try:
                 content = file.read_bytes()
@@ -124,15 +125,9 @@ def content_hash(root: Path, split: str) -> str:
     return digest.hexdigest()[:16]
 
 
-# --- one scene --------------------------------------------------------------------------------------------------------
-
-
-# --- the folder -------------------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True, slots=True)
 class _Marker:
-    """What the marker file of a finished split says."""
+    """Content of the marker file of a finished split."""
 
     version: int
     seed: int
@@ -141,7 +136,7 @@ class _Marker:
 
 
 def _count(split: str, counts: Mapping[str, int] | None) -> int:
-    _check_split(split)
+    check_split(split)
     count = (counts or {}).get(split, COUNTS[split])
     if count < 1:
         raise SceneError(f"{count} images given for {split}; expected 1 or more")
@@ -157,22 +152,22 @@ def _moving_path(root: Path, split: str) -> Path:
 
 
 def _read_marker(root: Path, split: str) -> _Marker:
-    """The marker, or one that equals none where it is missing or unreadable."""
+    """The marker of a split; where it is missing or unreadable, one that equals no valid marker."""
     try:
-        said = json.loads(_marker_path(root, split).read_text(encoding="utf-8"))
-        return _Marker(said["version"], said["seed"], said["count"], said["content"])
+        content = json.loads(_marker_path(root, split).read_text(encoding="utf-8"))
+        return _Marker(content["version"], content["seed"], content["count"], content["content"])
     except (OSError, ValueError, KeyError, TypeError):
         return _Marker(-1, -1, -1, "")
 
 
-def _complete(root: Path, split: str, wanted: _Marker) -> bool:
-    """Whether the split is there as wanted; a marker whose files have since been deleted is not believed."""
-    found = _read_marker(root, split)
-    if (found.version, found.seed, found.count) != (wanted.version, wanted.seed, wanted.count):
+def _complete(root: Path, split: str, expected: _Marker) -> bool:
+    """Whether the split exists as expected, with all of its files."""
+    marker = _read_marker(root, split)
+    if (marker.version, marker.seed, marker.count) != (expected.version, expected.seed, expected.count):
         return False
-    if not all((root / piece).exists() for piece in scene_folder.split_parts(split)):
+    if not all((root / part).exists() for part in coco_format.split_parts(split)):
         return False
-    return all(len(list((root / folder).iterdir())) == wanted.count for folder in (split, f"depth_{split}"))
+    return all(len(list((root / folder).iterdir())) == expected.count for folder in (split, f"depth_{split}"))
 
 
 @contextlib.contextmanager
@@ -185,11 +180,11 @@ def _lock(root: Path) -> Iterator[None]:
         yield
 
 
-def _write_missing(root: Path, wanted: Mapping[str, _Marker], processes: int, progress: Progress | None) -> None:
-    missing = {split: marker for split, marker in wanted.items() if not _complete(root, split, marker)}
+def _write_missing(root: Path, markers: Mapping[str, _Marker], processes: int, progress: Progress | None) -> None:
+    missing = {split: marker for split, marker in markers.items() if not _complete(root, split, marker)}
     for split in missing:
         ours = _marker_path(root, split).exists() or _moving_path(root, split).exists()
-        if not ours and any((root / piece).exists() for piece in scene_folder.split_parts(split)):
+        if not ours and any((root / part).exists() for part in coco_format.split_parts(split)):
             raise SceneError(f"{root} already holds {split} files that are not rendered scenes; choose another folder")
     prefix = f".{root.name}.partial-"
     for stale in root.parent.glob(f"{prefix}*"):  # left by a killed run: we hold the lock, so nobody writes there
@@ -209,32 +204,32 @@ def _from(progress: Progress | None, start: int, total: int) -> Callable[[int], 
     return lambda done: progress(start + done, total) if progress else None
 
 
-def _move_in(partial: Path, root: Path, split: str, wanted: _Marker) -> None:
+def _move_in(partial: Path, root: Path, split: str, marker: _Marker) -> None:
     content = content_hash(partial, split)
     (root / "annotations").mkdir(parents=True, exist_ok=True)
-    # Tells a later run, should this one be killed between two moves, that the pieces are ours to replace.
+    # Should this run be killed between two moves, the next one may replace these parts.
     _moving_path(root, split).touch()
     _marker_path(root, split).unlink(missing_ok=True)
-    for piece in scene_folder.split_parts(split):
-        target = root / piece
+    for part in coco_format.split_parts(split):
+        target = root / part
         shutil.rmtree(target) if target.is_dir() else target.unlink(missing_ok=True)
-        (partial / piece).replace(target)
-    said = {"version": wanted.version, "seed": wanted.seed, "count": wanted.count, "content": content}
-    written = partial / "marker"
-    written.write_text(json.dumps(said) + "\n", encoding="utf-8")
-    written.replace(_marker_path(root, split))
+        (partial / part).replace(target)
+    fields = {"version": marker.version, "seed": marker.seed, "count": marker.count, "content": content}
+    marker_file = partial / "marker"
+    marker_file.write_text(json.dumps(fields) + "\n", encoding="utf-8")
+    marker_file.replace(_marker_path(root, split))
     _moving_path(root, split).unlink()
 
 
-def _render_split(folder: Path, split: str, wanted: _Marker, processes: int, progress: Callable[[int], None]) -> None:
-    """Write one split's six pieces into an empty folder."""
+def _render_split(folder: Path, split: str, marker: _Marker, processes: int, progress: Callable[[int], None]) -> None:
+    """Write one split's six parts into an empty folder."""
     for name in ("annotations", split, f"depth_{split}"):
         (folder / name).mkdir()
-    starts = range(0, wanted.count, CHUNK)
-    jobs = [(folder, split, start, min(start + CHUNK, wanted.count), wanted.seed) for start in starts]
-    everything: list[scene_folder.Records] = []
+    starts = range(0, marker.count, CHUNK)
+    jobs = [(folder, split, start, min(start + CHUNK, marker.count), marker.seed) for start in starts]
+    records: list[coco_format.Records] = []
     with contextlib.ExitStack() as stack:
-        results: Iterator[list[scene_folder.Records]] = map(_render_chunk, jobs)
+        results: Iterator[list[coco_format.Records]] = map(_render_chunk, jobs)
         if processes > 1 and len(jobs) > 1:
             # Not by forking this process: it may hold threads and an accelerator.
             method = "spawn" if sys.platform == "win32" else "forkserver"
@@ -243,23 +238,23 @@ def _render_split(folder: Path, split: str, wanted: _Marker, processes: int, pro
             pool = stack.enter_context(ProcessPoolExecutor(workers, mp_context=context, initializer=_end_with_parent))
             results = pool.map(_render_chunk, jobs)
         for part in results:
-            everything += part
-            progress(len(everything))
-    description = f"decoder-bench embedded scenes, version {wanted.version}, seed {wanted.seed}, {split}"
-    for name, text in scene_folder.documents(split, everything, description=description).items():
+            records += part
+            progress(len(records))
+    description = f"decoder-bench embedded scenes, version {marker.version}, seed {marker.seed}, {split}"
+    for name, text in coco_format.documents(split, records, description=description).items():
         (folder / name).write_text(text, encoding="utf-8", newline="\n")
 
 
-def _render_chunk(job: tuple[Path, str, int, int, int]) -> list[scene_folder.Records]:
+def _render_chunk(job: tuple[Path, str, int, int, int]) -> list[coco_format.Records]:
     folder, split, start, stop, seed = job
     finished = []
     for index in range(start, stop):
         scene, image_id = render(split, index, seed=seed), index + 1
-        name = scene_folder.image_name(image_id)
+        name = coco_format.image_name(image_id)
         Image.fromarray(scene.image).save(folder / split / f"{name}.jpg", quality=92, subsampling=0)
         millimeters = np.rint(scene.depth * 1000).astype(np.uint16)
         Image.fromarray(millimeters).save(folder / f"depth_{split}" / f"{name}.png", compress_level=4)
-        finished.append(scene_folder.records(scene, image_id))
+        finished.append(coco_format.records(scene, image_id))
     return finished
 
 

@@ -1,4 +1,4 @@
-"""One scene: what stands in it, and how it is rendered."""
+"""One scene: its objects, and how it is rendered from a seed, a split and an index."""
 
 from __future__ import annotations
 
@@ -15,11 +15,7 @@ from bench.data.scenes.layout import CLASSES, SIZE, Layout
 from bench.errors import DataError
 
 SEED = 2017
-
-
 COUNTS: dict[str, int] = {"val2017": 300, "train2017": 16000}
-
-
 SPLITS = tuple(COUNTS)  # a split's position is part of every random stream
 
 
@@ -58,7 +54,7 @@ class Scene:
 
 def render(split: str, index: int, *, seed: int = SEED) -> Scene:
     """Render one scene. Raises SceneError for an unknown split or a negative index or seed."""
-    _check_split(split)
+    check_split(split)
     if index < 0 or seed < 0:
         raise SceneError(f"scene index {index} and seed {seed} given; both must be 0 or more")
     # One stream a purpose: a change to how pictures are drawn leaves captions and layouts as they are.
@@ -103,6 +99,7 @@ def _keypoints(layout: Layout, position: int) -> npt.NDArray[np.float64] | None:
     return keypoints
 
 
-def _check_split(split: str) -> None:
+def check_split(split: str) -> None:
+    """Raise SceneError for an unknown split."""
     if split not in SPLITS:
         raise SceneError(f"unknown split {split!r}; expected one of {', '.join(SPLITS)}")

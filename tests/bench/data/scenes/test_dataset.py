@@ -19,9 +19,9 @@ from PIL import Image
 from pycocotools import mask as run_lengths
 from pycocotools.coco import COCO
 
-from bench.data.scenes import coco_format as scene_folder
+from bench.data.scenes import coco_format
 from bench.data.scenes import dataset as scenes
-from bench.data.scenes.dataset import CLASSES, SIZE
+from bench.data.scenes.layout import CLASSES, SIZE
 from bench.data.scenes.scene import COUNTS, SEED, Scene, SceneError, render
 from tests.paths import REPOSITORY
 
@@ -152,7 +152,7 @@ def test_depth_is_metric_with_some_invalid_pixels(many_scenes: list[Scene]) -> N
 
 
 def test_pycocotools_reads_the_folder(folder: Path) -> None:
-    instances, persons, captions = (load(folder, kind) for kind in scene_folder.ANNOTATIONS)
+    instances, persons, captions = (load(folder, kind) for kind in coco_format.ANNOTATIONS)
     assert len(instances.imgs) == len(persons.imgs) == len(captions.imgs) == 12
     assert [category["name"] for category in instances.loadCats(range(1, 9))] == list(CLASSES)
     assert len(persons.cats[1]["keypoints"]) == 17 and len(persons.cats[1]["skeleton"]) == 19
