@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from reports.findings import joined
+from reports.findings import joined, sentence
 from reports.report_data import ReportError, ReportRun
 
 
@@ -96,7 +96,7 @@ def _each(runs: Sequence[ReportRun], doubts: Callable[[Mapping[str, Any]], list[
         for text in dict.fromkeys(doubts(run.record)):
             who.setdefault(text, []).append(run.label)
     return [
-        f"{text[0].upper()}{text[1:]}." if len(labels) == len(runs) else f"{joined(labels)}: {text}."
+        f"{sentence(text)}." if len(labels) == len(runs) else f"{joined(labels)}: {text}."
         for text, labels in who.items()
     ]
 

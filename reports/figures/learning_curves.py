@@ -70,7 +70,7 @@ def _title(curves: Sequence[Curve], metrics: Sequence[Metric]) -> str:
         for curve in curves
         if (points := _points(curve, first))
     ]
-    return f"{first.heading[0].upper()}{first.heading[1:]} while training: {findings.joined(ends)}"
+    return f"{findings.sentence(first.heading)} while training: {findings.joined(ends)}"
 
 
 def _losses(curves: Sequence[Curve]) -> DrawnFigure | None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reports.figures.drawing import DrawnFigure
+from reports.findings import sentence
 from reports.tables import table as twins
 from reports.tables.table import Table
 from results.store import write_atomically
@@ -112,7 +113,7 @@ def templates() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined, keep_trailing_newline=True
     )
-    environment.filters["sentence"] = twins.sentence
+    environment.filters["sentence"] = sentence
     return environment
 
 

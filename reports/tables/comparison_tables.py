@@ -8,7 +8,7 @@ from typing import Any
 
 from reports import findings
 from reports.checks import doubtful_times
-from reports.findings import joined, reach, spread
+from reports.findings import joined, reach, sentence, spread
 from reports.metrics import Metric, headline, in_task_order, metric
 from reports.report_data import TIME, ReportData, ReportRun, one_machine
 from reports.style import looks
@@ -111,7 +111,7 @@ def _time(run: ReportRun, report: ReportData) -> Cell:
 
 def _comparison_notes(report: ReportData, columns: Sequence[Metric]) -> list[str]:
     first = report.runs[0].record
-    unit = f"time is wall clock at batch {_batch(first)}"
+    unit = f"time is wall clock at batch {first['latency'].get('batch', 1)}"
     notes = [f"{first['images']} images. Fractions × 100, depth errors in meters; {unit}."]
     if report.statistics.intervals:
         notes.append(f"{BRACKETS}: {report.statistics.method}. {BOLD}")
@@ -165,7 +165,7 @@ def _units(columns: Sequence[Metric]) -> list[str]:
     units += ["errors that end in m are meters"] if any(c.heading.endswith(" m") for c in columns) else []
     units += [f"{joined(plain)} as they are"] if plain else []
     text = "; ".join(units)
-    return [f"{text[0].upper()}{text[1:]}."] if text else []
+    return [f"{sentence(text)}."] if text else []
 
 
 def _detail_intervals(columns: Sequence[Metric], runs: Sequence[ReportRun], report: ReportData) -> list[str]:
@@ -185,7 +185,7 @@ def _detail_intervals(columns: Sequence[Metric], runs: Sequence[ReportRun], repo
 
 def _undefined(columns: Sequence[Metric], runs: Sequence[ReportRun]) -> list[str]:
     """Notes on columns of object sizes that are empty."""
-    empty = {column.name: column.heading for column in columns if all(c is None for c in _values(column, runs))}
+    empty = {column.name: column.heading for column in columns if all(column.value(run.record) is None for run in runs)}
     notes = []
     for letters, size in SIZES.items():
         names = [heading for name, heading in empty.items() if name in letters]
@@ -194,24 +194,20 @@ def _undefined(columns: Sequence[Metric], runs: Sequence[ReportRun]) -> list[str
     return notes
 
 
-def _values(column: Metric, runs: Sequence[ReportRun]) -> list[float | None]:
-    return [column.value(run.record) for run in runs]
-
-
 def _leads(task: str, runs: Sequence[ReportRun], report: ReportData) -> str:
     """A title: the leader in the task's first metric and whether its lead is significant."""
     columns = [column for column in headline([run.record for run in runs]) if column.task == task]
     column = next((c for c in columns if c.higher is not None), None)
     scored = [run for run in runs if column and run.encodes and column.value(run.record) is not None]
+    name = sentence(task)
     if column is None or not scored:
-        return f"{task[0].upper()}{task[1:]}: every metric"
+        return f"{name}: every metric"
     ordered = sorted(scored, key=lambda run: column.value(run.record) or 0.0, reverse=bool(column.higher))
     best = ordered[0]
     value = f"{column.text(column.value(best.record))} {column.heading}"
     if len(ordered) == 1:
-        return f"{task[0].upper()}{task[1:]}: {best.label} reaches {value}"
+        return f"{name}: {best.label} reaches {value}"
     difference = report.statistics.between(ordered[1].label, best.label, column.key)
-    name = f"{task[0].upper()}{task[1:]}"
     if difference is None:
         return f"{name}: {best.label} has the best value, {value}"
     if difference.significant:
@@ -260,7 +256,3 @@ def _alike(runs: Sequence[ReportRun]) -> str:
     parts = [f"backbone {name}" for name in backbones if name and len(backbones) == 1]
     parts += [f"{size / 1e6:.1f} M parameters" for size in sizes if size is not None and len(sizes) == 1]
     return ", ".join(parts)
-
-
-def _batch(record: Any) -> Any:
-    return record["latency"].get("batch", 1)

@@ -6,68 +6,50 @@ from collections.abc import Mapping
 from typing import Any
 
 from reports.report_data import ReportData, ReportRun
-from reports.tables.table import Cell, Table, words
+from reports.tables.table import Table, words
 
 
 def provenance_table(report: ReportData) -> Table:
     """One row a run."""
-    headings = [
-        "run",
-        "commit",
-        "seed",
-        "machine",
-        "threads",
-        "load",
-        "batch",
-        "precision",
-        "device",
-        "torch",
-        "Python",
-        "system",
-        "waiting threads",
-        "weights",
-        "images",
-        "started",
-        "checksum",
-    ]
     runs = [*report.runs, *report.variants]
+    origins = [_origin(run, report) for run in runs]
     return Table(
         name="provenance",
         title=f"{len(runs)} {'run' if len(runs) == 1 else 'runs'} on data {runs[0].record['data'].get('hash')}",
-        headings=headings,
-        rows=[_row(run, report) for run in runs],
+        headings=list(origins[0]),
+        rows=[[words("–" if value is None else str(value)) for value in origin.values()] for origin in origins],
         notes=[
             "*: the source tree had uncommitted changes.",
             "Weights: hash and training seed of the shipped checkpoint at the time of this report.",
         ],
-        words=tuple(range(1, len(headings))),
+        words=tuple(range(1, len(origins[0]))),
     )
 
 
-def _row(run: ReportRun, report: ReportData) -> list[Cell]:
+def _origin(run: ReportRun, report: ReportData) -> dict[str, Any]:
+    """Heading to value, None if the record lacks it."""
     record = run.record
     environment: Mapping[str, Any] = record["environment"]
-    commit = str(environment.get("git_commit") or "unknown")[:10] + ("*" if environment.get("git_dirty") else "")
-    versions = environment.get("versions", {})
-    cells = [
-        commit,
-        record["seed"],
-        run.hardware,
-        environment.get("threads"),
-        environment.get("load_average"),
-        record["latency"].get("batch"),
-        record["options"].get("precision"),
-        record["options"].get("device"),
-        versions.get("torch"),
-        environment.get("python"),
-        environment.get("system"),
-        environment.get("omp_wait_policy"),
-        _weights(run, report),
-        record["images"],
-        str(record.get("started", ""))[:16].replace("T", " "),
-        str(record.get("checksum", ""))[:12],
-    ]
-    return [words(run.label), *(words("–" if cell is None else str(cell)) for cell in cells)]
+    commit = str(environment.get("git_commit") or "unknown")[:10]
+    return {
+        "run": run.label,
+        "commit": f"{commit}*" if environment.get("git_dirty") else commit,
+        "seed": record["seed"],
+        "machine": run.hardware,
+        "threads": environment.get("threads"),
+        "load": environment.get("load_average"),
+        "batch": record["latency"].get("batch"),
+        "precision": record["options"].get("precision"),
+        "device": record["options"].get("device"),
+        "torch": environment.get("versions", {}).get("torch"),
+        "Python": environment.get("python"),
+        "system": environment.get("system"),
+        "waiting threads": environment.get("omp_wait_policy"),
+        "weights": _weights(run, report),
+        "images": record["images"],
+        "started": str(record.get("started", ""))[:16].replace("T", " "),
+        "checksum": str(record.get("checksum", ""))[:12],
+    }
 
 
 def _weights(run: ReportRun, report: ReportData) -> str | None:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from reports.findings import sentence
 from reports.metrics import Metric
 
 
@@ -62,11 +63,6 @@ class Table:
         for row in self.rows:
             if len(row) != len(self.headings):
                 raise ValueError(f"table {self.name}: a row has {len(row)} cells, expected {len(self.headings)}")
-
-
-def sentence(text: str) -> str:
-    """The text with a capital first letter."""
-    return text[:1].upper() + text[1:]
 
 
 def words(text: str, **more: Any) -> Cell:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from reports.metrics import HEADLINE
+from reports.metrics import HEADLINE, Metric
 from reports.tables.table import pipe_table
 from reports.terminal.console_table import console_table
 from results.comparison import Change, Comparison, Pair, Speed
@@ -13,7 +13,6 @@ from results.comparison import Change, Comparison, Pair, Speed
 if TYPE_CHECKING:
     from rich.console import Console
 
-SHOWN = {(metric.task, metric.name): (metric.heading, metric.factor) for metric in HEADLINE}
 SHORT = {"detection": "box", "segmentation": "mask", "keypoints": "kpt", "captioning": "caption"}
 IN_METERS = {"rmse", "sq_rel"}
 HEADINGS = ("", "first", "second", "difference", "95 % interval", "p", "p (Holm)", "detectable")
@@ -47,12 +46,12 @@ def _first_of_each_task(changes: Sequence[Change]) -> list[Change]:
 
 
 def _difference(change: Change, sign: int) -> str:
-    heading, _ = shown(change)
-    text = f"{signed(change, sign * (change.difference or 0.0))} {heading}"
+    metric = shown(change)
+    text = f"{metric.signed(sign * (change.difference or 0.0))} {metric.heading}"
     if change.low is None or change.high is None:
         return f"{text} (no interval)"
     low, high = sorted((sign * change.low, sign * change.high))
-    return f"{text} ({signed(change, low)} … {signed(change, high)})"
+    return f"{text} ({metric.signed(low)} … {metric.signed(high)})"
 
 
 def _times(speed: Speed, swapped: bool) -> str:
@@ -71,25 +70,14 @@ def _digits(value: float) -> str:
     return f"{value:.2f}" if value < 3 else f"{value:.1f}"
 
 
-def shown(change: Change) -> tuple[str, float]:
-    """Heading and factor of a metric, as in the tables of records."""
-    if (change.task, change.metric) in SHOWN:
-        return SHOWN[change.task, change.metric]
-    return f"{SHORT.get(change.task, change.task)} {change.metric}", 1 if change.metric in IN_METERS else 100
-
-
-def signed(change: Change, value: float) -> str:
-    """A difference with its sign and the digits that the metric is shown with."""
-    _, factor = shown(change)
-    text = f"{value * factor:+.1f}" if factor == 100 else f"{value:+.3f}"
-    return text.replace("-", "−")
-
-
-def _plain(change: Change, value: float | None) -> str:
-    _, factor = shown(change)
-    if value is None:
-        return "–"
-    return f"{value * factor:.1f}" if factor == 100 else f"{value:.3f}"
+def shown(change: Change) -> Metric:
+    """How a metric is shown; all but the headline metrics are × 100 or in meters."""
+    for metric in HEADLINE:
+        if (metric.task, metric.name) == (change.task, change.metric):
+            return metric
+    factor, digits = (1, 3) if change.metric in IN_METERS else (100, 1)
+    heading = f"{SHORT.get(change.task, change.task)} {change.metric}"
+    return Metric(change.task, change.metric, heading, factor, digits, None)
 
 
 def p_value(p: float | None) -> str:
@@ -103,13 +91,14 @@ def rows(pair: Pair) -> list[tuple[str, ...]]:
     """Cells of a pair's table, in the order of ``HEADINGS``."""
     cells: list[tuple[str, ...]] = []
     for change in pair.metrics:
-        front = (shown(change)[0], _plain(change, change.first), _plain(change, change.second))
-        difference = "–" if change.difference is None else signed(change, change.difference)
+        metric = shown(change)
+        front = (metric.heading, metric.text(change.first), metric.text(change.second))
+        difference = "–" if change.difference is None else metric.signed(change.difference)
         if change.low is None or change.high is None:
             cells.append((*front, difference, change.note or "–", "–", "–", "–"))
             continue
-        interval = f"{signed(change, change.low)} … {signed(change, change.high)}"
-        least = _plain(change, change.detectable)
+        interval = f"{metric.signed(change.low)} … {metric.signed(change.high)}"
+        least = metric.text(change.detectable)
         cells.append((*front, difference, interval, p_value(change.p), p_value(change.adjusted), f"±{least}"))
     for speed in pair.times:
         interval = "–" if speed.low is None or speed.high is None else f"×{speed.low:.3f} … ×{speed.high:.3f}"
