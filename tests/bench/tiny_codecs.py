@@ -17,17 +17,17 @@ SHAPES = {
 
 
 def write_codec(root: Path, kind: str, *, preset: str = "embedded", seed: int = 0, **changes: Any) -> Path:
-    """A codec among the checkpoints in ``root``; ``changes`` are of its shape or its card."""
-    own = {name: value for name, value in changes.items() if name in CodecOptions.__dataclass_fields__}
-    shape = dataclasses.replace(SHAPES[kind], **own)
+    """Write a codec among the checkpoints in ``root``; ``changes`` are of its shape or its card."""
+    of_shape = {name: value for name, value in changes.items() if name in CodecOptions.__dataclass_fields__}
+    shape = dataclasses.replace(SHAPES[kind], **of_shape)
     card = {"codec": kind, "shape": dataclasses.asdict(shape)}
-    card |= {name: value for name, value in changes.items() if name not in own}
+    card |= {name: value for name, value in changes.items() if name not in of_shape}
     path = checkpoint_path(preset, codec_name(kind), root)
     return write_checkpoint(path, codec_tensors(random_codec(shape, seed)), card)
 
 
 def write_codecs(root: Path) -> Path:
-    """Both codecs; the root is given back."""
+    """Write both codecs; return ``root``."""
     for kind in SHAPES:
         write_codec(root, kind)
     return root

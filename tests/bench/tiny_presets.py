@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from bench.config.loading import parse_train
 from bench.config.training import TrainOptions
 from bench.data.scenes import dataset as scenes
@@ -23,14 +25,18 @@ train:
 """
 
 
+START_METHOD = "spawn" if torch.cuda.is_available() else "fork"
+"""How tests start processes: a fork costs nothing, but cannot use a GPU that its parent has used."""
+
+
 def data(root: Path) -> Path:
-    """A folder of twelve training and four validation scenes."""
+    """Write twelve training and four validation scenes."""
     scenes.write(root, splits=("train2017", "val2017"), counts={"train2017": 12, "val2017": 4}, processes=1)
     return root
 
 
 def words(folder: Path, root: Path, decoder: str, *more: str) -> list[str]:
-    """Arguments of ``train`` for a run in ``folder``."""
+    """Return the words of ``train`` for a run in ``folder``."""
     config = folder.parent / "tiny.yaml"
     config.write_text(CONFIG)
     options = ["--decoder", decoder, "--preset", "embedded", "--config", str(config), "--out", str(folder)]
@@ -38,12 +44,12 @@ def words(folder: Path, root: Path, decoder: str, *more: str) -> list[str]:
 
 
 def options(folder: Path, root: Path, decoder: str, *more: str) -> TrainOptions:
-    """Options of ``train`` for a run in ``folder``."""
+    """Return the options of ``train`` for a run in ``folder``."""
     return parse_train(words(folder, root, decoder, *more))
 
 
 def curve(folder: Path) -> list[dict[str, Any]]:
-    """The learning curve without the times."""
+    """Read the learning curve without the times."""
     points = [json.loads(line) for line in (folder / "curve.jsonl").read_text().splitlines()]
     return [
         {name: value for name, value in point.items() if name not in ("seconds", "cpu_seconds")} for point in points

@@ -81,6 +81,19 @@ def test_a_whole_network_needs_no_other_file(
     torch.testing.assert_close(hidden(loaded), hidden(network), atol=0.02, rtol=0.02)
 
 
+def test_weights_are_copied_with_their_card_and_curve(root: Path, tmp_path: Path) -> None:
+    source, target = checkpoint.checkpoint_path("embedded", "mad", root), tmp_path / "new" / "mad.safetensors"
+    checkpoint.copy_checkpoint(source, target)
+    assert sorted(path.name for path in target.parent.iterdir()) == ["mad.json", "mad.safetensors"]
+    source.with_suffix(".jsonl").write_text("{}\n")
+    checkpoint.copy_checkpoint(source, target)
+    for suffix in (".safetensors", ".json", ".jsonl"):
+        assert target.with_suffix(suffix).read_bytes() == source.with_suffix(suffix).read_bytes()
+    source.with_suffix(".json").unlink()
+    with pytest.raises(UserError, match=r"mad\.json: cannot copy it .*give weights with their card"):
+        checkpoint.copy_checkpoint(source, target)
+
+
 def test_what_does_not_fit_is_said(options: RunOptions, vocabulary: Vocabulary, root: Path) -> None:
     def refused(message: str, changed: RunOptions = options, name: str = "mad", tokenizer: str = "abc") -> None:
         with pytest.raises(UserError, match=message) as caught:

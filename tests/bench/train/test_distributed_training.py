@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,11 +12,14 @@ import pytest
 import torch
 from torch import Tensor, distributed, multiprocessing
 
+from bench.config.training import TrainOptions
 from bench.train.batches import TaskBatch, TokenBatch
 from bench.train.multitask_loss import MultitaskLoss
+from bench.train.network import train
 from decoders.masked.parallel import Parallel
 from tasks.codecs.vector_quantizer import VectorQuantizer
 from tasks.formats.sequence import TrainingBatch
+from tests.bench import tiny_presets as presets
 from tests.decoders import tiny_networks as tiny
 
 IMAGES = 4
@@ -68,6 +73,7 @@ def test_measuring_draws_what_training_draws() -> None:
 
 
 def _one_of_two(rank: int, folder: str) -> None:
+    torch.set_num_threads(1)  # threads of the process that this one was forked from do not exist here
     distributed.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
     loss, gradient = learned([batch(HALVES[rank])])
     torch.manual_seed(0)
@@ -80,10 +86,29 @@ def _one_of_two(rank: int, folder: str) -> None:
 
 
 def test_two_processes_share_the_weight_of_a_step_and_a_codebook(tmp_path: Path) -> None:
-    multiprocessing.spawn(_one_of_two, args=(str(tmp_path),), nprocs=2)  # type: ignore[no-untyped-call, attr-defined]
-    found = [torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(2)]
-    loss, gradient = (torch.stack([one[place] for one in found]).mean(0) for place in range(2))
+    multiprocessing.start_processes(_one_of_two, args=(str(tmp_path),), nprocs=2, start_method=presets.START_METHOD)
+    results = [torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(2)]
+    loss, gradient = (torch.stack([result[place] for result in results]).mean(0) for place in range(2))
     torch.testing.assert_close((loss, gradient), learned([batch([0, 1, 2, 3])]))
-    first, second = (one[2] for one in found)
+    first, second = (result[2] for result in results)
     assert int(first["revived"]) > 0
     assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def _train_as(rank: int, port: int, options: TrainOptions) -> None:
+    torch.set_num_threads(1)
+    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2"}  # as torchrun sets them
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    train(options)
+
+
+def test_two_processes_do_what_one_does_in_two_parts(root: Path, encoder: Path, tmp_path: Path) -> None:
+    alone, shared = tmp_path / "alone", tmp_path / "shared"
+    train(presets.options(alone, root, "mad", "--encoder", str(encoder), "--train.accumulate", "2"))
+    options = presets.options(shared, root, "mad", "--encoder", str(encoder))
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    multiprocessing.start_processes(_train_as, args=(port, options), nprocs=2, start_method=presets.START_METHOD)
+    for expected, point in zip(presets.curve(alone), presets.curve(shared), strict=True):
+        if "loss" in expected:
+            assert point == pytest.approx(expected, rel=2e-3)

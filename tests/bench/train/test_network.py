@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
-import subprocess
-import sys
+import multiprocessing
+import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +17,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from bench.builders.open_suite import build_suite
-from bench.config.training import Schedule
+from bench.config.training import Schedule, TrainOptions
 from bench.data.packed import Packed, as_tensors, mirrored, packed
 from bench.errors import UserError
 from bench.train.batch_stream import epoch_order
@@ -35,31 +34,6 @@ from tasks.formats.vocabulary import Sizes, Vocabulary
 from tests.bench import tiny_presets as tiny
 
 STRIDE = 8
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny.data(tmp_path_factory.mktemp("scenes") / "data")
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DECODER_BENCH_CACHE", str(tmp_path_factory.getbasetemp() / "training-cache"))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture(scope="module")
-def encoder(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DECODER_BENCH_CACHE", str(tmp_path_factory.getbasetemp() / "training-cache"))
-        folder = tmp_path_factory.mktemp("encoder") / "run"
-        return train(tiny.options(folder, root, "encoder", "--train.evaluate_images", "3"))[0]
 
 
 def test_one_cycle_climbs_to_the_peak_and_falls_to_nothing() -> None:
@@ -150,9 +124,7 @@ def test_dense_targets_say_what_is_in_the_cell_and_mirror_with_the_image(root: P
 
 
 def test_who_packs_second_keeps_what_the_first_one_left(root: Path, tmp_path: Path) -> None:
-    dataset = build_suite(
-        dataclasses.replace(tiny.options(tmp_path / "run", root, "encoder"), split="val2017")
-    ).dataset
+    dataset = build_suite(dataclasses.replace(tiny.options(tmp_path / "run", root, "encoder"), split="val2017")).dataset
     folder, faster = tmp_path / "packed", []
 
     def pack_now(progress: Callable[[int, int], None]) -> Packed:
@@ -197,7 +169,7 @@ def test_pretraining_learns(encoder: Path) -> None:
     assert points[-1]["evaluation"]["box overlap"] > 0
 
 
-@pytest.mark.parametrize("name", ["autoregressive", "parallel", "mad"])
+@pytest.mark.parametrize("name", ["autoregressive", "parallel"])
 def test_decoders_learn_on_cached_memory(name: str, root: Path, encoder: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     written = train(tiny.options(folder, root, name, "--encoder", str(encoder)))
@@ -206,39 +178,33 @@ def test_decoders_learn_on_cached_memory(name: str, root: Path, encoder: Path, t
     assert [path.name for path in written] == [f"{name}.safetensors", "curve.jsonl"]
 
 
+def test_mad_learns_on_cached_memory(whole: Path) -> None:
+    points = tiny.curve(whole)
+    assert points[7]["loss"] < points[0]["loss"]
+
+
+def _train(options: TrainOptions) -> None:
+    torch.set_num_threads(1)  # threads of the process that this one was forked from do not exist here
+    train(options)
+
+
 def test_a_killed_training_continues_with_the_numbers_it_would_have_had(
-    root: Path, encoder: Path, tmp_path: Path
+    root: Path, encoder: Path, whole: Path, tmp_path: Path
 ) -> None:
-    whole, cut = tmp_path / "whole", tmp_path / "cut"
-    train(tiny.options(whole, root, "mad", "--encoder", str(encoder)))
-    words = tiny.words(cut, root, "mad", "--encoder", str(encoder))
-    process = subprocess.Popen([sys.executable, "-m", "bench", "train", *words])
-    deadline = time.monotonic() + 60
+    cut = tmp_path / "cut"
+    options = tiny.options(cut, root, "mad", "--encoder", str(encoder))
+    process = multiprocessing.get_context(tiny.START_METHOD).Process(target=_train, args=(options,))
+    process.start()
+    give_up = time.monotonic() + 1800
     while len(tiny.curve(cut) if (cut / "curve.jsonl").exists() else []) < 5:
-        assert time.monotonic() < deadline
-        assert process.poll() is None
-        time.sleep(0.005)
+        assert process.is_alive() and time.monotonic() < give_up
+        time.sleep(0.001)
     process.kill()
-    process.wait()
-    train(tiny.options(cut, root, "mad", "--encoder", str(encoder)))
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    train(options)
     assert tiny.curve(cut) == tiny.curve(whole)
     assert (cut / "mad.safetensors").read_bytes() == (whole / "mad.safetensors").read_bytes()
-
-
-def test_two_processes_do_what_one_does_in_two_parts(root: Path, encoder: Path, tmp_path: Path) -> None:
-    alone, shared = tmp_path / "alone", tmp_path / "shared"
-    train(tiny.options(alone, root, "mad", "--encoder", str(encoder), "--train.accumulate", "2"))
-    words = tiny.words(shared, root, "mad", "--encoder", str(encoder))
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    done = subprocess.run(
-        [*command, "-m", "bench", "train", *words], capture_output=True, text=True, env={**os.environ}, check=False
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    one, two = tiny.curve(alone), tiny.curve(shared)
-    assert len(one) == len(two)
-    for a, b in zip(one, two, strict=True):
-        if "loss" in a:
-            assert b == pytest.approx(a, rel=2e-3)
 
 
 def test_end_to_end_from_images(root: Path, tmp_path: Path) -> None:
