@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, distributed, multiprocessing
+from torch import Tensor, distributed
+from torch.multiprocessing.spawn import start_processes
 
 from bench.config.training import TrainOptions
 from bench.train.batches import TaskBatch, TokenBatch
@@ -52,7 +53,7 @@ def learned(batches: list[TokenBatch]) -> tuple[Tensor, Tensor]:
         assert torch.equal(parts["joint"], loss)
         (loss / len(batches)).backward()
         total += loss.detach() / len(batches)
-    gradient = objective.network.decoder.layers[0].own.projection.weight.grad  # type: ignore[union-attr]
+    gradient: Tensor | None = objective.network.decoder.layers[0].own.projection.weight.grad  # type: ignore[union-attr, assignment]
     assert gradient is not None
     return total, gradient
 
@@ -72,6 +73,11 @@ def test_measuring_draws_what_training_draws() -> None:
     assert all(torch.equal(part.generator.get_state(), state) for part, state in zip(parts, before, strict=True))
 
 
+def in_two_processes(function: Any, *args: Any) -> None:
+    """Call ``function(rank, *args)`` in two processes."""
+    start_processes(function, args=args, nprocs=2, start_method=presets.START_METHOD)  # type: ignore[no-untyped-call]
+
+
 def _one_of_two(rank: int, folder: str) -> None:
     torch.set_num_threads(1)  # threads of the process that this one was forked from do not exist here
     distributed.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
@@ -86,7 +92,7 @@ def _one_of_two(rank: int, folder: str) -> None:
 
 
 def test_two_processes_share_the_weight_of_a_step_and_a_codebook(tmp_path: Path) -> None:
-    multiprocessing.start_processes(_one_of_two, args=(str(tmp_path),), nprocs=2, start_method=presets.START_METHOD)
+    in_two_processes(_one_of_two, str(tmp_path))
     results = [torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(2)]
     loss, gradient = (torch.stack([result[place] for result in results]).mean(0) for place in range(2))
     torch.testing.assert_close((loss, gradient), learned([batch([0, 1, 2, 3])]))
@@ -108,7 +114,7 @@ def test_two_processes_do_what_one_does_in_two_parts(root: Path, encoder: Path, 
     options = presets.options(shared, root, "mad", "--encoder", str(encoder))
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-    multiprocessing.start_processes(_train_as, args=(port, options), nprocs=2, start_method=presets.START_METHOD)
+    in_two_processes(_train_as, port, options)
     for expected, point in zip(presets.curve(alone), presets.curve(shared), strict=True):
         if "loss" in expected:
             assert point == pytest.approx(expected, rel=2e-3)

@@ -25,8 +25,8 @@ def test_a_damaged_state_is_said_and_fresh_discards_it(root: Path, encoder: Path
             train(options)
     state = torch.load(io.BytesIO(whole), weights_only=True)
     state["optimiser"] = state.pop("optimizer")  # as an earlier version called it
-    for content, missing in ((state, "optimizer"), ({"step": 1}, "average, .*signature"), ([1], "every key")):
-        torch.save(content, tmp_path / "run" / "state.pt")
+    for damaged, missing in ((state, "optimizer"), ({"step": 1}, "average, .*signature"), ([1], "every key")):
+        torch.save(damaged, tmp_path / "run" / "state.pt")
         with pytest.raises(UserError, match=f"not a training's state of this version: it lacks {missing}"):
             train(options)
     train(tiny.options(tmp_path / "run", root, "parallel", *words, "--fresh"))

@@ -9,6 +9,7 @@ import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -193,7 +194,8 @@ def test_a_killed_training_continues_with_the_numbers_it_would_have_had(
 ) -> None:
     cut = tmp_path / "cut"
     options = tiny.options(cut, root, "mad", "--encoder", str(encoder))
-    process = multiprocessing.get_context(tiny.START_METHOD).Process(target=_train, args=(options,))
+    context: Any = multiprocessing.get_context(tiny.START_METHOD)
+    process = context.Process(target=_train, args=(options,))
     process.start()
     give_up = time.monotonic() + 1800
     while len(tiny.curve(cut) if (cut / "curve.jsonl").exists() else []) < 5:
