@@ -1,8 +1,8 @@
-"""Clocks of one batch: milliseconds per phase, and of the network's passes inside a phase.
+"""Clock of one batch: milliseconds of each phase, and of the network's passes inside a phase.
 
-On a CPU wall-clock and process time are read where a phase begins and ends. On a GPU an event is put into the stream
-there and nothing waits: the device is waited for once, when the batch is done, and only then are the times read.
-Strategies know nothing of this: their network marks its passes (``bench/inference/network_calls.py``).
+On a CPU, wall-clock and process time are read at the ends of a phase. On a GPU, events are put into the stream there;
+the device is synchronized once, after the batch, and times are read then. Strategies know nothing of this: their
+network marks its passes (``bench/inference/network_calls.py``).
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ import torch
 
 @dataclass
 class Times:
-    """What one batch took, per image.
+    """Times of one batch, per image.
 
     Args:
         wall: phase to milliseconds; ``total`` is their sum.
         process: phase to milliseconds of CPU time of all threads; ``total`` is their sum.
-        passes: ``<phase>.<kind>`` to how many passes the batch took, and their milliseconds per image.
+        passes: ``<phase>.<kind>`` to the number of passes of the batch, and their milliseconds per image.
     """
 
     wall: dict[str, float] = field(default_factory=dict)
@@ -35,7 +35,7 @@ class Stopwatch(Protocol):
     """Points in time on some device."""
 
     def now(self) -> Any:
-        """A point in time; what computes there is not waited for."""
+        """Return a point in time, without waiting for the device."""
         ...
 
     def finish(self) -> None:
@@ -43,7 +43,7 @@ class Stopwatch(Protocol):
         ...
 
     def between(self, first: Any, second: Any) -> float:
-        """Milliseconds from one point to another, once ``finish`` was called."""
+        """Return the milliseconds between two points, after ``finish``."""
         ...
 
 
@@ -51,19 +51,17 @@ class WallStopwatch:
     """Wall-clock time of the host."""
 
     def now(self) -> float:
-        """Seconds."""
         return time.perf_counter()
 
     def finish(self) -> None:
-        """Nothing runs behind the host's back."""
+        """Do nothing: on a CPU every point has passed."""
 
     def between(self, first: float, second: float) -> float:
-        """Milliseconds."""
         return (second - first) * 1000
 
 
 class EventStopwatch:
-    """CUDA events in the current stream. Where the stream is idle, an event marks the time of the host.
+    """CUDA events in the current stream; in an idle stream they mark the time of the host.
 
     Args:
         device: the GPU.
@@ -84,24 +82,23 @@ class EventStopwatch:
         self._used: list[Any] = []
 
     def now(self) -> Any:
-        """A recorded event; events of earlier batches are used again."""
+        """Return a recorded event; events of earlier batches are reused."""
         event = self._free.pop() if self._free else self._make()
         event.record()
         self._used.append(event)
         return event
 
     def finish(self) -> None:
-        """Wait for the device, once; the events may be used again from the next ``now`` on."""
+        """Synchronize with the device; from the next ``now`` on the events are reused."""
         self._synchronize()
         self._free, self._used = self._free + self._used, []
 
     def between(self, first: Any, second: Any) -> float:
-        """Milliseconds."""
         return float(first.elapsed_time(second))
 
 
 def stopwatch(device: torch.device) -> Stopwatch:
-    """The stopwatch of a device."""
+    """Return the stopwatch of a device."""
     return EventStopwatch(device) if device.type == "cuda" else WallStopwatch()
 
 
@@ -125,8 +122,8 @@ class Clock:
     def phase(self, name: str) -> Iterator[None]:
         """Time the block under ``name``; phases follow each other and never nest.
 
-        CPU time is read inside the wall-clock time: reading it asks the system, which on a busy machine takes the
-        opportunity to let others run, and that wait must not fall between two phases.
+        CPU time is read within the wall-clock time: reading it is a system call, during which a busy machine may run
+        other processes, and that wait must not fall between two phases.
         """
         start, process = self._watch.now(), time.process_time()
         self._name = name
@@ -136,7 +133,7 @@ class Clock:
         self._phases.append((name, start, self._watch.now(), spent))
 
     def mark(self, kind: str) -> None:
-        """A pass of the network begins; it ends where the next begins, or the phase ends."""
+        """Begin a pass of the network; it ends where the next begins or the phase ends."""
         closed = self._close()
         point = self._watch.now() if closed is None else closed
         self._open = (f"{self._name}.{kind}", point)
@@ -150,14 +147,14 @@ class Clock:
         return point
 
     def times(self) -> Times:
-        """Wait for the device and read all times."""
+        """Synchronize with the device and return all times."""
         self._watch.finish()
-        found, scale = Times(), 1 / self._share
+        times, scale = Times(), 1 / self._share
         for name, first, last, seconds in self._phases:
-            found.wall[name] = found.wall.get(name, 0.0) + self._watch.between(first, last) * scale
-            found.process[name] = found.process.get(name, 0.0) + seconds * 1000 * scale
+            times.wall[name] = times.wall.get(name, 0.0) + self._watch.between(first, last) * scale
+            times.process[name] = times.process.get(name, 0.0) + seconds * 1000 * scale
         for name, first, last in self._passes:
-            count, spent = found.passes.get(name, (0, 0.0))
-            found.passes[name] = (count + 1, spent + self._watch.between(first, last) * scale)
-        found.wall["total"], found.process["total"] = sum(found.wall.values()), sum(found.process.values())
-        return found
+            count, spent = times.passes.get(name, (0, 0.0))
+            times.passes[name] = (count + 1, spent + self._watch.between(first, last) * scale)
+        times.wall["total"], times.process["total"] = sum(times.wall.values()), sum(times.process.values())
+        return times

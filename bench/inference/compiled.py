@@ -1,4 +1,4 @@
-"""torch.compile: the network's passes as compiled functions, with a static cache so that shapes do not change."""
+"""Compile a network's passes with ``torch.compile``, with a static cache so that shapes do not change."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ GAVE_UP = "some shapes ran eagerly, as torch.compile had reached its limit of re
 
 
 class Compiled:
-    """Stands in for a network; what is not named here is the network's own.
+    """A network with compiled passes; all other attributes are the network's.
 
-    Products with the vocabulary stay as they are: the network keeps their normalized rows, which compiled code cannot.
+    Products with the vocabulary stay eager: the network caches their normalized rows, which compiled code cannot.
 
     Args:
         network: the network, in evaluation mode.
-        compiler: makes a compiled function of a function; for tests.
-        count: how many graphs were compiled so far, in the whole process; for tests.
-        refused: how often the compiler gave up on a shape so far, in the whole process; for tests.
+        compiler: compiles a function; for tests.
+        count: returns the number of graphs compiled by this process so far; for tests.
+        refused: returns how often the compiler gave up on a shape in this process so far; for tests.
 
     Attributes:
         prepared: graphs compiled in this network's calls.
-        prepare_ms: filled by who measures: compiling happens within the first calls.
-        remarks: that passes ran eagerly, if the compiler gave up on their shapes.
+        prepare_ms: set from outside (``add_preparation_ms``), as compiling happens within the first calls.
+        remarks: whether the compiler gave up on some shapes, so that passes ran eagerly.
     """
 
     def __init__(
@@ -42,10 +42,10 @@ class Compiled:
         self._network = network
         self._count = count or _compiled_graphs
         self._refused = refused or _refused_shapes
-        self.extract = self._watched(compiler(network.extract))
-        self.encode = self._watched(compiler(network.encode))
-        self.memorize = self._watched(compiler(network.memorize))
-        self._decode = self._watched(compiler(network.decode))
+        self.extract = self._counted(compiler(network.extract))
+        self.encode = self._counted(compiler(network.encode))
+        self.memorize = self._counted(compiler(network.memorize))
+        self._decode = self._counted(compiler(network.decode))
         self.prepared = 0
         self.prepare_ms = 0.0
         self.remarks: list[str] = []
@@ -53,26 +53,26 @@ class Compiled:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._network, name)
 
-    def _watched(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """The counters are the process's, and other networks of the run are compiled too: looked at around a call."""
+    def _counted(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Count around each call: the counters are global, and other networks of the run are compiled too."""
 
-        def called(*given: Any, **named: Any) -> Any:
+        def call(*arguments: Any, **options: Any) -> Any:
             graphs, refused = self._count(), self._refused()
-            found = function(*given, **named)
+            result = function(*arguments, **options)
             self.prepared += self._count() - graphs
             if self._refused() > refused and GAVE_UP not in self.remarks:
                 self.remarks.append(GAVE_UP)
-            return found
+            return result
 
-        return called
+        return call
 
     def decode(self, memory: Any, tokens: Tensor, *, attention: Any = "full", cache: Any = None, **more: Any) -> Tensor:
         """As ``Network.decode``."""
-        found: Tensor = self._decode(memory, tokens, attention=attention, cache=cache, **more)
-        return found
+        hidden: Tensor = self._decode(memory, tokens, attention=attention, cache=cache, **more)
+        return hidden
 
     def cache(self, *, batch: int, sequences: int, length: int, static: bool = True) -> Any:
-        """A static cache."""
+        """Return a static cache."""
         del static
         return self._network.cache(batch=batch, sequences=sequences, length=length, static=True)
 
@@ -84,15 +84,15 @@ def _compiled_graphs() -> int:
 
 
 def _refused_shapes() -> int:
-    """Times that the limit of recompilations was hit; the counters' keys begin with what happened."""
+    """Return how often the limit of recompilations was hit; the text of a counter says so."""
     from torch._dynamo.utils import counters
 
-    found = [counters[kind] for kind in ("unimplemented", "graph_break")]
-    return sum(int(times) for kind in found for text, times in kind.items() if "recompile limit" in str(text).lower())
+    events = [counters[kind] for kind in ("unimplemented", "graph_break")]
+    return sum(int(times) for kind in events for text, times in kind.items() if "recompile limit" in str(text).lower())
 
 
 def unavailable_reason(device: torch.device) -> str | None:
-    """Why nothing can be compiled for a device; None if it can."""
+    """Return why ``torch.compile`` cannot be used on a device; None if it can."""
     if device.type == "cpu" and not any(map(shutil.which, ("g++", "clang++", "c++"))):
         return "torch.compile needs a C++ compiler (g++), and none is installed"
     if device.type == "cuda" and find_spec("triton") is None:

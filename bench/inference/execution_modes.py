@@ -1,4 +1,4 @@
-"""How the network is executed: ``eager``, ``compiled`` or ``graphed``; strategies notice nothing."""
+"""How a network is executed: ``eager``, ``compiled`` or ``graphed``. Strategies do not depend on it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MODES = ("eager", "compiled", "graphed")
 
 
 def unavailable_reason(mode: str, device: torch.device, *, network: bool = True) -> str | None:
-    """Why a mode cannot be used; None if it can.
+    """Return why a mode cannot be used; None if it can.
 
     Args:
         mode: one of ``MODES``.
@@ -36,38 +36,33 @@ def unavailable_reason(mode: str, device: torch.device, *, network: bool = True)
 
 
 def wrap_network(mode: str, network: Any) -> Any:
-    """What stands in for a network under a mode; the network itself in eager mode."""
-    return {"eager": lambda own: own, "compiled": Compiled, "graphed": Graphed}[mode](network)
+    """Wrap a network for a mode; eager mode returns it unchanged."""
+    return {"eager": lambda plain: plain, "compiled": Compiled, "graphed": Graphed}[mode](network)
 
 
 def captured_graphs(network: Any) -> int:
-    """How many graphs a stand-in has compiled or recorded; 0 for a plain network."""
+    """Return the number of graphs that a wrapped network has compiled or recorded; 0 for a plain one."""
     return network.prepared if isinstance(network, (Compiled, Graphed)) else 0
 
 
 def add_preparation_ms(network: Any, milliseconds: float) -> None:
-    """Tell a compiled network how long a batch took during which it was compiled; recording graphs tells itself."""
+    """Add the time of a batch during which a network was compiled; graphs count their own."""
     if isinstance(network, Compiled):
         network.prepare_ms += milliseconds
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """How far the tokens of two modes agree.
-
-    Args:
-        tokens: compared.
-        different: of them.
-    """
+    """Number of tokens of two modes that were compared, and of those that differ."""
 
     tokens: int
     different: int
 
 
 def agreement(first: Sequence[Mapping[str, Tensor]], second: Sequence[Mapping[str, Tensor]]) -> Agreement:
-    """Compare the tokens (N, L) of every task of the same images; sequences that only one has differ in all tokens.
+    """Compare the tokens (N, L) of every task of the same images; missing sequences count as different.
 
-    Tasks behind a different detection are prompted differently, so one flipped token may count many times.
+    Tasks after a different detection get different prompts, so one flipped token may count many times.
     """
     tokens = different = 0
     for one, other in zip(first, second, strict=True):
@@ -81,8 +76,8 @@ def agreement(first: Sequence[Mapping[str, Tensor]], second: Sequence[Mapping[st
     return Agreement(tokens, different)
 
 
-def compared(mode: Mode, own: Mapping[Key, Sample], eager: Mapping[Key, Sample]) -> Mode:
-    """The mode with how many images have other tokens than in eager mode, which the same run measured too."""
-    both = [key for key in own if key in eager]
-    different = sum(own[key].tokens != eager[key].tokens for key in both)
+def compared(mode: Mode, samples: Mapping[Key, Sample], eager: Mapping[Key, Sample]) -> Mode:
+    """Return the mode with the number of images whose tokens differ from eager mode of the same run."""
+    both = [key for key in samples if key in eager]
+    different = sum(samples[key].tokens != eager[key].tokens for key in both)
     return msgspec.structs.replace(mode, compared_images=len(both), different_images=different)

@@ -1,8 +1,8 @@
-"""What the network computes: floating-point operations and the bytes that it must read, counted without computing.
+"""Count the floating-point operations of a network and the bytes that it must read, without computing.
 
-Operations are counted by torch on the meta device (on a CPU its counter gives 0 for attention). A pass costs the same
-for every sequence and every new position, and for a position it is a straight line over the keys that it attends to.
-So two single positions are counted, and the thousands of passes of a run follow from them.
+Operations are counted by torch on the meta device (on a CPU its counter gives 0 for attention). All sequences and new
+positions cost the same, and the cost of a position is linear in the keys that it attends to. So two single positions
+are counted, and the thousands of passes of a run follow from them.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from torch.utils.flop_counter import FlopCounterMode
 from bench.inference.network_calls import BatchCalls, CallCounts
 
 Work = tuple[float, float]  # floating-point operations, bytes
-SPAN = 8  # keys between the two points of the line
+SPAN = 8  # keys between the two counted positions
 
 
 @dataclass(frozen=True)
 class ImageWork:
-    """Work of encoding one image: before the memory, and to make it."""
+    """Work of one image's backbone, and of making its memory."""
 
     backbone: Work
     encoder: Work
@@ -53,11 +53,11 @@ class FlopCounter:
         self._weights = _bytes(self._network.decoder.parameters())
 
     def image(self, height: int, width: int) -> ImageWork:
-        """Work of one image of height x width pixels."""
+        """Return the work of encoding one image of height x width pixels."""
         return self._encoded(height, width)[1]
 
     def decode(self, height: int, width: int, counts: CallCounts) -> Work:
-        """Work of what a batch of images of height x width pixels asked of the decoder."""
+        """Return the work of decoder calls on images of height x width pixels."""
         table = self._network.embedding.table.weight
         base, slope = self._line(height, width)
         operations = base * counts.positions + slope * counts.pairs
@@ -69,7 +69,7 @@ class FlopCounter:
         return operations, read
 
     def per_image(self, calls: BatchCalls) -> dict[str, Work]:
-        """``backbone``, ``encoder`` and ``decode.<task>`` to the work of a batch, shared equally among its images."""
+        """Return the work of a batch per image, by phase: ``backbone``, ``encoder`` and ``decode.<task>``."""
         encoding, scale = self.image(*calls.size), 1 / calls.share
         found = {
             "backbone": (encoding.backbone[0] * calls.images * scale, encoding.backbone[1] * scale),
@@ -82,7 +82,7 @@ class FlopCounter:
 
     @torch.no_grad()
     def _encode(self, height: int, width: int) -> tuple[Any, ImageWork]:
-        """Memory of one image, and the work of making it."""
+        """Return the memory of one image, and the work of making it."""
         network, pixels = self._network, torch.empty(1, 3, height, width, device="meta")
         found: list[Any] = []
         backbone = _counted(lambda: found.append(network.extract(pixels)))
@@ -98,7 +98,7 @@ class FlopCounter:
 
     @torch.no_grad()
     def _count_line(self, height: int, width: int) -> tuple[float, float]:
-        """Operations of one position: with no keys, and per key."""
+        """Return the operations of one position without keys, and per key."""
         memory = self._encoded(height, width)[0]
 
         def operations(keys: int) -> float:
@@ -112,7 +112,7 @@ class FlopCounter:
 
     @torch.no_grad()
     def _count_row(self, columns: int, logits: bool) -> float:
-        """Operations of one hidden state or one mixture."""
+        """Return the operations of one hidden state or one soft embedding."""
         width = int(self._network.embedding.table.weight.shape[1])
         if not logits:
             return 2.0 * width * columns
@@ -135,10 +135,10 @@ def _bytes(tensors: Any) -> int:
 
 
 def _on_meta(network: nn.Module) -> Any:
-    """A copy whose tensors have shapes and no numbers."""
-    kept: dict[int, Any] = {}
+    """Return a copy on the meta device, whose tensors have shapes and no values."""
+    copies: dict[int, Any] = {}
     for parameter in network.parameters():
-        kept[id(parameter)] = nn.Parameter(parameter.detach().to("meta"), requires_grad=False)
+        copies[id(parameter)] = nn.Parameter(parameter.detach().to("meta"), requires_grad=False)
     for buffer in network.buffers():
-        kept[id(buffer)] = buffer.detach().to("meta")
-    return copy.deepcopy(network, kept)
+        copies[id(buffer)] = buffer.detach().to("meta")
+    return copy.deepcopy(network, copies)

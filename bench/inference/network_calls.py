@@ -1,4 +1,4 @@
-"""A network as a strategy sees it while it is measured: its passes are marked on the clock and counted."""
+"""Wrap a network to time and count its forward passes."""
 
 from __future__ import annotations
 
@@ -11,16 +11,15 @@ from torch import Tensor
 
 @dataclass
 class CallCounts:
-    """What was asked of a network, summed as far as the cost depends on it.
+    """Calls of a network's decoder, summed as far as the cost depends on them.
 
     Args:
         passes: calls of ``Network.decode``.
         positions: new positions of all sequences.
-        pairs: those times the keys that each of them may attend to in its sequence, cached ones included.
+        pairs: new positions times the keys that each may attend to, cached ones included.
         cached: keys of all sequences.
-        memories: images whose memory was read.
-        heads: (rows of the vocabulary, whether hidden states became logits and not probabilities a mixture) to calls
-            and hidden states.
+        memories: number of image memories read.
+        heads: (vocabulary rows, whether logits were computed rather than soft embeddings) to calls and states.
     """
 
     passes: int = 0
@@ -32,14 +31,14 @@ class CallCounts:
 
 
 class CountedNetwork:
-    """Stands in for a network; what is not named here is the network's own.
+    """A network whose decoder calls are counted and timed; all other attributes are the network's.
 
     Args:
-        network: a network, or what stands in for one (``bench/inference/execution_modes.py``).
-        mark: told of every pass: ``prefill`` and ``step`` (causal: the first and the later ones) or ``round``.
+        network: a network, also a wrapped one (``bench/inference/execution_modes.py``).
+        mark: called at every pass with ``prefill``, ``step`` (causal: the first and the later ones) or ``round``.
 
     Attributes:
-        counts: what was asked so far.
+        counts: calls so far.
     """
 
     def __init__(self, network: Any, mark: Callable[[str], None]) -> None:
@@ -64,14 +63,14 @@ class CountedNetwork:
         counts.pairs += batch * sequences * new * keys
         counts.cached += batch * sequences * keys
         counts.memories += batch
-        found: Tensor = self._network.decode(memory, tokens, attention=attention, cache=cache, **more)
-        return found
+        hidden_states: Tensor = self._network.decode(memory, tokens, attention=attention, cache=cache, **more)
+        return hidden_states
 
     def logits(self, hidden: Tensor, ids: Tensor | slice) -> Tensor:
         """As ``Network.logits``."""
         self._head(hidden, ids, logits=True)
-        found: Tensor = self._network.logits(hidden, ids)
-        return found
+        logits: Tensor = self._network.logits(hidden, ids)
+        return logits
 
     def mixture(self, probabilities: Tensor, ids: Tensor | slice) -> Tensor:
         """As ``Network.mixture``."""
@@ -79,21 +78,21 @@ class CountedNetwork:
         found: Tensor = self._network.mixture(probabilities, ids)
         return found
 
-    def _head(self, given: Tensor, ids: Tensor | slice, *, logits: bool) -> None:
+    def _head(self, states: Tensor, ids: Tensor | slice, *, logits: bool) -> None:
         columns = len(range(ids.start or 0, ids.stop)) if isinstance(ids, slice) else len(ids)
         calls, rows = self.counts.heads.get((columns, logits), (0, 0))
-        self.counts.heads[columns, logits] = (calls + 1, rows + given.shape[:-1].numel())
+        self.counts.heads[columns, logits] = (calls + 1, rows + states.shape[:-1].numel())
 
 
 @dataclass
 class BatchCalls:
-    """What a batch asked of the network, as far as its cost depends on it.
+    """Network calls of a batch, as far as its cost depends on them.
 
     Args:
         size: height and width of the images, padding included.
-        images: B, windows of an image counted each.
-        share: images that they are shared among.
-        tasks: task to what its decoding asked for.
+        images: B, each window of an image counted.
+        share: number of images that share the cost.
+        tasks: task to its decoder calls.
     """
 
     size: tuple[int, int]

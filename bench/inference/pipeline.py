@@ -1,4 +1,4 @@
-"""One batch of images through every task: prompt, decode, interpret, each step timed under one name."""
+"""Decode a batch of images for every task: prompt, decode, interpret; each step is a timed phase."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from tasks.targets import Context, Targets
 
 @dataclass
 class PipelineOutput:
-    """What one image gave.
+    """Predictions, tokens, times and work of one image.
 
     Args:
         predictions: task to prediction.
         tokens: task to tokens (N, L).
-        times: what its batch took, per image.
-        calls: what its batch asked of the network; None without one.
+        times: of its batch, per image.
+        calls: network calls of its batch; None without a network.
         work: task to (network evaluations, positions, sequences).
     """
 
@@ -42,12 +42,12 @@ class PipelineOutput:
 
 @dataclass(frozen=True)
 class PipelineInput:
-    """One image and what is known of it.
+    """One image and its annotations.
 
     Args:
-        image_id: id that seeds the image's random choices.
+        image_id: seeds the image's random choices.
         image: decoded RGB image.
-        targets: annotations; only strategies that need the truth get to see them.
+        targets: annotations; only strategies that need the ground truth see them.
     """
 
     image_id: int
@@ -60,14 +60,14 @@ class Pipeline:
 
     Args:
         decoder: the strategy.
-        tasks: tasks in an order in which each comes behind those it depends on.
+        tasks: each after those that it depends on.
         transform: image to network input.
         network: the shared network, or None for a strategy that needs none.
         device: where the network computes.
         precision: of its matrix products: ``float32`` or ``bfloat16``.
-        prompter: strategy that decodes the tasks which others are prompted by; None: the decoder itself.
+        prompter: strategy for the tasks that prompt others; default: the decoder itself.
         fill: id that pads prompts of images with fewer sequences.
-        seed: every image draws from its own stream of this seed, so batches and resumed runs change nothing.
+        seed: every image has its own random stream of this seed, so batches and resumed runs change nothing.
         placeholder_predictions: task to a function from an image's size to what later tasks get in place of its
             prediction; it gives networks with random weights a load.
     """
@@ -100,26 +100,26 @@ class Pipeline:
         self._watch = stopwatch(self.device)
 
     @torch.inference_mode()
-    def predict(self, items: Sequence[PipelineInput]) -> list[PipelineOutput]:
-        """Outcomes of a batch whose images carry the same kinds of annotation; its time is shared equally."""
-        clock = Clock(self._watch, share=len(items))
-        outcomes = [PipelineOutput() for _ in items]
+    def predict(self, inputs: Sequence[PipelineInput]) -> list[PipelineOutput]:
+        """Return the outputs of a batch, whose images share one kind of annotation and, equally, its time."""
+        clock = Clock(self._watch, share=len(inputs))
+        outputs = [PipelineOutput() for _ in inputs]
         with clock.phase("preprocess"):
-            images, pad = stack_images([self.transform(item.image) for item in items])
+            images, pad = stack_images([self.transform(image.image) for image in inputs])
             images, pad = images.to(self.device), None if pad is None else pad.to(self.device)
         with self._autocast():
             memory = self._encode(images, pad, clock)
-            calls = BatchCalls((images.shape[2], images.shape[3]), len(items), len(items))
+            calls = BatchCalls((images.shape[2], images.shape[3]), len(inputs), len(inputs))
             for task in self.tasks:
-                if task.annotated(items[0].targets):
-                    watched = None if self.network is None else CountedNetwork(self.network, clock.mark)
-                    self._decode(task, watched, memory, items, outcomes, clock=clock)
-                    if watched is not None and watched.counts.passes:
-                        calls.tasks[task.name] = watched.counts
+                if task.annotated(inputs[0].targets):
+                    counted = None if self.network is None else CountedNetwork(self.network, clock.mark)
+                    self._decode(task, counted, memory, inputs, outputs, clock=clock)
+                    if counted is not None and counted.counts.passes:
+                        calls.tasks[task.name] = counted.counts
         times = clock.times()
-        for outcome in outcomes:
-            outcome.times, outcome.calls = times, None if self.network is None else calls
-        return outcomes
+        for output in outputs:
+            output.times, output.calls = times, None if self.network is None else calls
+        return outputs
 
     def _autocast(self) -> AbstractContextManager[Any]:
         if self.precision != "bfloat16":
@@ -133,7 +133,7 @@ class Pipeline:
             features = self.network.extract(images, pad)
         with clock.phase("encoder"):
             memory = self.network.memorize(self.network.encode(features))
-            del features  # giving its memory back takes time too
+            del features  # freeing memory takes time too
         return memory
 
     def _decode(
@@ -141,31 +141,31 @@ class Pipeline:
         task: Task,
         network: Any,
         memory: Any,
-        items: Sequence[PipelineInput],
-        outcomes: list[PipelineOutput],
+        inputs: Sequence[PipelineInput],
+        outputs: list[PipelineOutput],
         *,
         clock: Clock,
     ) -> None:
         decoder = self.prompter if task.name in self._prompting else self.decoder
-        truths = [task.encode(item.targets) for item in items] if decoder.needs_truth else None
+        truths = [task.encode(image.targets) for image in inputs] if decoder.needs_truth else None
         with clock.phase(f"decode.{task.name}"):
             contexts = [
-                Context(size=i.targets.size, earlier=o.predictions) for i, o in zip(items, outcomes, strict=True)
+                Context(size=i.targets.size, earlier=o.predictions) for i, o in zip(inputs, outputs, strict=True)
             ]
             prompts = [task.prompt(context) for context in contexts]
             request = self._request(task, prompts, contexts, truths)
-            generators = [random_stream(self.seed, item.image_id, task.name) for item in items]
+            generators = [random_stream(self.seed, image.image_id, task.name) for image in inputs]
             decoded = decoder.decode(network, memory, request, generators)
             decoded = replace(decoded, tokens=decoded.tokens.cpu(), probabilities=decoded.probabilities.float().cpu())
         with clock.phase(f"interpret.{task.name}"):
             own = [decoded.image(row, len(prompt)) for row, prompt in enumerate(prompts)]
-            for filled, context, outcome in zip(own, contexts, outcomes, strict=True):
-                outcome.predictions[task.name] = task.interpret(filled, context)
-        for filled, context, outcome in zip(own, contexts, outcomes, strict=True):
-            outcome.tokens[task.name] = filled.tokens
-            outcome.work[task.name] = (decoded.evaluations, decoded.positions // len(items), len(filled.tokens))
+            for filled, context, output in zip(own, contexts, outputs, strict=True):
+                output.predictions[task.name] = task.interpret(filled, context)
+        for filled, context, output in zip(own, contexts, outputs, strict=True):
+            output.tokens[task.name] = filled.tokens
+            output.work[task.name] = (decoded.evaluations, decoded.positions // len(inputs), len(filled.tokens))
             if task.name in self.placeholder_predictions:
-                outcome.predictions[task.name] = self.placeholder_predictions[task.name](context.size)
+                output.predictions[task.name] = self.placeholder_predictions[task.name](context.size)
 
     def _request(
         self, task: Task, prompts: Sequence[torch.Tensor], contexts: Sequence[Context], truths: list[Encoded] | None

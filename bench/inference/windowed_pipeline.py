@@ -1,7 +1,4 @@
-"""Images that are decoded window by window: each window is an image of its own, and their maps are merged (AiT's test).
-
-Only predictions that are maps can be merged, so that this is for depth.
-"""
+"""Decode images window by window and merge the predicted maps, as in AiT's test. Only depth is a map."""
 
 from __future__ import annotations
 
@@ -17,7 +14,7 @@ from bench.inference.clock import Clock, Times, stopwatch
 from bench.inference.pipeline import Pipeline, PipelineInput, PipelineOutput
 from tasks.targets import Targets
 
-NEAREST = 1e-3  # meters, which AiT cuts merged depths to
+NEAREST = 1e-3  # meters: AiT's lower limit of merged depths
 TASK = "depth"
 
 
@@ -25,7 +22,7 @@ class WindowedPipeline:
     """Runs one decoder on the windows of images.
 
     Args:
-        pipeline: runs it on windows; its transform must be ``window_pixels``.
+        pipeline: of the windows; its transform must be ``window_pixels``.
         windows: cuts images and merges maps.
     """
 
@@ -43,35 +40,35 @@ class WindowedPipeline:
         """Where it computes."""
         return self.pipeline.device
 
-    def predict(self, items: Sequence[PipelineInput]) -> list[PipelineOutput]:
-        """Outcomes of a batch, as ``Pipeline.predict`` gives them; times and work are those of all windows together."""
-        clock = Clock(stopwatch(self.pipeline.device), share=len(items))
+    def predict(self, inputs: Sequence[PipelineInput]) -> list[PipelineOutput]:
+        """Return the outputs of a batch, as ``Pipeline.predict``; times and work are sums over an image's windows."""
+        clock = Clock(stopwatch(self.pipeline.device), share=len(inputs))
         with clock.phase("preprocess"):
-            cut = [self._cut(item) for item in items]
-        found = self.pipeline.predict([window for own in cut for window in own])
-        outcomes, start = [], 0
-        for item, own in zip(items, cut, strict=True):
-            parts, start = found[start : start + len(own)], start + len(own)
+            cut = [self._cut(image) for image in inputs]
+        decoded = self.pipeline.predict([window for windows in cut for window in windows])
+        outputs, start = [], 0
+        for image, windows in zip(inputs, cut, strict=True):
+            parts, start = decoded[start : start + len(windows)], start + len(windows)
             with clock.phase(f"interpret.{TASK}"):
-                predictions = self._merged(item.targets.size, parts)
+                predictions = self._merged(image.targets.size, parts)
             tokens = {name: torch.cat([part.tokens[name] for part in parts]) for name in parts[0].tokens}
-            calls = parts[0].calls and replace(parts[0].calls, share=len(items))
-            outcomes.append(PipelineOutput(predictions, tokens, calls=calls, work=_total(parts)))
-        times = _together(clock.times(), found[0].times, windows=len(found) / len(items))
-        for outcome in outcomes:
-            outcome.times = times
-        return outcomes
+            calls = parts[0].calls and replace(parts[0].calls, share=len(inputs))
+            outputs.append(PipelineOutput(predictions, tokens, calls=calls, work=_total(parts)))
+        times = _sum_times(clock.times(), decoded[0].times, windows=len(decoded) / len(inputs))
+        for output in outputs:
+            output.times = times
+        return outputs
 
-    def _cut(self, item: PipelineInput) -> list[PipelineInput]:
-        """The windows as items; they share the image's id, and with it its random choices."""
-        targets = Targets(size=item.targets.size, depth=item.targets.depth)
+    def _cut(self, image: PipelineInput) -> list[PipelineInput]:
+        """Return an image's windows; they share its id, and with it its random choices."""
+        targets = Targets(size=image.targets.size, depth=image.targets.depth)
         return [
-            PipelineInput(item.image_id, WindowImage(one.pixels), one.targets or targets)
-            for one in self.windows(item.image, targets)
+            PipelineInput(image.image_id, WindowImage(window.pixels), window.targets or targets)
+            for window in self.windows(image.image, targets)
         ]
 
     def _merged(self, size: tuple[int, int], parts: Sequence[PipelineOutput]) -> dict[str, Any]:
-        """The depth of the whole image at its own size."""
+        """Return the depth of the whole image, in its original size."""
         if not all(TASK in part.predictions for part in parts):
             return {}
         merged = self.windows.merge([part.predictions[TASK] for part in parts], size).clamp(min=NEAREST)
@@ -84,7 +81,7 @@ class WindowedPipeline:
 
 @dataclass(frozen=True)
 class WindowImage:
-    """A window of an image that is fitted already.
+    """A window of an image that has the network's size already.
 
     Args:
         pixels: (3, side, side) float32.
@@ -94,21 +91,21 @@ class WindowImage:
 
 
 def window_pixels(image: WindowImage) -> Prepared:
-    """The transform of windows: nothing is left to do."""
+    """Return the pixels of a window: the transform for windows."""
     return Prepared(image.pixels, (image.pixels.shape[1], image.pixels.shape[2]))
 
 
-def _together(own: Times, window: Times, *, windows: float) -> Times:
-    """Times of an image: of cutting and merging it, and of each of its windows."""
+def _sum_times(whole: Times, window: Times, *, windows: float) -> Times:
+    """Return the times of an image: cutting and merging it, and decoding its windows."""
     wall, process = (
         {name: before.get(name, 0.0) + windows * each.get(name, 0.0) for name in before | each}
-        for before, each in ((own.wall, window.wall), (own.process, window.process))
+        for before, each in ((whole.wall, window.wall), (whole.process, window.process))
     )
     return Times(wall, process, {name: (count, windows * passed) for name, (count, passed) in window.passes.items()})
 
 
 def _total(parts: Sequence[PipelineOutput]) -> dict[str, tuple[int, int, int]]:
-    """Evaluations, positions and sequences of all windows; those of a batch are one evaluation."""
+    """Return evaluations (windows of a batch share theirs), positions and sequences of all windows."""
     work = {}
     for name in parts[0].work:
         evaluations, positions, sequences = zip(*(part.work[name] for part in parts), strict=True)

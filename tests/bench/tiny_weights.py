@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from bench.builders.decoder import weights_name
-from bench.builders.random_inputs import random_network
-from bench.builders.suite import build_suite
+from bench.builders.open_suite import build_suite
+from bench.builders.placeholders import random_network
 from bench.checkpoints.checkpoint import checkpoint_path, fit_card, write_checkpoint
 from bench.config.loading import parse_run
 from bench.registry import DECODERS, load
@@ -31,7 +31,7 @@ def write_weights(scenes: Path, folder: Path, *decoders: str) -> Path:
     """Random weights of some decoders; gives ``folder``."""
     options = parse_run(words(scenes, folder, "--decoder", ",".join(decoders)))
     suite = build_suite(options)
-    network = random_network(options, suite.vocabulary)
+    network = random_network(options.network, suite.vocabulary, seed=options.seed)
     card = fit_card(options.sizes, options.network, suite.vocabulary, suite.data["tokenizer"]["hash"])
     for name in decoders:
         path = checkpoint_path("embedded", weights_name(load(DECODERS, name)), folder / "checkpoints")
