@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from reports.figures.drawing import DrawnFigure, finished
 from reports.findings import milliseconds
 from reports.report_data import ReportData, ReportRun
 from reports.style import COLUMN, GROUND, INK, drawing, phase_colors
 from reports.tables.phases import grouped, ordered, phase_name
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 def phases_figure(report: ReportData) -> DrawnFigure | None:
@@ -28,22 +31,7 @@ def phases_figure(report: ReportData) -> DrawnFigure | None:
         height = 0.75 + 0.27 * len(runs) + 0.14 * ((len(names) + 1) // 2)
         figure, axes = plt.subplots(figsize=(COLUMN, height), layout="constrained")
         for row, run in enumerate(runs):
-            left = 0.0
-            for name in names:
-                width = parts[run.label].get(name, 0.0)
-                label = phase_name(name) if row == 0 else None
-                edge: dict[str, Any] = {"edgecolor": GROUND, "linewidth": 0.4, "label": label}
-                axes.barh(row, width, left=left, height=0.66, color=colors[name], **edge)
-                left += width
-            axes.annotate(
-                milliseconds(left),
-                (left, row),
-                (3, 0),
-                textcoords="offset points",
-                va="center",
-                fontsize=6.5,
-                color=INK,
-            )
+            _draw_bar(axes, row, {name: parts[run.label].get(name, 0.0) for name in names}, colors)
         axes.set_yticks(range(len(runs)), [run.label for run in runs])
         axes.invert_yaxis()
         axes.grid(visible=False, axis="y")
@@ -53,6 +41,17 @@ def phases_figure(report: ReportData) -> DrawnFigure | None:
         axes.set_xlabel("milliseconds per image")
         figure.legend(loc="outside lower left", ncols=2, handlelength=0.9, handleheight=0.9, columnspacing=1.2)
         return finished(figure, name="phases", title=title, alt=f"{title}. {_description(parts)}")
+
+
+def _draw_bar(axes: Axes, row: int, times: Mapping[str, float], colors: Mapping[str, str]) -> None:
+    """Draw the phases of a run one after the other with their sum; the first row names them for the legend."""
+    left = 0.0
+    for name, width in times.items():
+        edge: dict[str, Any] = {"edgecolor": GROUND, "linewidth": 0.4, "label": None if row else phase_name(name)}
+        axes.barh(row, width, left=left, height=0.66, color=colors[name], **edge)
+        left += width
+    text: dict[str, Any] = {"va": "center", "fontsize": 6.5, "color": INK}
+    axes.annotate(milliseconds(left), (left, row), (3, 0), textcoords="offset points", **text)
 
 
 def _title(runs: list[ReportRun], decoding: Mapping[str, float]) -> str:

@@ -104,10 +104,7 @@ def positions_figure(report: ReportData) -> DrawnFigure | None:
     runs = [run for run in report.runs if run.timed and _lengths(run)]
     if not runs:
         return None
-    rates = {run.label: _rate(run) for run in runs}
-    quickest, slowest = max(rates, key=lambda n: rates[n]), min(rates, key=lambda n: rates[n])
-    title = f"A millisecond of decoding computes {rates[quickest]:.0f} positions in {quickest}"
-    title += f", {rates[slowest]:.1f} in {slowest}" if quickest != slowest else ""
+    title = _positions_title(runs)
     tasks = in_task_order(task for run in runs for _, _, task in _lengths(run))
     with drawing():
         import matplotlib.pyplot as plt
@@ -121,13 +118,12 @@ def positions_figure(report: ReportData) -> DrawnFigure | None:
         look = looks([run.decoder for run in report.runs])
         for task, panel in zip(tasks, axes.flat, strict=False):
             for run in runs:
-                points = [(x, y) for x, y, name in _lengths(run) if name == task]
                 mark = look[run.decoder]
-                for x, y in points:
-                    panel.plot(x, y, mark.marker, color=mark.color)
+                for x, y, name in _lengths(run):
+                    if name == task:
+                        panel.plot(x, y, mark.marker, color=mark.color)
             panel.set_title(task, fontsize=6.5, fontweight="normal")
-            panel.set_xscale("log")
-            panel.set_yscale("log")
+            panel.set(xscale="log", yscale="log")
         for panel in axes.flat:
             panel.margins(0.18)
         _plain_numbers(axes[0, 0])
@@ -148,6 +144,14 @@ def positions_figure(report: ReportData) -> DrawnFigure | None:
             for run in runs
         )
         return finished(figure, name="positions", title=title, alt=f"{title}. {each}.")
+
+
+def _positions_title(runs: Sequence[ReportRun]) -> str:
+    """Positions that a millisecond of decoding computes in the quickest and in the slowest run."""
+    rates = {run.label: _rate(run) for run in runs}
+    quickest, slowest = max(rates, key=lambda n: rates[n]), min(rates, key=lambda n: rates[n])
+    title = f"A millisecond of decoding computes {rates[quickest]:.0f} positions in {quickest}"
+    return title if quickest == slowest else f"{title}, {rates[slowest]:.1f} in {slowest}"
 
 
 def _lengths(run: ReportRun) -> list[tuple[float, float, str]]:

@@ -115,7 +115,7 @@ def report_data(**changes: Any) -> ReportData:
         run("mad", 60.0, 0.45),
         run("oracle", 3.0, 0.95),
     ]
-    given: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "runs": runs,
         "statistics": statistics(runs),
         "curves": [curve("mad", 0.4), curve("parallel", 0.3)],
@@ -124,7 +124,7 @@ def report_data(**changes: Any) -> ReportData:
         "commands": ["python -m bench run --decoder mad --preset embedded"],
         "about": {"git_commit": "abcdef0123456789", "git_dirty": False},
     }
-    return ReportData(**given | changes)
+    return ReportData(**fields | changes)
 
 
 def curve(label: str, end: float) -> Curve:
@@ -154,7 +154,7 @@ def outcome(name: str = "budget", **changes: Any) -> Outcome:
         )
         for a, b in combinations(values, 2)
     ]
-    given: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "name": name,
         "title": "passes",
         "decoder": "mad",
@@ -164,7 +164,7 @@ def outcome(name: str = "budget", **changes: Any) -> Outcome:
         "differences": pairs,
         "method": "by hand",
     }
-    return Outcome(**given | changes)
+    return Outcome(**fields | changes)
 
 
 def picture() -> GalleryImage:

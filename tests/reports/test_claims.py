@@ -45,13 +45,13 @@ def test_better(value: float, low: float, high: float, key: str, expected: str) 
 
 
 def test_what_was_not_run_is_not_judged() -> None:
-    given = compared(0.05, 0.01, 0.09)
+    report = compared(0.05, 0.01, 0.09)
     absent = {"kind": "better", "first": "a", "second": "c", "key": "detection.AP"}
     swept = {"kind": "best", "ablation": "none", "point": "x", "key": "detection.AP"}
-    assert judge(claim(absent), given).verdict == "not run"
-    assert judge(claim(swept), given).parts[0].evidence == "run `python -m bench ablate none`"
+    assert judge(claim(absent), report).verdict == "not run"
+    assert judge(claim(swept), report).parts[0].evidence == "run `python -m bench ablate none`"
     present = {"kind": "better", "first": "a", "second": "b", "key": "detection.AP"}
-    assert judge(claim(present, absent), given).verdict == "agrees"
+    assert judge(claim(present, absent), report).verdict == "agrees"
 
 
 @pytest.mark.parametrize(
@@ -84,11 +84,11 @@ def test_parts_that_a_claim_cannot_do_without(required: list[Verdict], expected:
 
 
 def test_a_required_half_that_was_not_run_leaves_the_claim_open() -> None:
-    given = compared(0.05, 0.01, 0.09)
+    report = compared(0.05, 0.01, 0.09)
     present = {"kind": "better", "first": "a", "second": "b", "key": "detection.AP", "required": True}
     absent = {**present, "second": "c"}
-    assert judge(claim(present, absent), given).verdict == "not run"
-    assert judge(claim(present), given).verdict == "agrees"
+    assert judge(claim(present, absent), report).verdict == "not run"
+    assert judge(claim(present), report).verdict == "agrees"
     coarser = next(one for one in claims() if one.id == "coarser-codes")
     assert all(part.get("required") for part in coarser.parts)
 
@@ -146,6 +146,6 @@ def test_seeds_that_contradict_each_other_tell_nothing() -> None:
 
 def test_the_summary_counts() -> None:
     part = {"kind": "better", "first": "a", "second": "b", "key": "detection.AP"}
-    given = compared(0.05, 0.01, 0.09)
-    judged = [judge(claim(part), given), judge(claim({**part, "first": "x"}), given)]
+    report = compared(0.05, 0.01, 0.09)
+    judged = [judge(claim(part), report), judge(claim({**part, "first": "x"}), report)]
     assert summary(judged) == ("Of 2 claims of the two papers 1 agree, 0 disagree, 0 are undecided and 1 were not run")

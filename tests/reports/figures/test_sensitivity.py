@@ -29,8 +29,8 @@ def test_other_options_are_held_equal() -> None:
 
 def test_titles_of_ablations_say_what_was_found() -> None:
     known = {ablation.id: ablation for ablation in ablations()}
-    given = report_data(runs=[run("autoregressive", 200, 0.3), run("parallel", 50, 0.4), run("mad", 60, 0.45)])
-    table = ablation_table(known["mad-table-2"], given)
+    report = report_data(runs=[run("autoregressive", 200, 0.3), run("parallel", 50, 0.4), run("mad", 60, 0.45)])
+    table = ablation_table(known["mad-table-2"], report)
     assert table is not None and ": mad leads, +5.0 (+3.0 … +7.0) box AP over parallel (MAD, Table 2)" in table.title
 
 

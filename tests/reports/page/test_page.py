@@ -40,19 +40,23 @@ class ParsedPage(HTMLParser):
         assert not self._open
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        given = dict(attrs)
+        attributes = dict(attrs)
         if tag not in self.VOID:
             self._open.append(tag)
-        self.ids += [given["id"]] if given.get("id") else []
-        self.links += [value for name in ("href", "src", "xlink:href") if (value := given.get(name))]
-        if given.get("class") == "interval":
+        self.ids += [attributes["id"]] if attributes.get("id") else []
+        self.links += [value for name in ("href", "src", "xlink:href") if (value := attributes.get(name))]
+        if attributes.get("class") == "interval":
             self._finish()
-        if tag == "td" and given.get("data-source"):
-            self._cell = {"source": str(given["data-source"]), "value": str(given.get("data-value")), "text": ""}
+        if tag == "td" and attributes.get("data-source"):
+            self._cell = {
+                "source": str(attributes["data-source"]),
+                "value": str(attributes.get("data-value")),
+                "text": "",
+            }
         if tag == "img":
-            self.images.append(given)
+            self.images.append(attributes)
         if tag == "svg":
-            self.drawings.append(given)
+            self.drawings.append(attributes)
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         if tag in self.VOID:
@@ -88,8 +92,8 @@ def at(record: Any, path: str) -> Any:
 
 
 def test_every_number_is_the_record_s(written: Path) -> None:
-    given = report_data()
-    records = {run.label: run.record for run in given.runs}
+    report = report_data()
+    records = {run.label: run.record for run in report.runs}
     page = ParsedPage(written.read_text())
     seen = set()
     for cell in page.cells:
@@ -144,7 +148,7 @@ def test_figures_and_tables_lie_beside_the_page(written: Path) -> None:
     assert written.stat().st_size < 8e6
 
 
-def test_the_same_material_gives_the_same_page(written: Path, tmp_path: Path) -> None:
+def test_the_same_report_gives_the_same_page(written: Path, tmp_path: Path) -> None:
     again = write_report(report_data(), tmp_path)
     assert again.read_text() == written.read_text()
 
@@ -177,36 +181,33 @@ def test_names_stand_within_the_image_and_beside_each_other() -> None:
     assert len(set(CLASSES)) == len(CLASSES) >= 8
 
 
+def browse(page: Path, profile: Path, *options: str) -> tuple[str, list[str]]:
+    """The page's DOM after its script ran, and the lines of the browser's console."""
+    options = (
+        "--headless=new",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+        "--enable-logging=stderr",
+        "--virtual-time-budget=4000",
+        *options,
+    )
+    command = [str(BROWSER), *options, f"--user-data-dir={profile}", "--dump-dom", page.as_uri()]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=1200)
+    if "</html>" not in done.stdout:
+        pytest.skip(f"the browser does not start here: {done.stderr[-300:]}")
+    return done.stdout, [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+
+
 @pytest.mark.skipif(BROWSER is None, reason="no Chromium or Chrome is installed")
 def test_a_browser_is_content(written: Path, tmp_path: Path) -> None:
     log = tmp_path / "net.json"
-    done = subprocess.run(
-        [
-            str(BROWSER),
-            "--headless=new",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--no-first-run",
-            "--disable-background-networking",
-            "--disable-component-update",
-            "--disable-sync",
-            f"--user-data-dir={tmp_path / 'profile'}",
-            "--enable-logging=stderr",
-            f"--log-net-log={log}",
-            "--virtual-time-budget=4000",
-            "--dump-dom",
-            written.as_uri(),
-        ],
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=240,
-    )
-    if "</html>" not in done.stdout:
-        pytest.skip(f"the browser does not start here: {done.stderr[-300:]}")
-    console = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+    dom, console = browse(written, tmp_path / "profile", f"--log-net-log={log}")
     assert not console
-    assert 'class="skip"' in done.stdout and '<button type="button">box AP</button>' in done.stdout, "the script ran"
+    assert 'class="skip"' in dom and '<button type="button">box AP</button>' in dom, "the script ran"
     asked = {url for url in re.findall(r'"url":"([^"]+)"', log.read_text()) if not url.startswith(("file:", "data:"))}
     ours = {url for url in asked if not re.search(r"google|gvt1|chrome|mtalk", url)}
     assert not ours, "the page asked the network"
@@ -216,26 +217,8 @@ def test_a_browser_is_content(written: Path, tmp_path: Path) -> None:
 def test_the_browser_test_finds_faults(tmp_path: Path) -> None:
     page = tmp_path / "bad.html"
     page.write_text("<!doctype html><html><body><script>console.error('planted')</script></body></html>")
-    done = subprocess.run(
-        [
-            str(BROWSER),
-            "--headless=new",
-            "--no-sandbox",
-            "--disable-gpu",
-            f"--user-data-dir={tmp_path / 'profile'}",
-            "--enable-logging=stderr",
-            "--virtual-time-budget=2000",
-            "--dump-dom",
-            page.as_uri(),
-        ],
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=240,
-    )
-    if "</html>" not in done.stdout:
-        pytest.skip("the browser does not start here")
-    assert any("CONSOLE" in line and "planted" in line for line in done.stderr.splitlines())
+    _, console = browse(page, tmp_path / "profile")
+    assert any("planted" in line for line in console)
 
 
 def test_the_page_is_whole_without_its_script(written: Path) -> None:

@@ -16,17 +16,17 @@ def test_missing_metrics_and_tasks_are_dashes_and_words() -> None:
     metrics = {**lacking.record["metrics"], "keypoints": {"AP": None, "AP50": None}}
     del metrics["depth"]
     lacking = replace(lacking, record={**lacking.record, "metrics": metrics, "off": {"depth": "no NYUv2 data"}})
-    given = ReportData(runs=[lacking, run("parallel", 50, 0.3)])
-    cells = dict(zip(comparison_table(given).headings, comparison_table(given).rows[0], strict=True))
+    report = ReportData(runs=[lacking, run("parallel", 50, 0.3)])
+    cells = dict(zip(comparison_table(report).headings, comparison_table(report).rows[0], strict=True))
     assert cells["kpt AP"].text == "–" and cells["kpt AP"].value is None
     assert cells["RMSE m"].text == "off"
-    page = make_page(given)
+    page = make_page(report)
     assert any("depth is off: no NYUv2 data" in warning for warning in page.warnings)
 
 
 def test_one_strategy_only() -> None:
-    given = ReportData(runs=[run("mad", 60, 0.4)])
-    page = make_page(given)
+    report = ReportData(runs=[run("mad", 60, 0.4)])
+    page = make_page(report)
     assert page.title.startswith("mad takes 60.0 ms an image")
     assert len(page.sections[0].tables[0].rows) == 1
 
@@ -41,11 +41,11 @@ def test_mixed_hardware_is_flagged_and_its_times_are_never_best() -> None:
     runs = [run("mad", 60, 0.4), run("parallel", 50, 0.3)]
     other = {**runs[1].record["environment"], "cpu": "another CPU"}
     runs[1] = replace(runs[1], record={**runs[1].record, "environment": other})
-    given = ReportData(runs=runs, statistics=statistics(runs))
+    report = ReportData(runs=runs, statistics=statistics(runs))
     assert any(warning.startswith("Mixed hardware") for warning in warnings(runs))
-    title = make_page(given).title
+    title = make_page(report).title
     assert title.endswith("times come from different machines") and "faster" not in title
-    table = comparison_table(given)
+    table = comparison_table(report)
     place = list(table.headings).index("ms/image")
     assert not any(row[place].best for row in table.rows)
     assert any("different machines" in note for note in table.notes)
@@ -70,6 +70,6 @@ def test_runs_for_speed_alone_have_no_accuracy() -> None:
 
 def test_further_runs_of_a_strategy_have_a_table_of_their_own() -> None:
     further = replace(run("mad, batch 8", 30, 0.45, decoder="mad"), folder="other")
-    given = report_data(variants=[further])
-    (table,) = [table for table in make_page(given).sections[0].tables if table.name == "variants"]
+    report = report_data(variants=[further])
+    (table,) = [table for table in make_page(report).sections[0].tables if table.name == "variants"]
     assert [row[0].text for row in table.rows] == ["mad, batch 8"]

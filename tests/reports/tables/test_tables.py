@@ -22,12 +22,12 @@ TWINS = {"md": markdown, "csv": as_csv, "tex": latex}
 @pytest.mark.parametrize("suffix", TWINS)
 @pytest.mark.parametrize("name", ["comparison", "phases", "cost", "detail-detection"])
 def test_tables_are_the_golden_ones(name: str, suffix: str) -> None:
-    given = report_data()
-    cost = cost_table(given)
+    report = report_data()
+    cost = cost_table(report)
     assert cost is not None
-    phases = phase_table(given)
+    phases = phase_table(report)
     assert phases is not None
-    tables = {table.name: table for table in (comparison_table(given), phases, cost, *detail_tables(given))}
+    tables = {table.name: table for table in (comparison_table(report), phases, cost, *detail_tables(report))}
     assert TWINS[suffix](tables[name]) == (REFERENCE / f"{name}.{suffix}").read_text()
 
 
@@ -52,11 +52,11 @@ def test_best_is_bold_only_where_it_is_significant() -> None:
 
 
 def test_a_table_without_its_page_says_what_makes_its_times_doubtful() -> None:
-    given = report_data()
-    busy = [replace(one, record={**one.record, "warnings": ["the machine was busy"]}) for one in given.runs]
-    assert "The machine was busy." in markdown(comparison_table(replace(given, runs=busy)))
-    one = [busy[0], *given.runs[1:]]
-    assert f"{busy[0].label}: the machine was busy." in markdown(comparison_table(replace(given, runs=one)))
+    report = report_data()
+    busy = [replace(one, record={**one.record, "warnings": ["the machine was busy"]}) for one in report.runs]
+    assert "The machine was busy." in markdown(comparison_table(replace(report, runs=busy)))
+    one = [busy[0], *report.runs[1:]]
+    assert f"{busy[0].label}: the machine was busy." in markdown(comparison_table(replace(report, runs=one)))
 
 
 def test_unknown_tasks_are_shown_and_never_judged() -> None:
@@ -106,12 +106,12 @@ def test_what_later_records_measure_is_shown_where_it_is_there() -> None:
 
 
 def test_the_rows_of_phases_add_up_to_the_total() -> None:
-    given = report_data()
-    table = phase_table(given)
+    report = report_data()
+    table = phase_table(report)
     assert table is not None
     names = [row[0].text for row in table.rows]
     upto = names.index("total")
-    sums = {run.label: sum(grouped(run).values()) for run in given.runs if run.timed}
+    sums = {run.label: sum(grouped(run).values()) for run in report.runs if run.timed}
     for place, label in enumerate(table.headings[1:], start=1):
         assert sum(row[place].value or 0.0 for row in table.rows[:upto]) == pytest.approx(sums[label])
     assert "not in the total: read" in names[upto:] and "read" not in names[:upto]

@@ -17,8 +17,8 @@ from tests.results.test_store import record
 def scored(name: str, tokenizer: str, **changes: object) -> Record:
     metrics = {"detection": {"AP": 0.5123}, "captioning": {"BLEU-4": 0.25, "METEOR": None}, "depth": {"rmse": 0.2}}
     notes = {"captioning": {"tokenizer": tokenizer, "METEOR": "needs Java", "SPICE": "files absent"}}
-    given = {"decoder": name, "metrics": metrics, "notes": notes, "off": {"keypoints": "no persons"}} | changes
-    return msgspec.structs.replace(record(3), **given)
+    fields = {"decoder": name, "metrics": metrics, "notes": notes, "off": {"keypoints": "no persons"}} | changes
+    return msgspec.structs.replace(record(3), **fields)
 
 
 def printed(*records: Record, width: int = 80) -> str:

@@ -15,18 +15,18 @@ from reports.terminal.summary import print_summary
 from tests.reports.report_data import report_data, run, statistics
 
 
-def printed(given: ReportData, width: int) -> str:
+def printed(report: ReportData, width: int) -> str:
     stream = io.StringIO()
-    print_summary(given, Console(file=stream, width=width))
+    print_summary(report, Console(file=stream, width=width))
     return stream.getvalue()
 
 
 @pytest.mark.parametrize("width", [40, 80, 100, 130, 200])
 def test_no_number_and_no_name_is_cut(width: int) -> None:
-    given = report_data()
-    text = printed(given, width)
+    report = report_data()
+    text = printed(report, width)
     assert "…" not in text.partition("95 %")[0].partition("mad is")[0]
-    table = comparison_table(given)
+    table = comparison_table(report)
     for heading in table.headings:
         assert heading in text
     for row in table.rows:
@@ -35,11 +35,11 @@ def test_no_number_and_no_name_is_cut(width: int) -> None:
 
 
 def test_intervals_are_shortened_where_there_is_little_room() -> None:
-    given = report_data()
-    assert "(43.0–47.0)" in printed(given, 200)
-    narrow = printed(given, 80)
+    report = report_data()
+    assert "(43.0–47.0)" in printed(report, 200)
+    narrow = printed(report, 80)
     assert "±2.0" in narrow and "(43.0–47.0)" not in narrow and "half of the interval's width" in narrow
-    assert "±" not in printed(given, 40)
+    assert "±" not in printed(report, 40)
 
 
 def test_columns_that_say_nothing_become_a_note() -> None:

@@ -23,8 +23,8 @@ def timed(name: str, **changes: object) -> Record:
         process_ms={"total": 1.25},
         harness_share=0.017,
     )
-    given: dict[str, object] = {"decoder": name, "latency": latency, "metrics": {}, "random_weights": True} | changes
-    return msgspec.structs.replace(base, **given)
+    fields: dict[str, object] = {"decoder": name, "latency": latency, "metrics": {}, "random_weights": True} | changes
+    return msgspec.structs.replace(base, **fields)
 
 
 def printed(*records: Record) -> str:
@@ -71,14 +71,14 @@ def test_many_decoders_share_several_tables_of_phases() -> None:
 
 
 def test_what_a_task_costs_and_takes_alone() -> None:
-    given = timed(
+    fields = timed(
         "mad",
         parameters=6_540_000,
         cost={"depth": Cost(evaluations=3, positions=48, sequences=1, tokens=16)},
         work={"decode.depth": Work(gflops=0.5, megabytes=2, matmul_share=0.123)},
     )
     alone = {"depth": Timing(n=100, mean_ms=1.75, min_ms=1.0, max_ms=2.0)}
-    latency = msgspec.structs.replace(given.latency, alone=alone, tokens_per_second={"depth": 160.0})
-    text = printed(msgspec.structs.replace(given, latency=latency))
+    latency = msgspec.structs.replace(fields.latency, alone=alone, tokens_per_second={"depth": 160.0})
+    text = printed(msgspec.structs.replace(fields, latency=latency))
     (line,) = [line for line in text.splitlines() if "6.5 M" in line]
     assert line.split()[3:] == ["depth", "3", "48", "160", "0.5", "12.3", "%", "–", "1.8"]
