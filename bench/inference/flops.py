@@ -71,26 +71,26 @@ class FlopCounter:
     def per_image(self, calls: BatchCalls) -> dict[str, Work]:
         """Return the work of a batch per image, by phase: ``backbone``, ``encoder`` and ``decode.<task>``."""
         encoding, scale = self.image(*calls.size), 1 / calls.share
-        found = {
+        work = {
             "backbone": (encoding.backbone[0] * calls.images * scale, encoding.backbone[1] * scale),
             "encoder": (encoding.encoder[0] * calls.images * scale, encoding.encoder[1] * scale),
         }
         for task, counts in calls.tasks.items():
             operations, read = self.decode(*calls.size, counts)
-            found[f"decode.{task}"] = (operations * scale, read * scale)
-        return found
+            work[f"decode.{task}"] = (operations * scale, read * scale)
+        return work
 
     @torch.no_grad()
     def _encode(self, height: int, width: int) -> tuple[Any, ImageWork]:
         """Return the memory of one image, and the work of making it."""
         network, pixels = self._network, torch.empty(1, 3, height, width, device="meta")
-        found: list[Any] = []
-        backbone = _counted(lambda: found.append(network.extract(pixels)))
-        encoder = _counted(lambda: found.append(network.memorize(network.encode(found[0]))))
+        outputs: list[Any] = []
+        backbone = _counted(lambda: outputs.append(network.extract(pixels)))
+        encoder = _counted(lambda: outputs.append(network.memorize(network.encode(outputs[0]))))
         other = [network.backbone, network.decoder, network.embedding]
-        own = _bytes(network.parameters()) - sum(_bytes(part.parameters()) for part in other)
-        work = ImageWork((backbone, float(_bytes(network.backbone.parameters()))), (encoder, float(own)))
-        return found[1], work
+        rest = _bytes(network.parameters()) - sum(_bytes(part.parameters()) for part in other)
+        work = ImageWork((backbone, float(_bytes(network.backbone.parameters()))), (encoder, float(rest)))
+        return outputs[1], work
 
     def _memory_bytes(self, height: int, width: int) -> int:
         memory = self._encoded(height, width)[0]

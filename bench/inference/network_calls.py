@@ -75,8 +75,8 @@ class CountedNetwork:
     def mixture(self, probabilities: Tensor, ids: Tensor | slice) -> Tensor:
         """As ``Network.mixture``."""
         self._head(probabilities, ids, logits=False)
-        found: Tensor = self._network.mixture(probabilities, ids)
-        return found
+        embedding: Tensor = self._network.mixture(probabilities, ids)
+        return embedding
 
     def _head(self, states: Tensor, ids: Tensor | slice, *, logits: bool) -> None:
         columns = len(range(ids.start or 0, ids.stop)) if isinstance(ids, slice) else len(ids)

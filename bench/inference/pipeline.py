@@ -158,10 +158,10 @@ class Pipeline:
             decoded = decoder.decode(network, memory, request, generators)
             decoded = replace(decoded, tokens=decoded.tokens.cpu(), probabilities=decoded.probabilities.float().cpu())
         with clock.phase(f"interpret.{task.name}"):
-            own = [decoded.image(row, len(prompt)) for row, prompt in enumerate(prompts)]
-            for filled, context, output in zip(own, contexts, outputs, strict=True):
+            per_image = [decoded.image(row, len(prompt)) for row, prompt in enumerate(prompts)]
+            for filled, context, output in zip(per_image, contexts, outputs, strict=True):
                 output.predictions[task.name] = task.interpret(filled, context)
-        for filled, context, output in zip(own, contexts, outputs, strict=True):
+        for filled, context, output in zip(per_image, contexts, outputs, strict=True):
             output.tokens[task.name] = filled.tokens
             output.work[task.name] = (decoded.evaluations, decoded.positions // len(inputs), len(filled.tokens))
             if task.name in self.placeholder_predictions:

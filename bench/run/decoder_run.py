@@ -51,9 +51,9 @@ def sample_reader(dataset: Any, tasks: Sequence[Task]) -> Reader:
 
     def read(sample: Any) -> LoadedImage:
         start = time.perf_counter()
-        own = PipelineInput(image_id=sample.image_id, image=dataset.image(sample), targets=dataset.targets(sample))
-        cut = {task.name: count for task in tasks if (count := task.unreachable(own.targets))}
-        return LoadedImage(sample.file_name, own, cut, (time.perf_counter() - start) * 1000)
+        image = PipelineInput(image_id=sample.image_id, image=dataset.image(sample), targets=dataset.targets(sample))
+        cut = {task.name: count for task in tasks if (count := task.unreachable(image.targets))}
+        return LoadedImage(sample.file_name, image, cut, (time.perf_counter() - start) * 1000)
 
     return read
 

@@ -1,7 +1,7 @@
-"""What the machine can do: operations per second of a large matrix product, bytes per second of a large copy.
+"""Peak rates of the machine: operations per second of a large matrix product, bytes per second of a large copy.
 
-Shares of these rates say how far a decoder is from the hardware's limits, on any machine. They are measured when a run
-starts, with its threads, device and precision, and kept in the cache; on a busy machine they are not kept.
+A decoder's share of these rates says how near it comes to the hardware's limits. They are measured when a run starts,
+with its threads, device and precision, and cached, except on a busy machine.
 """
 
 from __future__ import annotations
@@ -17,26 +17,26 @@ from bench.inference.clock import Stopwatch, stopwatch
 from results.record import PeakRates
 from results.store import StoreError, write_atomically
 
-SIDES = {"cpu": 384, "cuda": 8192}  # of the square matrices; on a CPU some repetitions must go undisturbed
-COPIED = {"cpu": 2**26, "cuda": 2**29}  # bytes of the copied buffer, more than the caches hold
+SIDES = {"cpu": 384, "cuda": 8192}  # of square matrices; small on a CPU, so that some repetitions are undisturbed
+COPIED = {"cpu": 2**26, "cuda": 2**29}  # bytes of the buffer: more than the caches hold
 SECONDS = 0.3  # of each measurement
 
 
 def peak_rates(device: torch.device, precision: str, *, folder: Path, fingerprint: str, keep: bool) -> PeakRates:
-    """PeakRates of the machine with this fingerprint and the threads of now, from ``folder`` or measured.
+    """Return the rates of this machine with its current threads, from the cache or measured.
 
     Args:
         device: where the network computes.
         precision: of its matrix products.
-        folder: cache; a file that cannot be read or written is ignored.
+        folder: cache; files that cannot be read or written are ignored.
         fingerprint: of the hardware.
-        keep: whether to write what was measured; not on a busy machine.
+        keep: whether to cache a measurement; not on a busy machine.
     """
-    told = [fingerprint, device.type, precision, str(torch.get_num_threads()), str(torch.__version__)]
-    path = folder / f"{'-'.join(told)}.json"
+    key = [fingerprint, device.type, precision, str(torch.get_num_threads()), str(torch.__version__)]
+    path = folder / f"{'-'.join(key)}.json"
     try:
-        kept = json.loads(path.read_text())
-        return PeakRates(matmul_gflops=float(kept["matmul_gflops"]), bandwidth_gb=float(kept["bandwidth_gb"]))
+        cached = json.loads(path.read_text())
+        return PeakRates(matmul_gflops=float(cached["matmul_gflops"]), bandwidth_gb=float(cached["bandwidth_gb"]))
     except (OSError, ValueError, KeyError, TypeError):
         pass
     rates = measure(device, torch.bfloat16 if precision == "bfloat16" else torch.float32)
@@ -49,7 +49,7 @@ def peak_rates(device: torch.device, precision: str, *, folder: Path, fingerprin
 
 @torch.inference_mode()
 def measure(device: torch.device, dtype: torch.dtype, *, watch: Stopwatch | None = None) -> PeakRates:
-    """The fastest of many repetitions: what disturbs only ever slows down."""
+    """Return the rates of the fastest of many repetitions: disturbances only slow down."""
     watch = watch or stopwatch(device)
     side = SIDES[device.type]
     left, right, out = (torch.ones(side, side, device=device, dtype=dtype) for _ in range(3))
@@ -61,7 +61,7 @@ def measure(device: torch.device, dtype: torch.dtype, *, watch: Stopwatch | None
 
 
 def _fastest(work: Callable[[], object], watch: Stopwatch) -> float:
-    """Milliseconds."""
+    """Return the milliseconds of the fastest repetition."""
     work()
     spent, best = 0.0, float("inf")
     while spent < SECONDS * 1000 or best == float("inf"):

@@ -1,4 +1,8 @@
-"""What a run measures: every decoder in every mode and batch size, each with a record of its own."""
+"""What a run measures: every decoder in every mode and batch size, each with its own record.
+
+Scenarios (MLPerf's names in brackets): ``latency`` decodes images one by one, as the papers time them (single stream);
+``throughput`` the largest batch that fits (offline); ``stream`` fixed batches of 1, 4, 8 and 32 (multi-stream).
+"""
 
 from __future__ import annotations
 

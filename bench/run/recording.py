@@ -50,7 +50,8 @@ def reduce_stats(stats: Sequence[ProcessStats]) -> ProcessStats:
         different_tokens=sum(mode.different_tokens for mode in modes),
         remarks=list(dict.fromkeys(remark for mode in modes for remark in mode.remarks)),
     )
-    warm_up, energy = None, (None, 0.0)
+    warm_up: WarmUp | None = None
+    energy: tuple[float | None, float] = (None, 0.0)
     if warm_ups:
         warm_up = WarmUp(
             images=sum(each.images for each in warm_ups),

@@ -115,8 +115,8 @@ class _Run:
             context = self._context(ended, rates, [each.decoder_run for each in intact])
             records = {}
             if self.group.is_main:
-                for each, own in zip(intact, stats, strict=True):
-                    records[self.root / each.planned.name] = self._write(each, own, context, _eager(each, intact))
+                for each, merged in zip(intact, stats, strict=True):
+                    records[self.root / each.planned.name] = self._write(each, merged, context, _eager(each, intact))
             self.group.barrier()
             for each in intact:
                 each.decoder_run.folder.discard()

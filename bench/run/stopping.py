@@ -1,8 +1,4 @@
-"""How long is measured: scenarios and their batches, warm-up until times agree, and when there is enough.
-
-Scenarios (MLPerf's names in brackets): ``latency`` decodes images one by one, as the papers time them (single stream);
-``throughput`` the largest batch that fits (offline); ``stream`` fixed batches of 1, 4, 8 and 32 (multi-stream).
-"""
+"""When measuring stops: warm-up until times agree, least images and seconds, budget."""
 
 from __future__ import annotations
 
@@ -17,25 +13,25 @@ UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 
 
 def seconds(text: str) -> float:
-    """Seconds of ``60s``, ``2m``, ``1h`` or ``90``.
+    """Return the seconds of ``60s``, ``2m``, ``1h`` or ``90``.
 
     Raises:
-        UserError: if the text is no such time, or none at all.
+        UserError: if the text is no such time, or 0.
     """
-    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*", text)
-    if found is None or found[2] not in UNITS or not float(found[1]):
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*", text)
+    if match is None or match[2] not in UNITS or not float(match[1]):
         raise UserError(f"--budget {text}: give a time, e.g. 60s, 5m or 1h")
-    return float(found[1]) * UNITS[found[2]]
+    return float(match[1]) * UNITS[match[2]]
 
 
 @dataclass(frozen=True)
 class Limits:
-    """When enough was measured: both minimums are reached, or the budget is spent.
+    """Limits of a measurement: it ends when both minimums are reached or the budget is spent.
 
     Args:
         seconds: least time in measured phases, for each decoder.
         images: least images, for each decoder.
-        budget: most seconds from the start of the measurement, all decoders together; None for no limit.
+        budget: most seconds since the start, for all decoders together; None for no limit.
     """
 
     seconds: float = 10.0
@@ -43,12 +39,12 @@ class Limits:
     budget: float | None = None
 
     def ended(self, *, images: int, measured: float, passed: float) -> str | None:
-        """``budget``, ``enough``, or None to go on.
+        """Return ``budget``, ``enough``, or None to go on.
 
         Args:
-            images: measured so far by the decoder that has measured least.
-            measured: seconds that it spent in measured phases.
-            passed: seconds since the measurement began.
+            images: fewest that a decoder has measured.
+            measured: fewest seconds that a decoder spent in measured phases.
+            passed: seconds since the start.
         """
         if self.budget is not None and passed >= self.budget:
             return "budget"
@@ -60,10 +56,10 @@ class WarmUpRule:
     """When a decoder is warm.
 
     Args:
-        agree: how many times in a row must agree.
-        spread: largest of them over smallest, less 1, at which they agree.
-        most: repetitions at most.
-        seconds: seconds at most; the first repetition is always made.
+        agree: number of times in a row that must agree.
+        spread: largest ratio of two of them, less 1.
+        most: largest number of repetitions.
+        seconds: limit of all repetitions; the first is always made.
     """
 
     agree: int = 3
@@ -72,7 +68,7 @@ class WarmUpRule:
     seconds: float = 5.0
 
     def stable(self, times: Sequence[float]) -> bool:
-        """Whether the last times agree."""
+        """Return whether the last times agree."""
         last = times[-self.agree :]
         return len(last) == self.agree and max(last) <= min(last) * (1 + self.spread)
 
@@ -80,10 +76,10 @@ class WarmUpRule:
 def warm_up(
     once: Callable[[], float], rule: WarmUpRule, *, now: Callable[[], float] = time.perf_counter
 ) -> tuple[list[float], bool]:
-    """Repeat ``once`` (which gives its milliseconds) until times agree or a limit is reached.
+    """Repeat ``once``, which returns its milliseconds, until times agree or a limit is reached.
 
     Returns:
-        The times, and whether they agreed at the end.
+        The times, and whether the last ones agree.
     """
     start, times = now(), [once()]
     while not rule.stable(times) and len(times) < rule.most and now() - start < rule.seconds:

@@ -1,4 +1,4 @@
-"""From the lines of a run's images to what its record says of time, work and machine."""
+"""Summarize the samples of a run's images: times, work and machine."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from bench.system.host import BUSY_CORES
 from results.record import SAMPLES_FOR, Cost, Gpu, Latency, Machine, Passes, PeakRates, Sample, Timing, WarmUp, Work
 
-HARNESS = ("score", "loop")  # phases that are neither data nor model
+HARNESS = ("score", "loop")  # phases of neither data nor model
 
 
 def timing(milliseconds: Sequence[float], measurements: Sequence[Hashable] | None = None) -> Timing:
-    """Summary of one phase; percentiles only where there are enough measurements for them.
+    """Summarize one phase; percentiles are None where there are too few measurements.
 
     Args:
         milliseconds: of each image.
-        measurements: what is equal for images whose times are shares of one; without it each is one of its own.
+        measurements: equal for images whose times are shares of one measurement; default: all differ.
     """
     shares: dict[Hashable, list[float]] = {}
-    for place, own in enumerate(milliseconds):
-        shares.setdefault(place if measurements is None else measurements[place], []).append(own)
-    ordered = sorted(mean(own) for own in shares.values())
+    for number, value in enumerate(milliseconds):
+        shares.setdefault(number if measurements is None else measurements[number], []).append(value)
+    ordered = sorted(mean(values) for values in shares.values())
     count, images = len(ordered), len(milliseconds)
 
     def percentile(p: int) -> float | None:
@@ -49,14 +49,14 @@ def latency(
     warm_up: WarmUp | None = None,
     ended: str = "data",
 ) -> Latency:
-    """Times of a run.
+    """Return the times of a run.
 
     Args:
-        samples: lines of its images.
+        samples: of its images.
         batch: images decoded together.
         scenario: as in the record.
         tokens: task to the target tokens of a sequence.
-        after: task to the tasks whose predictions it needs, for every task that ran.
+        after: every task that ran to the tasks whose predictions it needs.
         warm_up: what ran before.
         ended: why measuring stopped.
     """
@@ -82,7 +82,7 @@ def latency(
 
 
 def cost(samples: Sequence[Sample], tokens: Mapping[str, int]) -> dict[str, Cost]:
-    """Mean work per image of the tasks in ``tokens``, which gives the target tokens of a sequence."""
+    """Return the mean work per image of each task; ``tokens`` has the target tokens of its sequences."""
     costs = {}
     for task, length in tokens.items():
         rows = [sample.work[task] for sample in samples if task in sample.work]
@@ -95,18 +95,18 @@ def cost(samples: Sequence[Sample], tokens: Mapping[str, int]) -> dict[str, Cost
 
 
 def work(samples: Sequence[Sample], rates: PeakRates | None) -> dict[str, Work]:
-    """What the network computed in each phase, and how near that came to the machine's rates."""
-    found = {}
+    """Return what the network computed in each phase, and its share of the machine's peak rates."""
+    computed = {}
     for phase in dict.fromkeys(name for sample in samples for name in sample.computed):
-        own = [sample for sample in samples if phase in sample.computed]
-        operations, read = (mean(column) for column in zip(*(s.computed[phase] for s in own), strict=True))
-        seconds = mean([s.milliseconds[phase] for s in own]) / 1000
+        rows = [sample for sample in samples if phase in sample.computed]
+        operations, read = (mean(column) for column in zip(*(s.computed[phase] for s in rows), strict=True))
+        seconds = mean([s.milliseconds[phase] for s in rows]) / 1000
         shares: dict[str, float | None] = {"matmul_share": None, "bandwidth_share": None}
         if rates is not None and seconds:
             shares["matmul_share"] = operations / seconds / (rates.matmul_gflops * 1e9)
             shares["bandwidth_share"] = read / seconds / (rates.bandwidth_gb * 1e9)
-        found[phase] = Work(gflops=operations / 1e9, megabytes=read / 1e6, **shares)
-    return found
+        computed[phase] = Work(gflops=operations / 1e9, megabytes=read / 1e6, **shares)
+    return computed
 
 
 def machine(
@@ -118,12 +118,12 @@ def machine(
     peak_rss_mib: float | None = None,
     energy: tuple[float | None, float] = (None, 0.0),
 ) -> Machine:
-    """The machine while the images were measured, in all sittings.
+    """Return the state of the machine while the images were measured, in all sessions.
 
     Args:
-        samples: lines of the images.
+        samples: of the images.
         fingerprint: of the hardware.
-        rates: what it can do.
+        rates: peak rates.
         load_average: at the end.
         peak_rss_mib: of the process, at the end.
         energy: joules per image and the seconds that they were counted over.
@@ -144,9 +144,9 @@ def machine(
 
 
 def mean(values: Iterable[float]) -> float:
-    """Of at least one value."""
-    found = list(values)
-    return sum(found) / len(found)
+    """Return the mean of at least one value."""
+    numbers = list(values)
+    return sum(numbers) / len(numbers)
 
 
 def _columns(rows: Iterable[Mapping[str, float]]) -> dict[str, list[float]]:
@@ -158,12 +158,12 @@ def _columns(rows: Iterable[Mapping[str, float]]) -> dict[str, list[float]]:
 
 
 def _measurements(samples: Sequence[Sample], phase: str) -> list[Hashable]:
-    """What tells the batches of a phase's column apart."""
+    """Return the key of the measurement that each value of a phase is a share of."""
     return [sample.measurement for sample in samples if phase in sample.milliseconds]
 
 
 def _harness(phases: Mapping[str, Sequence[float]]) -> float:
-    """Mean milliseconds per image; the first line of a sitting has no turn before it to log of."""
+    """Return the mean per image; the first sample of a session has no ``loop``, as no turn precedes it."""
     return sum(mean(phases[name]) for name in HARNESS if name in phases)
 
 
@@ -173,36 +173,36 @@ def _by_rank(samples: Sequence[Sample]) -> dict[str, float]:
 
 
 def _alone(samples: Sequence[Sample], after: Mapping[str, Sequence[str]]) -> dict[str, Timing]:
-    """Each task's time on the images that have it: what all tasks share, the tasks that it needs, and itself."""
-    found = {}
+    """Return each task's time on the images that have it: shared phases, the tasks that it needs, and itself."""
+    times = {}
     for task, needed in after.items():
-        own = [s.milliseconds for s in samples if f"decode.{task}" in s.milliseconds]
+        rows = [s.milliseconds for s in samples if f"decode.{task}" in s.milliseconds]
         parts = ["preprocess", "backbone", "encoder"]
         parts += [f"{kind}.{name}" for name in (*needed, task) for kind in ("decode", "interpret")]
-        if own:
-            alone = [sum(row.get(part, 0.0) for part in parts) for row in own]
-            found[task] = timing(alone, _measurements(samples, f"decode.{task}"))
-    return found
+        if rows:
+            alone = [sum(row.get(part, 0.0) for part in parts) for row in rows]
+            times[task] = timing(alone, _measurements(samples, f"decode.{task}"))
+    return times
 
 
 def _tokens_per_second(samples: Sequence[Sample], tokens: Mapping[str, int]) -> dict[str, float]:
-    found = {}
+    rates = {}
     for task, length in tokens.items():
-        own = [s for s in samples if task in s.work]
-        seconds = sum(s.milliseconds[f"decode.{task}"] for s in own) / 1000
+        rows = [s for s in samples if task in s.work]
+        seconds = sum(s.milliseconds[f"decode.{task}"] for s in rows) / 1000
         if seconds:
-            found[task] = sum(s.work[task][2] for s in own) * length / seconds
-    return found
+            rates[task] = sum(s.work[task][2] for s in rows) * length / seconds
+    return rates
 
 
 def _passes(samples: Sequence[Sample]) -> dict[str, Passes]:
-    found = {}
+    passes = {}
     for name in dict.fromkeys(name for sample in samples for name in sample.passes):
         phase = name.rpartition(".")[0]
         images = sum(phase in sample.milliseconds for sample in samples)
         counts, spent = zip(*(s.passes[name] for s in samples if name in s.passes), strict=True)
-        found[name] = Passes(per_image=sum(counts) / images, mean_ms=sum(spent) / sum(counts))
-    return found
+        passes[name] = Passes(per_image=sum(counts) / images, mean_ms=sum(spent) / sum(counts))
+    return passes
 
 
 def _gpu(states: Sequence[Mapping[str, object]], energy: tuple[float | None, float]) -> Gpu | None:
@@ -214,7 +214,7 @@ def _gpu(states: Sequence[Mapping[str, object]], energy: tuple[float | None, flo
         return (min(values), mean(values), max(values)) if values else None
 
     def named(name: str) -> list[str]:
-        return [one for state in states if isinstance(found := state.get(name), list) for one in found]
+        return [each for state in states if isinstance(values := state.get(name), list) for each in values]
 
     reasons = named("throttled")
     return Gpu(

@@ -1,7 +1,7 @@
-"""A fixed piece of work whose time says how fast the machine is right now, for ratios that hold on any machine.
+"""A fixed workload whose time measures the machine's current speed, for ratios that hold across machines.
 
-It does what decoding does: many small steps, in which the program's own time counts, and a few large products. It uses
-nothing of ours, so no change of the code changes it; with ``VERSION`` old measurements lose their meaning.
+Like decoding, it has many small steps, dominated by overhead, and a few large products. It uses none of our code, so no
+change of the code changes it. A new ``VERSION`` invalidates old measurements.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ WARM_UP = 5
 
 
 class Workload:
-    """The work, on one device. A call takes a few milliseconds on one core.
+    """The workload on one device. A call takes a few milliseconds on one core.
 
     Args:
         device: where it computes.
@@ -44,7 +44,7 @@ class Workload:
 
     @torch.inference_mode()
     def __call__(self) -> float:
-        """Do it once; gives its wall-clock milliseconds."""
+        """Do it once and return its wall-clock milliseconds."""
         self._wait()
         start = time.perf_counter()
         state = self._rows[:1]  # (1, D)
@@ -59,7 +59,7 @@ class Workload:
         return (time.perf_counter() - start) * 1000
 
     def warm_up(self) -> Workload:
-        """Do it a few times unmeasured; gives itself."""
+        """Do it a few times unmeasured; return the workload."""
         for _ in range(WARM_UP):
             self()
         return self
@@ -84,30 +84,30 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def drift(self) -> float:
-        """How much slower (positive) or faster the machine was after the run, 0.03 for 3 %."""
+        """Relative change of time over the run: 0.03 if the machine was 3 % slower at the end."""
         return float(np.median(self.after) / np.median(self.before) - 1)
 
     def per_image(self, images: int) -> list[float]:
-        """Milliseconds for each of ``images``, from the speed before to the speed after."""
+        """Return milliseconds for each image, interpolated from the speed before to the speed after."""
         ends = np.log([np.median(self.before), np.median(self.after)])
         return [float(ms) for ms in np.exp(np.linspace(ends[0], ends[1], images))]
 
 
 def measure(calls: int = 60, device: torch.device | str = "cpu") -> list[float]:
-    """Milliseconds of ``calls`` of the workload, after a warm-up."""
+    """Return the milliseconds of several calls of the workload, after a warm-up."""
     work = Workload(device).warm_up()
     return [work() for _ in range(calls)]
 
 
 def write_calibration(folder: Path, before: Sequence[float], after: Sequence[float]) -> Calibration:
-    """Keep the machine's speed around the runs in a folder."""
-    found = Calibration(before=list(before), after=list(after))
-    write_atomically(folder / FILE, msgspec.json.encode(found) + b"\n")
-    return found
+    """Write the machine's speed before and after the runs of a folder."""
+    calibration = Calibration(before=list(before), after=list(after))
+    write_atomically(folder / FILE, msgspec.json.encode(calibration) + b"\n")
+    return calibration
 
 
 def read_calibration(folder: Path) -> Calibration | None:
-    """The machine's speed around the runs in a folder; None if it was not measured, or by another workload.
+    """Return the machine's speed around the runs of a folder; None if it was not measured by this workload.
 
     Raises:
         StoreError: if the file is broken.
@@ -116,7 +116,7 @@ def read_calibration(folder: Path) -> Calibration | None:
     if not path.exists():
         return None
     try:
-        found = msgspec.json.decode(path.read_bytes(), type=Calibration)
+        calibration = msgspec.json.decode(path.read_bytes(), type=Calibration)
     except msgspec.MsgspecError as error:
         raise StoreError(f"{path}: not a calibration ({error}); run the gate again") from None
-    return found if found.version == VERSION and found.before and found.after else None
+    return calibration if calibration.version == VERSION and calibration.before and calibration.after else None

@@ -1,7 +1,6 @@
-"""The GPU while times are measured, through NVIDIA's management library: clocks, heat, throttling, strangers, energy.
+"""The GPU while times are measured: clocks, heat, throttling, other processes and energy, from NVIDIA's library.
 
-The library (``pip install nvidia-ml-py``, extra ``gpu``) is optional; without it a run says so and measures all the
-same.
+The library (``pip install nvidia-ml-py``, extra ``gpu``) is optional; without it a run logs a note.
 """
 
 from __future__ import annotations
@@ -21,22 +20,22 @@ REASONS = {
     0x40: "heat (hardware)",
     0x80: "power brake",
 }
-"""Bits of the clocks' event reasons that slow a GPU at work; idling and set application clocks are none."""
+"""Bits of the clocks' event reasons that slow a busy GPU; idling and application clocks are left out."""
 
 HELD_GIB = 1.0
-"""Memory in use before a run, above which somebody else is on the GPU: drivers and displays hold less."""
+"""Memory in use before a run above which another process is on the GPU: drivers and displays hold less."""
 
 NO_LIBRARY = "nvidia-ml-py is not installed (extra `gpu`), so clocks, heat and other processes were not looked at"
 
 
 class GpuWatch:
-    """Looks at one GPU. What a driver does not tell is left out.
+    """Reads one GPU; values that the driver does not support are left out.
 
     Args:
-        library: the module ``pynvml``, or what behaves like it.
-        handle: the device's handle.
-        every: seconds between two looks.
-        now: seconds.
+        library: the module ``pynvml``, or a fake one.
+        handle: of the device.
+        every: seconds between two readings of a decoder.
+        now: returns seconds.
         pids: of this process and of those that share its run.
     """
 
@@ -53,44 +52,44 @@ class GpuWatch:
         self._handle = handle
         self._every = every
         self._now = now
-        self._team = [os.getpid()] if pids is None else pids
+        self._group = [os.getpid()] if pids is None else pids
         self._before = self._pids()
         self._held = self._held_gib()
         self._own: set[int] = set()
         self._last: dict[str, float] = {}
 
     def sample(self, decoder: str = "") -> dict[str, Any] | None:
-        """``sm_mhz``, ``memory_mhz``, ``celsius``, ``throttled`` and ``foreign``; None if it is not time yet.
+        """Return ``sm_mhz``, ``memory_mhz``, ``celsius``, ``throttled`` and ``foreign``; None if it is too early.
 
-        ``hidden`` where the driver does not even show this process, so that it may hide others.
+        ``hidden`` is set where the driver does not show even this process, so that it may hide others.
 
         Args:
-            decoder: that has just computed; each has a time of its own, or the slow ones would have all looks.
+            decoder: that has just computed. Each has its own interval, or slow decoders would get all readings.
         """
         if self._now() - self._last.get(decoder, -float("inf")) < self._every:
             return None
         self._last[decoder] = self._now()
-        own, ask = self._library, self._ask
+        library, ask = self._library, self._ask
         clocks = {
-            "sm_mhz": ask("nvmlDeviceGetClockInfo", getattr(own, "NVML_CLOCK_SM", 1)),
-            "memory_mhz": ask("nvmlDeviceGetClockInfo", getattr(own, "NVML_CLOCK_MEM", 2)),
-            "celsius": ask("nvmlDeviceGetTemperature", getattr(own, "NVML_TEMPERATURE_GPU", 0)),
+            "sm_mhz": ask("nvmlDeviceGetClockInfo", getattr(library, "NVML_CLOCK_SM", 1)),
+            "memory_mhz": ask("nvmlDeviceGetClockInfo", getattr(library, "NVML_CLOCK_MEM", 2)),
+            "celsius": ask("nvmlDeviceGetTemperature", getattr(library, "NVML_TEMPERATURE_GPU", 0)),
         }
-        known = {name: float(value) for name, value in clocks.items() if value is not None}
-        found = {**known, "throttled": self._throttled(), "foreign": self._foreign()}
+        values = {name: float(value) for name, value in clocks.items() if value is not None}
+        reading = {**values, "throttled": self._throttled(), "foreign": self._foreign()}
         if self._own:
-            return found
+            return reading
         if self._held > HELD_GIB:
-            found["foreign"] = [*self._foreign(), f"something that held {self._held:.1f} GiB before"]
-        return {**found, "hidden": True}
+            reading["foreign"] = [*self._foreign(), f"something that held {self._held:.1f} GiB before"]
+        return {**reading, "hidden": True}
 
     def millijoules(self) -> float | None:
-        """The energy counter; None where there is none (before Volta)."""
+        """Return the energy counter; None where there is none (before Volta)."""
         value = self._ask("nvmlDeviceGetTotalEnergyConsumption")
         return None if value is None else float(value)
 
     def facts(self) -> dict[str, Any]:
-        """``driver`` and ``power_limit_watts``, as far as the driver tells."""
+        """Return ``driver`` and ``power_limit_watts``; None where the driver does not support them."""
         try:
             version = self._library.nvmlSystemGetDriverVersion()
         except self._library.NVMLError:
@@ -108,21 +107,21 @@ class GpuWatch:
         return [name for bit, name in REASONS.items() if int(bits or 0) & bit]
 
     def _foreign(self) -> list[str]:
-        """Other processes. In a container the driver tells other ids than ours; the first new ones are then ours."""
+        """Name other processes. In a container the driver has other ids, and the first new ones are ours."""
         pids = self._pids()
-        known = {pid for pid in pids if pid in self._team}
-        if known or not self._own:
+        shown = {pid for pid in pids if pid in self._group}
+        if shown or not self._own:
             new = [pid for pid in pids if pid not in self._before]
-            self._own = known or set(new[: len(self._team)])
+            self._own = shown or set(new[: len(self._group)])
         return [self._name(pid) for pid in pids if pid not in self._own]
 
     def _held_gib(self) -> float:
-        """Memory in use on the whole GPU."""
+        """Return the memory in use on the whole GPU, by all processes."""
         memory = self._ask("nvmlDeviceGetMemoryInfo")
         return 0.0 if memory is None else float(memory.used) / 2**30
 
     def _pids(self) -> list[int]:
-        return [int(one.pid) for one in self._ask("nvmlDeviceGetComputeRunningProcesses") or []]
+        return [int(process.pid) for process in self._ask("nvmlDeviceGetComputeRunningProcesses") or []]
 
     def _name(self, pid: int) -> str:
         try:
@@ -144,15 +143,15 @@ _watches: dict[str, GpuWatch] = {}
 
 
 def gpu_facts(device: torch.device) -> dict[str, Any]:
-    """What the driver tells of a GPU that does not change; nothing without its library."""
+    """Return the constant facts of a GPU; empty without the library."""
     watch, _ = watch_gpu(device)
     return {} if watch is None else watch.facts()
 
 
 def watch_gpu(device: torch.device, pids: Sequence[int] | None = None) -> tuple[GpuWatch | None, str]:
-    """A watch of the device's GPU, or None and the reason; the same one whenever a process asks again.
+    """Return the watch of a GPU, or None and the reason; later calls return the same watch.
 
-    To be called before anything computes there: who is on the GPU then is somebody else.
+    Call it before anything computes there: processes that are on the GPU then are foreign.
 
     Args:
         device: where it computes.

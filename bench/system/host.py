@@ -79,7 +79,7 @@ def core_seconds(pids: Sequence[int]) -> float:
 
 def load_average() -> float:
     """Return the mean number of runnable processes in the last minute."""
-    return round(psutil.getloadavg()[0], 2)
+    return float(round(psutil.getloadavg()[0], 2))
 
 
 def peak_rss_mib() -> float | None:
