@@ -108,7 +108,7 @@ _RC: dict[Any, Any] = {
 
 
 @contextmanager
-def drawing() -> Iterator[None]:
+def figure_style() -> Iterator[None]:
     """Apply the project's style and the Agg backend."""
     import matplotlib as mpl
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from reports import findings
-from reports.figures.drawing import DrawnFigure, finished, log_axis
+from reports.figures.drawing import DrawnFigure, log_axis, save_figure
 from reports.figures.point_labels import label_points
 from reports.report_data import ReportData
-from reports.style import COLUMN, GROUND, INK, drawing, looks
+from reports.style import COLUMN, GROUND, INK, figure_style, looks
 from reports.tables.budget import Panel, knee_of, panels, title_of
 
 
@@ -18,7 +18,7 @@ def budget_figures(report: ReportData) -> list[DrawnFigure]:
 def _figure(panel: Panel) -> DrawnFigure:
     title = title_of(panel)
     name = f"budget-{panel.metric.task}"
-    with drawing():
+    with figure_style():
         import matplotlib.pyplot as plt
 
         figure, axes = plt.subplots(figsize=(COLUMN, 2.5), layout="constrained")
@@ -46,7 +46,7 @@ def _figure(panel: Panel) -> DrawnFigure:
         figure.draw_without_rendering()
         names = [(p[1], p[2] * factor, p[0]) for knob in panel.knobs for p in knob.points if len(p[0]) < 16]
         label_points(axes, names, size=6)
-        return finished(figure, name=name, title=title, alt=f"{title}. {_description(panel)} Circles mark knees.")
+        return save_figure(figure, name=name, title=title, alt=f"{title}. {_description(panel)} Circles mark knees.")
 
 
 def _description(panel: Panel) -> str:

@@ -52,7 +52,7 @@ class DrawnFigure:
         return text if size is None else text.replace(' version="1.1"', "", 1)
 
 
-def finished(figure: Figure, *, name: str, title: str, alt: str) -> DrawnFigure:
+def save_figure(figure: Figure, *, name: str, title: str, alt: str) -> DrawnFigure:
     """Save a figure in all formats and close it; equal figures give equal bytes on equal versions."""
     import matplotlib.pyplot as plt
 

@@ -11,11 +11,11 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from reports import findings
-from reports.figures.drawing import DrawnFigure, finished, log_axis
+from reports.figures.drawing import DrawnFigure, log_axis, save_figure
 from reports.figures.point_labels import label_points
 from reports.metrics import Metric, average, averaged
 from reports.report_data import AVERAGE, TIME, Interval, ReportData, ReportRun, one_machine
-from reports.style import COLUMN, FAINT, GROUND, INK, PUBLISHED, drawing, looks
+from reports.style import COLUMN, FAINT, GROUND, INK, PUBLISHED, figure_style, looks
 from results.published import System
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def frontier_figure(report: ReportData, published: Sequence[System]) -> DrawnFig
         return None
     systems = [system for system in published if system.seconds is not None and _published(system, metrics) is not None]
     title = findings.headline(report.runs, metrics, report.statistics)
-    with drawing():
+    with figure_style():
         import matplotlib.pyplot as plt
 
         widths = [3, 2] if systems else [1]
@@ -58,7 +58,7 @@ def frontier_figure(report: ReportData, published: Sequence[System]) -> DrawnFig
         if systems:
             points = [((s.seconds or 0.0), _published(s, metrics) or 0.0, s.short or s.name) for s in systems]
             label_points(axes[0, 1], points, size=6)
-        return finished(figure, name="frontier", title=title, alt=_alt(timed, metrics, title, systems, ceiling))
+        return save_figure(figure, name="frontier", title=title, alt=_alt(timed, metrics, title, systems, ceiling))
 
 
 def _draw_frontier(axes: Axes, front: Sequence[ReportRun], metrics: Sequence[Metric]) -> list[Line]:

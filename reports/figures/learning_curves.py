@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from reports import findings
-from reports.figures.drawing import DrawnFigure, finished, log_axis
+from reports.figures.drawing import DrawnFigure, log_axis, save_figure
 from reports.metrics import AVERAGED, HEADLINE, Metric
 from reports.report_data import Curve, ReportData
-from reports.style import COLUMN, drawing, looks, strategy_rank
+from reports.style import COLUMN, figure_style, looks, strategy_rank
 
 SHOWN = (*AVERAGED, HEADLINE[5])
 
@@ -27,7 +27,7 @@ def curves_figure(report: ReportData) -> DrawnFigure | None:
         return _losses([curve for curve in curves if curve.loss])
     look = looks([curve.label for curve in curves])
     title = _title(curves, metrics)
-    with drawing():
+    with figure_style():
         import matplotlib.pyplot as plt
 
         lines = (len(metrics) + 1) // 2
@@ -49,7 +49,7 @@ def curves_figure(report: ReportData) -> DrawnFigure | None:
             panel.set_axis_off()
         axes.flat[len(metrics) - 1].set_xlabel("training steps")
         figure.legend(loc="outside lower left", ncols=3, handlelength=1.4, columnspacing=1)
-        return finished(figure, name="curves", title=title, alt=f"{title}. {_description(curves, metrics)}")
+        return save_figure(figure, name="curves", title=title, alt=f"{title}. {_description(curves, metrics)}")
 
 
 def _points(curve: Curve, metric: Metric) -> list[tuple[float, float]]:
@@ -81,7 +81,7 @@ def _losses(curves: Sequence[Curve]) -> DrawnFigure | None:
     ends = {curve.label: (curve.loss[-1][0], _smooth([value for _, value in curve.loss])[-1]) for curve in curves}
     each = findings.joined([f"{label} at {loss:.2f} after {step:,} steps" for label, (step, loss) in ends.items()])
     title = f"Training loss ends with {each}; losses of different strategies have different scales"
-    with drawing():
+    with figure_style():
         import matplotlib.pyplot as plt
 
         figure, axes = plt.subplots(figsize=(COLUMN, 2.4), layout="constrained")
@@ -95,7 +95,7 @@ def _losses(curves: Sequence[Curve]) -> DrawnFigure | None:
         axes.set_xlabel("training steps")
         axes.set_ylabel("loss")
         figure.legend(loc="outside lower left", ncols=3, handlelength=1.4, columnspacing=1)
-        return finished(figure, name="curves", title=title, alt=f"{title}. One line a strategy.")
+        return save_figure(figure, name="curves", title=title, alt=f"{title}. One line a strategy.")
 
 
 def _smooth(values: Sequence[float]) -> list[float]:

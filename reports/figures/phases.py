@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from reports.figures.drawing import DrawnFigure, finished
+from reports.figures.drawing import DrawnFigure, save_figure
 from reports.findings import milliseconds
 from reports.report_data import ReportData, ReportRun
-from reports.style import COLUMN, GROUND, INK, drawing, phase_colors
+from reports.style import COLUMN, GROUND, INK, figure_style, phase_colors
 from reports.tables.phases import grouped, ordered, phase_name
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def phases_figure(report: ReportData) -> DrawnFigure | None:
     colors = phase_colors(names)
     decoding = {run.label: sum(v for n, v in parts[run.label].items() if n.startswith("decode")) for run in runs}
     title = _title(runs, decoding)
-    with drawing():
+    with figure_style():
         import matplotlib.pyplot as plt
 
         height = 0.75 + 0.27 * len(runs) + 0.14 * ((len(names) + 1) // 2)
@@ -40,7 +40,7 @@ def phases_figure(report: ReportData) -> DrawnFigure | None:
         axes.margins(x=0.16)
         axes.set_xlabel("milliseconds per image")
         figure.legend(loc="outside lower left", ncols=2, handlelength=0.9, handleheight=0.9, columnspacing=1.2)
-        return finished(figure, name="phases", title=title, alt=f"{title}. {_description(parts)}")
+        return save_figure(figure, name="phases", title=title, alt=f"{title}. {_description(parts)}")
 
 
 def _draw_bar(axes: Axes, row: int, times: Mapping[str, float], colors: Mapping[str, str]) -> None:

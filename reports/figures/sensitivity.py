@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reports import findings
-from reports.figures.drawing import DrawnFigure, finished, log_axis
+from reports.figures.drawing import DrawnFigure, log_axis, save_figure
 from reports.metrics import in_task_order
 from reports.report_data import ReportData, ReportRun
-from reports.style import COLUMN, drawing, looks
+from reports.style import COLUMN, figure_style, looks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,7 +27,7 @@ def objects_figure(report: ReportData) -> DrawnFigure | None:
         return None
     slopes = {run.label: _slope(run) for run in runs}
     title = _objects_title(slopes)
-    with drawing():
+    with figure_style():
         import matplotlib.pyplot as plt
         import seaborn
         from matplotlib.ticker import MaxNLocator
@@ -56,7 +56,7 @@ def objects_figure(report: ReportData) -> DrawnFigure | None:
         axes.set_ylabel("ms per image")
         figure.legend(loc="outside lower left", ncols=3, handlelength=1.4, columnspacing=1)
         each = "; ".join(f"{label} {slope:.2f} ms an object" for label, slope in slopes.items())
-        return finished(figure, name="objects", title=title, alt=f"{title}. Slopes of straight lines: {each}.")
+        return save_figure(figure, name="objects", title=title, alt=f"{title}. Slopes of straight lines: {each}.")
 
 
 def _objects(run: ReportRun) -> NDArray[np.float64] | None:
@@ -106,7 +106,7 @@ def positions_figure(report: ReportData) -> DrawnFigure | None:
         return None
     title = _positions_title(runs)
     tasks = in_task_order(task for run in runs for _, _, task in _lengths(run))
-    with drawing():
+    with figure_style():
         import matplotlib.pyplot as plt
         from matplotlib.lines import Line2D
 
@@ -143,7 +143,7 @@ def positions_figure(report: ReportData) -> DrawnFigure | None:
             f"{run.label}: " + ", ".join(f"{task} {x:.0f} positions {y:.1f} ms" for x, y, task in _lengths(run))
             for run in runs
         )
-        return finished(figure, name="positions", title=title, alt=f"{title}. {each}.")
+        return save_figure(figure, name="positions", title=title, alt=f"{title}. {each}.")
 
 
 def _positions_title(runs: Sequence[ReportRun]) -> str:
@@ -186,7 +186,7 @@ def _setting(name: str, label: str, of: Callable[[ReportRun], float | None], rep
     most = max(gains, key=lambda decoder: gains[decoder])
     span = f"from {min(groups[most]):g} to {max(groups[most]):g} {label}"
     title = f"{most}'s time per image changes by a factor of {1 / gains[most]:.2f} {span}"
-    with drawing():
+    with figure_style():
         import matplotlib.pyplot as plt
 
         figure, axes = plt.subplots(figsize=(COLUMN, 2.2), layout="constrained")
@@ -205,7 +205,7 @@ def _setting(name: str, label: str, of: Callable[[ReportRun], float | None], rep
             f"{decoder}: " + ", ".join(f"{x:g}: {findings.milliseconds(points[x])}" for x in sorted(points))
             for decoder, points in groups.items()
         )
-        return finished(figure, name=name, title=title, alt=f"{title}. {values}.")
+        return save_figure(figure, name=name, title=title, alt=f"{title}. {values}.")
 
 
 def _groups(

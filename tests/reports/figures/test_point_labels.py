@@ -11,7 +11,7 @@ import pytest
 
 from reports.figures import frontier
 from reports.figures.point_labels import label_points
-from reports.style import COLUMN, drawing
+from reports.style import COLUMN, figure_style
 from results.published import systems
 from tests.reports.report_data import report_data
 
@@ -46,7 +46,7 @@ def nearest(axes: Any, points: Sequence[tuple[float, float, str]]) -> dict[str, 
 @pytest.mark.parametrize("crowd", CROWDS)
 def test_every_name_stands_nearest_to_its_own_marker(crowd: str) -> None:
     points = CROWDS[crowd]
-    with drawing():
+    with figure_style():
         import matplotlib.pyplot as plt
 
         figure, axes = plt.subplots(figsize=(COLUMN, 2.7))
@@ -61,7 +61,7 @@ def test_every_name_stands_nearest_to_its_own_marker(crowd: str) -> None:
 
 def test_names_that_cannot_stand_clear_are_not_written() -> None:
     points = [(1.0 + 1e-6 * n, 1.0, f"a name of some length {n}") for n in range(40)]
-    with drawing():
+    with figure_style():
         import matplotlib.pyplot as plt
 
         figure, axes = plt.subplots(figsize=(COLUMN, 2.7))
