@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from bench.builders.open_suite import open_dataset
 from bench.checkpoints.codec import codec_name, codec_tensors
 from bench.config.codecs import CodecTrainOptions
-from bench.config.parts import IntervalOptions
 from bench.console import progress
 from bench.data.dataset import Dataset
 from bench.distributed import join
@@ -22,12 +21,8 @@ from bench.train.batch_stream import Batches
 from bench.train.codec_batches import DepthMaps, MapBatch, MaskCrops
 from bench.train.codec_scores import depth_scores, mask_scores
 from bench.train.publish import finish
-from bench.train.trainer import Trainer
-from results.store import reserve
+from bench.train.trainer import INTERVALS, Trainer, prepare
 from tasks.codecs.vqvae import COMMITMENT, Codec
-
-INTERVALS = {field.name for field in dataclasses.fields(IntervalOptions)}
-"""Options that decide no weight."""
 
 
 class CodecLoss(nn.Module):
@@ -72,11 +67,8 @@ def train_codec(options: CodecTrainOptions) -> list[Path]:
     Raises:
         UserError: if data, options or their combination cannot be used.
     """
-    if options.threads:
-        torch.set_num_threads(options.threads)
     name = codec_name(options.codec)
-    folder = options.out or Path("results/runs") / f"train-{options.preset}" / f"{name}-{options.seed}"
-    reserve(folder / ".writable")
+    folder = prepare(options, name)
     with join(on_gpus=True) as group:
         with group.main_first():
             dataset = open_dataset(options.data(options.split))

@@ -12,13 +12,12 @@ import numpy.typing as npt
 import torch
 
 from bench import registry
-from bench.builders.decoder import build_decoder, image_transform, options_of
+from bench.builders.decoder import build_decoder, image_transform, options_of, weights_name
 from bench.builders.open_suite import build_suite
 from bench.builders.suite import Suite
 from bench.builders.task_formats import Formats, formats_to_train, with_formats
 from bench.checkpoints import checkpoint
 from bench.checkpoints.checkpoint import ENCODER
-from bench.config.parts import IntervalOptions
 from bench.config.training import TrainOptions
 from bench.console import progress
 from bench.data.augment import Augment
@@ -33,17 +32,12 @@ from bench.train.encoder_pretraining import DenseHeads, PretrainingLoss, dense_s
 from bench.train.evaluate import pipeline_scores
 from bench.train.multitask_loss import MultitaskLoss
 from bench.train.publish import finish
-from bench.train.trainer import Trainer
+from bench.train.trainer import INTERVALS, Trainer, prepare
 from decoders.network.network import Network, build_network
-from results.store import reserve
 from tasks.base import Task
 from tasks.targets import Targets
 
-__all__ = ["ENCODER", "train"]
-
 EVALUATION_BATCH = 25
-INTERVALS = {field.name for field in dataclasses.fields(IntervalOptions)}
-"""Options that decide no weight."""
 
 
 def train(options: TrainOptions) -> list[Path]:
@@ -55,10 +49,8 @@ def train(options: TrainOptions) -> list[Path]:
     Raises:
         UserError: if data, options or their combination cannot be used.
     """
-    if options.threads:
-        torch.set_num_threads(options.threads)
-    folder = options.out or Path("results/runs") / f"train-{options.preset}" / f"{options.decoder}-{options.seed}"
-    _check(options, folder)
+    folder = prepare(options, options.decoder)
+    _check(options)
     with join(on_gpus=True) as group:
         with group.main_first():
             suite = build_suite(options)
@@ -72,14 +64,12 @@ def train(options: TrainOptions) -> list[Path]:
             return finish(trainer, options.decoder, tensors(), card, publish=preset, start=options.start)
 
 
-def _check(options: TrainOptions, folder: Path) -> None:
+def _check(options: TrainOptions) -> None:
     """Refuse what can be refused before data are read.
 
     Raises:
         UserError: if the options contradict each other, or the weights to start from cannot be used.
-        StoreError: if the folder cannot be written.
     """
-    reserve(folder / ".writable")
     if options.start is not None:
         warm_start.read(options.start, parts=_words(options.start_parts))
     elif options.start_parts:
@@ -190,8 +180,8 @@ def _decoder(options: TrainOptions) -> Any:
         if name != options.decoder:
             raise UserError(f"--strategy: {registry.unknown('decoder of this training', name, [options.decoder])}")
     cls = registry.load(registry.DECODERS, options.decoder)
-    if (own := getattr(cls, "weights", options.decoder)) != options.decoder:
-        raise UserError(f"decoder {options.decoder!r} runs on the weights of {own}; train --decoder {own}")
+    if (trained := weights_name(cls)) != options.decoder:
+        raise UserError(f"decoder {options.decoder!r} runs on the weights of {trained}; train --decoder {trained}")
     return build_decoder(cls, options.strategy)
 
 

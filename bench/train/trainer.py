@@ -11,6 +11,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -18,14 +19,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bench.config.parts import IntervalOptions
+from bench.config.parts import IntervalOptions, JobOptions
 from bench.config.training import Schedule
 from bench.console import progress
 from bench.distributed import ProcessGroup
 from bench.errors import UserError
 from bench.train.batch_stream import Batches, BatchStream
 from bench.train.optimizer import MovingAverage, make_optimizer, set_rate
-from results.store import setting_differences, write_atomically
+from results.store import reserve, setting_differences, write_atomically
 
 CURVE = "curve.jsonl"
 STATE = "state.pt"
@@ -41,6 +42,8 @@ STATE_KEYS = {
     "average",
     "scaler",
 }
+INTERVALS = {field.name for field in fields(IntervalOptions)}
+"""Options that decide no weight."""
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -286,6 +289,19 @@ class Trainer:
         if self.group.world_size == 1:
             return self.objective
         return nn.parallel.DistributedDataParallel(self.objective, broadcast_buffers=False)
+
+
+def prepare(options: JobOptions, name: str) -> Path:
+    """Set torch's threads; return the folder of a training, which can be written.
+
+    Raises:
+        StoreError: if it cannot be written.
+    """
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    folder = options.out or Path("results/runs") / f"train-{options.preset}" / f"{name}-{options.seed}"
+    reserve(folder / ".writable")
+    return folder
 
 
 @contextmanager

@@ -22,6 +22,7 @@ from decoders.network.options import NetworkOptions
 from tasks.codecs.options import CodecOptions
 from tasks.codecs.vqvae import Codec
 from tasks.formats.vocabulary import Sizes, Vocabulary
+from tests.bench.checkpoints.bad_checkpoints import Trap, check_refused
 from tests.bench.parity.test_check import AIT
 
 WIDTH, LENGTH, ROWS = 32, 40, 2339
@@ -146,13 +147,6 @@ def test_codecs_can_be_named(tmp_path: Path, light: dict[str, Tensor], capsys: p
     assert "is no codec" in capsys.readouterr().err
 
 
-class Trap:
-    """Would run code when unpickled."""
-
-    def __reduce__(self) -> tuple[object, tuple[str]]:
-        return print, ("unpickled",)
-
-
 def test_what_is_no_checkpoint_of_ait_is_refused_in_one_line(
     tmp_path: Path, light: dict[str, Tensor], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -167,13 +161,6 @@ def test_what_is_no_checkpoint_of_ait_is_refused_in_one_line(
         "it is no Swin V2 of AiT": swin,
         "lacks 'dec_embed'": {n: v for n, v in light.items() if not n.endswith("dec_embed")},
     }
-    for message, content in contents.items():
-        path = tmp_path / "bad.pth"
-        torch.save(content, path)
-        with pytest.raises(UserError, match=message) as caught:
-            import_checkpoint("ait", path, tmp_path / "out.safetensors")
-        assert "\n" not in str(caught.value)
+    check_refused("ait", contents, tmp_path, capsys)
     with pytest.raises(UserError, match="--codecs: are AiT's"):
-        import_checkpoint("mad", path, tmp_path / "out.safetensors", codecs=[path])
-    assert "unpickled" not in capsys.readouterr().out
-    assert not (tmp_path / "out.safetensors").exists()
+        import_checkpoint("mad", tmp_path / "bad.pth", tmp_path / "out.safetensors", codecs=[tmp_path / "bad.pth"])

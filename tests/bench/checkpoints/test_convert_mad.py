@@ -23,6 +23,7 @@ from decoders.network.network import build_network
 from decoders.network.options import NetworkOptions
 from decoders.network.released import to_ours, to_released
 from tasks.formats.vocabulary import Sizes, Vocabulary
+from tests.bench.checkpoints.bad_checkpoints import Trap, check_refused
 from tests.tasks.task_examples import shared
 
 OPTIONS = NetworkOptions(width=32, heads=1, ffn=16, encoder_layers=1, decoder_layers=2, positions=30)
@@ -142,13 +143,6 @@ def test_a_tokenizer_that_cannot_be_the_checkpoints_is_refused(tmp_path: Path, r
         import_checkpoint("mad", tmp_path / "mad.pth", tmp_path / "out", tokenizer=tmp_path / "none.model")
 
 
-class Trap:
-    """Would run code when unpickled."""
-
-    def __reduce__(self) -> tuple[object, tuple[str]]:
-        return print, ("unpickled",)
-
-
 def test_what_is_no_checkpoint_is_refused_in_one_line(
     tmp_path: Path, released: dict[str, Tensor], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -161,13 +155,6 @@ def test_what_is_no_checkpoint_is_refused_in_one_line(
         "no transformer.decoder.layers": {name: value for name, value in released.items() if "decoder.l" not in name},
         "expected floating-point": released | {"input_proj.bias": torch.zeros(32, dtype=torch.int64)},
     }
-    for message, content in contents.items():
-        path = tmp_path / "bad.pth"
-        torch.save(content, path)
-        with pytest.raises(UserError, match=message) as caught:
-            import_checkpoint("mad", path, tmp_path / "out.safetensors")
-        assert "\n" not in str(caught.value)
+    check_refused("mad", contents, tmp_path, capsys)
     with pytest.raises(UserError, match="known: mad"):
-        import_checkpoint("detr", path, tmp_path / "out.safetensors")
-    assert "unpickled" not in capsys.readouterr().out
-    assert not (tmp_path / "out.safetensors").exists()
+        import_checkpoint("detr", tmp_path / "bad.pth", tmp_path / "out.safetensors")
