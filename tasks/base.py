@@ -15,14 +15,14 @@ from tasks.formats.tokenizer import Tokenizer
 from tasks.formats.vocabulary import Sizes, Vocabulary
 from tasks.targets import Context, Targets
 
-__all__ = ["Json", "Metric", "MetricParts", "Task", "TaskError", "TaskParts"]
+__all__ = ["Json", "Metric", "MetricParts", "OneSequence", "Task", "TaskError", "TaskParts"]
 
 Json = Any  # what json can hold
 
 
 @dataclass(frozen=True)
 class TaskParts:
-    """What a task is built from.
+    """Parts that a task is built from.
 
     Args:
         vocabulary: the shared vocabulary.
@@ -47,7 +47,7 @@ class TaskParts:
 
 @dataclass(frozen=True)
 class MetricParts:
-    """What a metric is built from.
+    """Parts that a metric is built from.
 
     Args:
         ground_truth: COCO annotation file (as loaded) of the task's kind, whole; None for captions and depth.
@@ -63,14 +63,14 @@ class MetricParts:
 
 
 class Metric(Protocol):
-    """Scores predictions in two steps, so that what is kept per image is enough to score, to resume and to pair.
+    """Scores predictions in two steps: records per image, which suffice to score, resume and pair runs, then values.
 
-    A metric may also have ``tables(records) -> tasks.metrics.tables.Table``, from which any resample of the images is
-    scored; without it two runs are compared without an interval.
+    A metric may also have ``tables(records)``, a ``tasks.metrics.tables.ScoreTable`` that scores any resample of the
+    images; without it two runs are compared without an interval.
     """
 
     def observe(self, image_id: int, prediction: Any, targets: Targets) -> Json:
-        """What the score needs of one image's prediction, as plain JSON data."""
+        """The record of one image: what the score needs of its prediction, as plain JSON data."""
         ...
 
     def summarize(self, records: Mapping[int, Json]) -> dict[str, float | None]:
@@ -78,7 +78,7 @@ class Metric(Protocol):
         ...
 
     def notes(self) -> dict[str, str]:
-        """What a reader must know of how the values came about (tokenizer used, metric absent and why)."""
+        """Remarks on the values for readers: tokenizer used, metric absent and why."""
         ...
 
 
@@ -106,7 +106,7 @@ class Task(Protocol):
         ...
 
     def unreachable(self, targets: Targets) -> int:
-        """How many of the annotated things do not fit the sequences, so that no decoder can reach them."""
+        """How many annotations do not fit the sequences, so that no decoder can reach them."""
         ...
 
     def encode(self, targets: Targets, generator: torch.Generator | None = None) -> Encoded:
@@ -138,3 +138,21 @@ class Task(Protocol):
     def metric(self, parts: MetricParts) -> Metric:
         """The task's own metric."""
         ...
+
+
+class OneSequence:
+    """What tasks with one sequence per image and a fixed prompt have in common."""
+
+    _prompt: Tensor
+
+    def unreachable(self, targets: Targets) -> int:
+        """Always 0: everything that is annotated fits."""
+        return 0
+
+    def prompt(self, context: Context) -> Tensor:
+        """(1, P) int64: the fixed prompt."""
+        return self._prompt
+
+    def target_rows(self, context: Context) -> Tensor:
+        """(1,) int64: the first target sequence."""
+        return torch.zeros(1, dtype=torch.int64)

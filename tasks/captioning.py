@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import ClassVar
 
 import torch
-from torch import Tensor
 
-from tasks.base import Metric, MetricParts, TaskError, TaskParts
+from tasks.base import Metric, MetricParts, OneSequence, TaskError, TaskParts
 from tasks.formats.sequence import Decoded, Encoded, SequenceFormat, Slot, TrainingExample
 from tasks.formats.vocabulary import CAPTION_PROMPT
 from tasks.targets import Context, Targets
@@ -15,7 +14,7 @@ from tasks.targets import Context, Targets
 REFERENCES = 5
 
 
-class Captioning:
+class Captioning(OneSequence):
     """One sequence per image, one target per reference.
 
     Raises:
@@ -55,8 +54,8 @@ class Captioning:
     def encode(self, targets: Targets, generator: torch.Generator | None = None) -> Encoded:
         """One target sequence per reference, at most five: tokens and weights (N, L), prompts (N, P).
 
-        The pieces that do not fit are cut; the padding counts, so that a decoder learns where to end (MAD's release).
-        Nothing is left open, ``generator`` is unused.
+        Pieces that do not fit are cut. Padding has weight, so that a decoder learns where to end (MAD's release).
+        ``generator`` is unused.
         """
         references = list(targets.captions or ())[:REFERENCES]
         tokens = torch.full((len(references), self.format.length), self._words.start)
@@ -74,18 +73,10 @@ class Captioning:
         references = list(targets.captions or ())[:REFERENCES]
         return sum(len(self._tokenizer.encode(reference)) >= self.format.length for reference in references)
 
-    def prompt(self, context: Context) -> Tensor:
-        """(1, P) int64: the fixed caption prompt."""
-        return self._prompt
-
     def interpret(self, decoded: Decoded, context: Context) -> str:
         """The caption in tokens (1, L), up to the first end token."""
         pieces = (decoded.tokens[0] - self._words.start).tolist()
         return self._tokenizer.decode(pieces)
-
-    def target_rows(self, context: Context) -> Tensor:
-        """(1,) int64: the first reference."""
-        return torch.zeros(1, dtype=torch.int64)
 
     def metric(self, parts: MetricParts) -> Metric:
         """BLEU, CIDEr and the other measures of the COCO caption evaluation."""

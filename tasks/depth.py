@@ -12,7 +12,7 @@ from typing import ClassVar, Protocol
 import torch
 from torch import Tensor
 
-from tasks.base import Metric, MetricParts, TaskError, TaskParts
+from tasks.base import Metric, MetricParts, OneSequence, TaskError, TaskParts
 from tasks.formats.binning import LogBins, overlaps
 from tasks.formats.sequence import Decoded, Encoded, SequenceFormat, Slot, TrainingExample, with_dense_loss
 from tasks.formats.vocabulary import Sizes, Vocabulary
@@ -68,12 +68,12 @@ class DepthBins:
         A cell without a valid pixel weighs nothing and takes the token of the nearest cell that has one.
         """
         total, valid = self._cell_sums(depth)  # (rows, columns) each
-        known = (valid > 0).flatten()
+        measured = (valid > 0).flatten()
         mean = (total / valid.clamp(min=torch.finfo(valid.dtype).tiny)).flatten()
         index = self._bins.index(mean.float())
-        if bool(known.any()):
-            index = index[self._nearest(known)]
-        return self._range.start + index, known.float()
+        if bool(measured.any()):
+            index = index[self._nearest(measured)]
+        return self._range.start + index, measured.float()
 
     def decode(self, decoded: Decoded, format: SequenceFormat) -> Tensor:
         """(rows, columns) float meters of the tokens (1, L)."""
@@ -87,22 +87,22 @@ class DepthBins:
         valid = (exact > 0).double()
         return rows @ (exact * valid) @ columns.T, rows @ valid @ columns.T
 
-    def _nearest(self, known: Tensor) -> Tensor:
-        """(L,) int64: for every cell the known cell that is nearest on the grid, itself where it is known."""
-        cell = torch.arange(len(known), device=known.device)
+    def _nearest(self, measured: Tensor) -> Tensor:
+        """(L,) int64: for every cell the nearest measured cell on the grid."""
+        cell = torch.arange(len(measured), device=measured.device)
         place = torch.stack([cell // self._columns, cell % self._columns], dim=1).float()  # (L, 2)
-        candidates = known.nonzero()[:, 0]
+        candidates = measured.nonzero()[:, 0]
         return candidates[torch.cdist(place, place[candidates]).argmin(dim=1)]
 
 
 def _opening(vocabulary: Vocabulary) -> tuple[Tensor, int | None]:
-    """Prompt (1, P) and start token: MAD's depth is told by a prompt, AiT's by a start token of its own."""
+    """Prompt (1, P) and start token: layout ``mad`` has a depth prompt, ``ait`` a start token."""
     if vocabulary.sizes.layout == "ait":
         return torch.zeros(1, 0, dtype=torch.int64), vocabulary.id("depth_start")
     return torch.tensor([[vocabulary.id("depth_prompt")]]), None
 
 
-class Depth:
+class Depth(OneSequence):
     """One sequence per image.
 
     Args:
@@ -139,12 +139,8 @@ class Depth:
         """Whether there is a depth map."""
         return targets.depth is not None
 
-    def unreachable(self, targets: Targets) -> int:
-        """Nothing: every pixel has a cell."""
-        return 0
-
     def encode(self, targets: Targets, generator: torch.Generator | None = None) -> Encoded:
-        """One target sequence: tokens and weights (1, L), prompts (1, P). Nothing is left open for ``generator``.
+        """One target sequence: tokens and weights (1, L), prompts (1, P). ``generator`` is unused.
 
         Raises:
             TaskError: if there is no depth map (``annotated`` is False).
@@ -162,10 +158,6 @@ class Depth:
             return example
         return replace(example, originals=original(targets.depth)[None])
 
-    def prompt(self, context: Context) -> Tensor:
-        """(1, P) int64: the depth prompt."""
-        return self._prompt
-
     def interpret(self, decoded: Decoded, context: Context) -> Tensor:
         """(height, width) float32 meters at original size from tokens (1, L) and probabilities (1, L, V)."""
         coarse = self._depths.decode(decoded, self.format)
@@ -173,10 +165,6 @@ class Depth:
             coarse[None, None], size=context.size, mode="bilinear", align_corners=False
         )
         return whole[0, 0]
-
-    def target_rows(self, context: Context) -> Tensor:
-        """(1,) int64: the only sequence."""
-        return torch.zeros(1, dtype=torch.int64)
 
     def metric(self, parts: MetricParts) -> Metric:
         """Depth errors in meters and shares of pixels within a ratio."""

@@ -10,7 +10,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from tasks.base import Metric, MetricParts, TaskError, TaskParts
+from tasks.base import Metric, MetricParts, OneSequence, TaskError, TaskParts
 from tasks.formats.binning import Coordinates
 from tasks.formats.sequence import Decoded, Encoded, SequenceFormat, Slot, TrainingExample
 from tasks.formats.vocabulary import DETECTION_PROMPT
@@ -20,7 +20,7 @@ BOX = 4
 OBJECT_PROMPT = 1 + BOX + 1  # task, box, class
 
 
-class Detection:
+class Detection(OneSequence):
     """One sequence per image: ``slots`` objects of five tokens.
 
     Objects fill the first slots in the order of the annotation. An unused slot has the class ``no_object``, which is a
@@ -62,7 +62,7 @@ class Detection:
         return max(0, len(targets.instances or ()) - self.format.groups)
 
     def encode(self, targets: Targets, generator: torch.Generator | None = None) -> Encoded:
-        """One target sequence: tokens and weights (1, L), prompts (1, P). Nothing is left open for ``generator``.
+        """One target sequence: tokens and weights (1, L), prompts (1, P). ``generator`` is unused.
 
         Raises:
             TaskError: if no objects are annotated (``annotated`` is False).
@@ -91,10 +91,6 @@ class Detection:
         weights[slots] = 1
         return TrainingExample(self._prompt, tokens.reshape(1, -1), weights.reshape(1, -1), real[None])
 
-    def prompt(self, context: Context) -> Tensor:
-        """(1, P) int64: the fixed detection prompt."""
-        return self._prompt
-
     def interpret(self, decoded: Decoded, context: Context) -> Detections:
         """Boxes from tokens (1, L) and probabilities (1, L, V).
 
@@ -114,10 +110,6 @@ class Detection:
         by_slot = decoded.probabilities.reshape(len(tokens), BOX + 1, -1)  # (Q, 5, V)
         scores, classes = by_slot[:, BOX, self.format.column(self._classes)].float().max(dim=-1)  # (Q,) each
         return Detections(boxes=boxes, scores=scores, classes=classes, slots=torch.arange(len(tokens)))
-
-    def target_rows(self, context: Context) -> Tensor:
-        """(1,) int64: the only sequence."""
-        return torch.zeros(1, dtype=torch.int64)
 
     def metric(self, parts: MetricParts) -> Metric:
         """COCO average precision of boxes."""

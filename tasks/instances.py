@@ -9,16 +9,15 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor
 
-from tasks.base import Metric, MetricParts, TaskError, TaskParts
+from tasks.base import Metric, MetricParts, OneSequence, TaskError, TaskParts
 from tasks.formats.object_sequence import ObjectMasks, ObjectSequence
 from tasks.formats.sequence import Decoded, Encoded, TrainingExample
 from tasks.pasting import paste_codes
 from tasks.targets import Context, InstancePrediction, Masks, Targets
 
 
-class Boxes:
+class Boxes(OneSequence):
     """AiT's detection: one sequence per image, five tokens an object."""
 
     name: ClassVar[str] = "boxes"
@@ -27,6 +26,7 @@ class Boxes:
     after: ClassVar[tuple[str, ...]] = ()
     headline: ClassVar[tuple[str, ...]] = ("AP", "AP50", "AP75")
     layouts: ClassVar[tuple[str, ...]] = ("ait",)
+    _prompt = torch.zeros(1, 0, dtype=torch.int64)  # a start token opens the sequence instead
 
     def __init__(self, parts: TaskParts) -> None:
         self.sequence = ObjectSequence(parts, self.name)
@@ -37,28 +37,20 @@ class Boxes:
         return targets.instances is not None
 
     def unreachable(self, targets: Targets) -> int:
-        """How many annotated objects find no place, so that no decoder can reach them."""
+        """How many annotated objects have no slot, so that no decoder can reach them."""
         return max(0, len(targets.instances or ()) - self.format.groups)
 
     def encode(self, targets: Targets, generator: torch.Generator | None = None) -> Encoded:
-        """One target sequence (1, L) in pixels of the original image. Nothing is left open for ``generator``."""
+        """One target sequence (1, L) in pixels of the original image. ``generator`` is unused."""
         return self.sequence.encode(targets)
 
     def sample(self, targets: Targets, generator: torch.Generator, *, limit: int) -> TrainingExample:
         """One sequence with noise objects, in pixels of the canvas. ``limit`` is not needed."""
         return self.sequence.sample(targets, generator)
 
-    def prompt(self, context: Context) -> Tensor:
-        """(1, 0) int64: nothing; the task's own start token opens the sequence."""
-        return torch.zeros(1, 0, dtype=torch.int64)
-
     def interpret(self, decoded: Decoded, context: Context) -> Any:
         """``Detections`` from tokens (1, L) and probabilities (1, L, V)."""
         return self.sequence.read(decoded, context).detections
-
-    def target_rows(self, context: Context) -> Tensor:
-        """(1,) int64: the only sequence."""
-        return torch.zeros(1, dtype=torch.int64)
 
     def metric(self, parts: MetricParts) -> Metric:
         """COCO average precision of boxes."""

@@ -81,7 +81,7 @@ class Keypoints:
         return targets.has_keypoints
 
     def unreachable(self, targets: Targets) -> int:
-        """Nothing beyond what detection has no slots for."""
+        """Always 0: detection counts the persons without a slot."""
         return 0
 
     def encode(self, targets: Targets, generator: torch.Generator | None = None) -> Encoded:

@@ -117,13 +117,13 @@ class Segmentation:
         return targets.instances is not None
 
     def unreachable(self, targets: Targets) -> int:
-        """Nothing beyond what detection has no slots for."""
+        """Always 0: detection counts the objects without a slot."""
         return 0
 
     def encode(self, targets: Targets, generator: torch.Generator | None = None) -> Encoded:
         """One target sequence per object that has a detection slot: tokens and weights (N, L), prompts (N, P).
 
-        Row i is the object in slot i of ``Detection.encode``. Nothing is left open, ``generator`` is unused.
+        Row i is the object in slot i of ``Detection.encode``. ``generator`` is unused.
 
         Raises:
             TaskError: if no objects are annotated, or a run-length code has another size than the image.

@@ -138,7 +138,7 @@ class InstancePrediction:
 
     Args:
         detections: their boxes.
-        masks: their masks, in the same order and with the same scores: AiT does not rate masks of their own.
+        masks: their masks, in the same order; each has its box's score, as AiT scores no masks.
     """
 
     detections: Detections

@@ -107,8 +107,8 @@ class Dataset:
         return Targets(size=(depth.shape[0], depth.shape[1]), depth=depth)
 
     def roomiest(self) -> list[DatasetSample]:
-        """All samples, those first of which batches take most room: COCO's widest and tallest images in turns, since
-        a batch is padded to both."""
+        """All samples, those first that make the largest batches: COCO's widest and tallest images alternate, since a
+        batch is padded to both."""
         of_coco, coco = [sample for sample in self.samples if sample.coco], self.coco
         if coco is None or not of_coco:
             return list(self.samples)
@@ -138,7 +138,7 @@ class Dataset:
         return reasons
 
     def check_files(self) -> None:
-        """Look at heads and ends of all files in use, so that a bad one is found before the work, not in its middle.
+        """Read heads and ends of all files in use, to find a bad file before the work starts.
 
         Raises:
             DataError: at the first file that is cut or of another size than annotated, or a depth map not of 16 bits.
@@ -158,7 +158,7 @@ class Dataset:
                         nyu.depth(index)
 
     def summary(self) -> dict[str, Any]:
-        """What the record of a run says of its data, as JSON data; folders by their last name only."""
+        """The data as a run's record describes it, as JSON data; folders by their last name only."""
         of_coco = [sample.image_id for sample in self.samples if sample.coco]
         counts = {
             "images": len(self.samples),

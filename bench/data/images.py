@@ -1,9 +1,11 @@
-"""Reads image files, and says in one line which file is broken when one is."""
+"""Reads image files; a broken one is named in one line."""
 
 from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -31,11 +33,8 @@ def read_rgb(path: Path, *, size: tuple[int, int] | None = None, record: str = "
     Raises:
         DataError: if the file is missing, cut or broken, or has another size.
     """
-    try:
-        with Image.open(path, formats=RGB_FORMATS) as opened:
-            image = opened.convert("RGB")
-    except _BROKEN as error:
-        refuse(Problem(path, record, _broken(error)))
+    with _opened(path, record, RGB_FORMATS) as opened:
+        image = opened.convert("RGB")
     _check_size(path, record, image.size, size)
     return image
 
@@ -46,12 +45,8 @@ def read_depth(path: Path, *, size: tuple[int, int] | None = None, record: str =
     Raises:
         DataError: if the file is missing, broken, not 16-bit gray, or has another size than ``size``.
     """
-    try:
-        with Image.open(path, formats=DEPTH_FORMATS) as opened:
-            mode = opened.mode
-            millimeters = np.asarray(opened)
-    except _BROKEN as error:
-        refuse(Problem(path, record, _broken(error)))
+    with _opened(path, record, DEPTH_FORMATS) as opened:
+        mode, millimeters = opened.mode, np.asarray(opened)
     _check_mode(path, record, mode)
     _check_size(path, record, (millimeters.shape[1], millimeters.shape[0]), size)
     return torch.from_numpy(millimeters.astype(np.float32) / MILLIMETERS)
@@ -71,11 +66,8 @@ def header_size(
     Raises:
         DataError: if the file is missing, is no such image or has another size.
     """
-    try:
-        with Image.open(path, formats=DEPTH_FORMATS if depth else RGB_FORMATS) as opened:
-            mode, actual = opened.mode, opened.size
-    except _BROKEN as error:
-        refuse(Problem(path, record, _broken(error)))
+    with _opened(path, record, DEPTH_FORMATS if depth else RGB_FORMATS) as opened:
+        mode, actual = opened.mode, opened.size
     if depth:
         _check_mode(path, record, mode)
     _check_size(path, record, actual, size)
@@ -96,9 +88,21 @@ def looks_cut(path: Path) -> bool:
         return True
 
 
+@contextmanager
+def _opened(path: Path, record: str, formats: tuple[str, ...]) -> Iterator[Image.Image]:
+    """An open image file; refused if it cannot be opened or, within the block, decoded."""
+    try:
+        with Image.open(path, formats=formats) as opened:
+            yield opened
+    except _BROKEN as error:
+        refuse(Problem(path, record, _broken(error)))
+
+
 def _check_mode(path: Path, record: str, mode: str) -> None:
     if not (mode == "I" or mode.startswith("I;16")):
-        refuse(Problem(path, record, _eight_bit(mode)))
+        message = f"depth image has mode {mode}, expected 16-bit gray (millimeters)"
+        fault = Fault("depth is not 16-bit", message, "export the depth as 16-bit PNG in millimeters")
+        refuse(Problem(path, record, fault))
 
 
 def _check_size(path: Path, record: str, actual: tuple[int, int], expected: tuple[int, int] | None) -> None:
@@ -118,11 +122,3 @@ def _broken(error: BaseException) -> Fault:
         return Fault("unreadable image", "may not be read", "change its permissions")
     why = " ".join(str(error).split())
     return Fault("broken image", f"broken or cut image ({why})", "download it again")
-
-
-def _eight_bit(mode: str) -> Fault:
-    return Fault(
-        "depth is not 16-bit",
-        f"depth image has mode {mode}, expected 16-bit gray (millimeters)",
-        "export the depth as 16-bit PNG in millimeters",
-    )

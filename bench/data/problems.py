@@ -1,4 +1,4 @@
-"""What can be wrong with a data folder: described once, to stop a run at the first or to list them all."""
+"""Faults of data folders: one description, to stop a run at the first fault or to list all of them."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ class Problem:
 
 
 Reporter = Callable[[Problem], None]
-"""Takes a problem; either raises, or remembers it, and then the reader leaves the record out and goes on."""
+"""Takes a problem and raises, or records it; then the reader skips the record and continues."""
 
 
 class Refused(DataError):
-    """A problem that stopped the reading; its text is the problem on one line."""
+    """Raised for a problem that ends the reading; its message is one line."""
 
     def __init__(self, problem: Problem) -> None:
         super().__init__(str(problem))

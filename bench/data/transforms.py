@@ -100,7 +100,7 @@ class Letterbox:
         return _scaled(before, self.side / max(before))
 
     def __call__(self, image: AnyImage, targets: Targets | None = None) -> Prepared:
-        """(3, side, side) pixels; ``size`` tells the content from the padding."""
+        """(3, side, side) pixels; ``size`` is that of the content."""
         return self.place(image, targets, self.size(_size_of(image)))
 
     def place(self, image: AnyImage, targets: Targets | None, size: Size) -> Prepared:

@@ -59,6 +59,7 @@ class Codec(nn.Module):
         self.options = options
         widths = [options.width * 2**level for level in range(options.halvings)]
         self.encoder = _encoder(options, widths)
+        # Stored weights have this name, in its old spelling.
         self.quantiser = VectorQuantizer(codes=options.codes, width=options.code_width, revive=revive)
         self.decoder = _decoder(options, widths)
 

@@ -124,7 +124,7 @@ def train(captions: Iterable[str], path: Path, *, size: int) -> int:
 
 
 def abbreviate(model: Path, captions: Iterable[str], path: Path) -> int:
-    """Keep the pieces of a model that captions use, as MAD does with T5's, and write them as a model of their own.
+    """Keep the pieces of a model that captions use, as MAD does with T5's, and write them as a new model.
 
     The special pieces stay; pieces keep their order and scores, so that these captions are cut into the same pieces as
     before.

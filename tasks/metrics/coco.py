@@ -104,7 +104,7 @@ class CocoMetric:
         return MatchTable.of(self.evaluated(records))
 
     def notes(self) -> dict[str, str]:
-        """Nothing to explain: the numbers are pycocotools'."""
+        """Always empty: the values are pycocotools'."""
         return {}
 
     def _restricted(self, records: Mapping[int, Any]) -> COCO:

@@ -37,5 +37,5 @@ class InstancesMetric:
         return scores
 
     def notes(self) -> dict[str, str]:
-        """Nothing to explain: the numbers are pycocotools'."""
+        """Always empty: the values are pycocotools'."""
         return {}

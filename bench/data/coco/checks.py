@@ -15,7 +15,7 @@ from bench.data.problems import Fault, Problem, Reporter, quote
 
 Record = dict[str, Any]
 
-ROUNDING = 1.0  # pixels by which a box may reach past its image without a word: COCO's boxes are rounded
+ROUNDING = 1.0  # pixels by which a box may reach past its image unreported: COCO's boxes are rounded
 EMPTY = "boxes of zero width or height"
 CROWDS = "crowds"
 CORNERS = 6  # fewest numbers of a polygon: three points
@@ -273,6 +273,6 @@ def _missing_fields(record: Any, fields: frozenset[str]) -> Fault:
 
 
 def _name(sort: str, position: int, record: Any) -> str:
-    """How a record is called in messages: by id if it has one, else by its place in the list."""
+    """Name of a record in messages: its id if it has one, else its place in the list."""
     identity = record.get("id") if isinstance(record, dict) else None
     return f"{sort} {identity}" if type(identity) is int else f"{sort} at place {position} of its list"

@@ -19,7 +19,7 @@ NO_SPLITS = f"{SPLITS_FILE} is not beside the labeled file: all of its pairs are
 
 
 class Labeled:
-    """Pairs of a labeled file, read one by one; the file is opened anew each time, so that processes may share this.
+    """Pairs of a labeled file, read one by one; it is opened for each read, so that processes may share an object.
 
     Args:
         path: the ``.mat`` file with ``images`` (pairs, 3, width, height) uint8 and ``depths`` (pairs, width, height) in

@@ -63,7 +63,8 @@ def documents(split: str, all_records: Sequence[Records], *, description: str) -
             "contributor": "decoder-bench",
             "date_created": "2017/09/01",
         },
-        "licenses": [{"id": 1, "name": "Same license as decoder-bench", "url": ""}],
+        # The old spelling stays: the content hash of the scenes covers it.
+        "licenses": [{"id": 1, "name": "Same licence as decoder-bench", "url": ""}],
         "images": [_image(each) for each in all_records],
     }
     flat = [dict(each) for record in all_records for each in record.objects]

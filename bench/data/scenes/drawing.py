@@ -159,6 +159,10 @@ def _fade(sample: Floats, period: float) -> Floats:
 Painted = tuple[tuple[int, int, int], Floats]
 
 
+def _palette(room: Room) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
+    return PALETTES[room.palette % len(PALETTES)]
+
+
 def _wood(room: Room, ground: _Ground, generator: np.random.Generator) -> Painted:
     table, width = _table(generator), 0.26
     plank = np.floor(ground.x / width).astype(np.int32)
@@ -176,7 +180,7 @@ def _tiles(room: Room, ground: _Ground, generator: np.random.Generator) -> Paint
     i, j = np.floor(ground.x / width).astype(np.int32), np.floor(ground.z / width).astype(np.int32)
     tone = 1.06 + 0.035 * table[(i * 7 + j * 13) & 63] * _fade(ground.deep, width)
     grout = np.maximum(_seam(ground.x, width, 0.022, ground.wide), _seam(ground.z, width, 0.03, ground.deep))
-    return PALETTES[room.palette % len(PALETTES)][1], tone + 0.22 * grout
+    return _palette(room)[1], tone + 0.22 * grout
 
 
 def _checker(room: Room, ground: _Ground, generator: np.random.Generator) -> Painted:
@@ -184,13 +188,13 @@ def _checker(room: Room, ground: _Ground, generator: np.random.Generator) -> Pai
     odd = (np.floor(ground.x / width) + np.floor(ground.z / width)) % 2
     tone = 1.12 + 0.2 * (odd - 0.5) * _fade(ground.deep, width)
     tone = tone + 0.015 * _mottle(ground.x * 40, ground.z * 30, room.palette)
-    return PALETTES[room.palette % len(PALETTES)][1], tone.astype(np.float32)
+    return _palette(room)[1], tone.astype(np.float32)
 
 
 def _carpet(room: Room, ground: _Ground, generator: np.random.Generator) -> Painted:
     band = np.sin(ground.z * np.float32(2 * np.pi / 0.9)) * _fade(ground.deep, 0.5)
     tone = 1.05 + 0.05 * np.tanh(3 * band) + 0.025 * _mottle(ground.x * 150, ground.z * 110, room.palette)
-    return PALETTES[room.palette % len(PALETTES)][1], tone
+    return _palette(room)[1], tone
 
 
 def _grass(room: Room, ground: _Ground, generator: np.random.Generator) -> Painted:
@@ -208,19 +212,19 @@ def _sand(room: Room, ground: _Ground, generator: np.random.Generator) -> Painte
 
 def _plain(room: Room, across: Floats, up: Floats, generator: np.random.Generator) -> Painted:
     tone = 1 + 0.012 * _mottle(across * 12 + 0 * up, up * 12 + 0 * across, room.palette)
-    return PALETTES[room.palette % len(PALETTES)][0], tone
+    return _palette(room)[0], tone
 
 
 def _striped(room: Room, across: Floats, up: Floats, generator: np.random.Generator) -> Painted:
     tone = 1 + 0.045 * np.tanh(6 * np.sin(across * np.float32(2 * np.pi / 0.8))) + 0 * up
-    return PALETTES[room.palette % len(PALETTES)][0], tone
+    return _palette(room)[0], tone
 
 
 def _panelled(room: Room, across: Floats, up: Floats, generator: np.random.Generator) -> Painted:
     low = up < 1.0
     panel = 0.86 - 0.12 * _seam(across, 0.7, 0.04, room.wall_depth / FOCAL / ROWS)
     tone = np.where(low, panel, 1.02 + 0 * across)
-    return PALETTES[room.palette % len(PALETTES)][0], np.where(np.abs(up - 1.02) < 0.05, 1.08, tone)
+    return _palette(room)[0], np.where(np.abs(up - 1.02) < 0.05, 1.08, tone)
 
 
 def _brick(room: Room, across: Floats, up: Floats, generator: np.random.Generator) -> Painted:

@@ -1,6 +1,6 @@
 """The person: a jointed paper figure posed by angles, whose joints are the seventeen COCO keypoints.
 
-The figure faces the camera or turns its back. What tells them apart is drawn: a face, or nothing but hair. "Left" is
+The figure faces the camera or turns its back. Facing figures have a face, others only hair. "Left" is
 the figure's own left as in COCO, so it is on the picture's right when the figure faces us and on its left when it does
 not; left limbs are a shade lighter than right ones. Turned away, nose and eyes are labeled where they would be and
 count as occluded (v = 1); so do the ears under long hair.

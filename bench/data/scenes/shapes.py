@@ -23,7 +23,7 @@ SUPER = 4  # samples per pixel and direction
 Floats = npt.NDArray[np.floating]
 Point = tuple[float, float]
 
-# Saturated but not shrill: they stand out from the muted rooms and are told apart at a glance.
+# Saturated but not shrill: they stand out from the muted rooms and from each other.
 COLORS: dict[str, tuple[int, int, int]] = {
     "red": (212, 52, 48),
     "orange": (240, 134, 36),
