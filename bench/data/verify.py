@@ -14,7 +14,7 @@ from bench.data.coco.classes import COCO_CLASSES, OFFICIAL_IMAGES, OFFICIAL_PAIR
 from bench.data.coco.reader import CocoTables, read_coco
 from bench.data.images import header_size, read_depth, read_rgb
 from bench.data.nyu.labeled import NO_SPLITS, Labeled
-from bench.data.nyu.reader import Pair, find_list, labeled_file, read_list
+from bench.data.nyu.reader import DepthPair, find_list, labeled_file, read_list
 from bench.data.problems import Fault, Problem, Refused, printable, quote
 from bench.errors import UserError
 
@@ -236,7 +236,7 @@ def _rgb_job(path: Path, record: str, size: tuple[int, int] | None, full: bool) 
     return job
 
 
-def _pair_job(pair: Pair, full: bool) -> Job:
+def _pair_job(pair: DepthPair, full: bool) -> Job:
     record = f"line {pair.line}"
 
     def job() -> list[tuple[Level, Problem]]:

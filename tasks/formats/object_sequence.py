@@ -37,7 +37,7 @@ class ObjectMasks(MaskFormat, Protocol):
 
 
 @dataclass(frozen=True)
-class Found:
+class DecodedObjects:
     """What a sequence says of its objects, those without extent left out.
 
     Args:
@@ -138,7 +138,7 @@ class ObjectSequence:
             inputs=inputs.reshape(1, -1),
         )
 
-    def read(self, decoded: Decoded, context: Context) -> Found:
+    def read(self, decoded: Decoded, context: Context) -> DecodedObjects:
         """Objects of one image from tokens (1, L) and probabilities (1, L, V), no threshold, no suppression.
 
         A score is the probability of the decoded class among the classes and the noise label.
@@ -154,7 +154,7 @@ class ObjectSequence:
         if self._masks is not None:
             codes = replace(decoded, tokens=tokens[slots, BOX + 1 :], probabilities=probabilities[slots, BOX + 1 :])
             masks = self._masks.decode(codes, self.format)
-        return Found(Detections(boxes[slots], scores[slots], classes[slots], slots), masks)
+        return DecodedObjects(Detections(boxes[slots], scores[slots], classes[slots], slots), masks)
 
     def scores(self, tokens: Tensor, probabilities: Tensor) -> tuple[Tensor, Tensor]:
         """Scores (G,) and class indices (G,) of class tokens (G,) and their probabilities (G, V)."""

@@ -32,7 +32,7 @@ PROBED = 20  # pairs that are looked for to find the folder that the list speaks
 
 
 @dataclass(frozen=True)
-class Pair:
+class DepthPair:
     """One pair.
 
     Args:
@@ -52,7 +52,7 @@ class NyuTables:
 
     list_file: Path
     base: Path
-    pairs: list[Pair]
+    pairs: list[DepthPair]
     skipped: dict[str, int]
     digest: str
 
@@ -84,7 +84,7 @@ class Nyu:
         self.notes: list[str] = []
         self.skipped: dict[str, int] = {}
         self.digests: dict[str, str] = {}
-        self.pairs: list[Pair] = []
+        self.pairs: list[DepthPair] = []
         self.base = root
         self._labeled: Labeled | None = None
         labeled = labeled_file(root, split, list_file)
@@ -110,7 +110,7 @@ class Nyu:
             self.digests[SPLITS_FILE] = hashlib.sha256((path.parent / SPLITS_FILE).read_bytes()).hexdigest()
         if not chosen:
             raise DataError(f"{path}: holds no pair; give {LABELED_NAME}")
-        self.pairs = [Pair(None, None, index + 1) for index in chosen]
+        self.pairs = [DepthPair(None, None, index + 1) for index in chosen]
         self.base = path.parent
 
     @property
@@ -218,10 +218,10 @@ def _base(root: Path, split: str, names: list[list[str]]) -> Path:
 
 def _pairs(
     path: Path, columns: list[tuple[int, list[str]]], base: Path, report: Reporter
-) -> tuple[list[Pair], dict[str, int]]:
+) -> tuple[list[DepthPair], dict[str, int]]:
     folder = Folder(base)
     first_line: dict[str, int] = {}
-    pairs: list[Pair] = []
+    pairs: list[DepthPair] = []
     missing = 0
     for number, names in columns:
         fault = _line_fault(names, folder, first_line)
@@ -232,7 +232,7 @@ def _pairs(
         else:
             rgb, depth = (name.lstrip("/") for name in names[:2])
             first_line[rgb] = number
-            pairs.append(Pair(base / rgb, base / depth, number))
+            pairs.append(DepthPair(base / rgb, base / depth, number))
     return pairs, {NO_DEPTH: missing} if missing else {}
 
 

@@ -60,7 +60,7 @@ BESIDE_IT: dict[str, tuple[str, ...]] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Claim:
+class CaptionClaim:
     """What a caption asserts: ``kind`` is a relation of ``subject`` to ``other`` (positions in the layout's items), or
     "ground", "wall", "side", "color", "texture", "size", "pose" or "count" of ``value``."""
 
@@ -76,7 +76,7 @@ class Caption:
 
     text: str
     pattern: str
-    claims: tuple[Claim, ...]
+    claims: tuple[CaptionClaim, ...]
 
 
 def describe(layout: Layout, generator: np.random.Generator) -> tuple[Caption, ...]:
@@ -135,7 +135,7 @@ class _Speaker:
 
     def __init__(self, layout: Layout, generator: np.random.Generator) -> None:
         self.layout = layout
-        self.claims: list[Claim] = []
+        self.claims: list[CaptionClaim] = []
         self.repeats = False  # whether two objects got the same phrase ("a red star and a red star")
         self._said: set[str] = set()
         self._generator = generator
@@ -181,17 +181,17 @@ class _Speaker:
         if not kinds:
             return None
         kind = self.pick(kinds)
-        self.claims.append(Claim(kind=kind, subject=subject, other=other))
+        self.claims.append(CaptionClaim(kind=kind, subject=subject, other=other))
         return self.pick(words[kind])
 
     def ground(self) -> str:
         """What the objects stand on."""
-        self.claims.append(Claim(kind="ground", value=self.layout.room.ground))
+        self.claims.append(CaptionClaim(kind="ground", value=self.layout.room.ground))
         return self.pick(GROUNDS[self.layout.room.ground])
 
     def wall(self) -> str:
         """What is behind them."""
-        self.claims.append(Claim(kind="wall", value=self.layout.room.wall))
+        self.claims.append(CaptionClaim(kind="wall", value=self.layout.room.wall))
         return self.pick(WALLS[self.layout.room.wall])
 
     def stands(self, index: int) -> str:
@@ -200,32 +200,32 @@ class _Speaker:
         if item.pose is None:
             return self.pick(("is", "stands"))
         if item.pose.raised == 1:
-            self.claims.append(Claim(kind="pose", subject=index, value="waving"))
+            self.claims.append(CaptionClaim(kind="pose", subject=index, value="waving"))
             return self.pick(("is waving", "waves"))
         return self.pick(("is standing", "stands"))
 
     def _someone(self, index: int, item: Item, pose: Pose) -> str:
         noun = self.pick(("person", "figure"))
         if pose.raised == 2 and self._generator.random() < 0.4:
-            self.claims.append(Claim(kind="pose", subject=index, value="raised"))
+            self.claims.append(CaptionClaim(kind="pose", subject=index, value="raised"))
             return f"a {noun} with raised arms"
         if self._generator.random() < 0.15:
             value = "front" if pose.facing else "back"
-            self.claims.append(Claim(kind="pose", subject=index, value=value))
+            self.claims.append(CaptionClaim(kind="pose", subject=index, value=value))
             return f"a {noun} facing us" if pose.facing else f"a {noun} seen from behind"
-        self.claims.append(Claim(kind="color", subject=index, value=item.color))
+        self.claims.append(CaptionClaim(kind="color", subject=index, value=item.color))
         return self.pick((f"a {noun} in {item.color}", f"a {noun} wearing {item.color}"))
 
     def _something(self, index: int, item: Item) -> str:
         noun = self.pick(NOUNS[item.name])
-        self.claims.append(Claim(kind="color", subject=index, value=item.color))
+        self.claims.append(CaptionClaim(kind="color", subject=index, value=item.color))
         words = [item.color, noun]
         extra = self._generator.random()
         if extra < 0.3 and item.texture != "plain":
-            self.claims.append(Claim(kind="texture", subject=index, value=item.texture))
+            self.claims.append(CaptionClaim(kind="texture", subject=index, value=item.texture))
             words.insert(0, item.texture)
         elif extra < 0.3 and size_word(item):
-            self.claims.append(Claim(kind="size", subject=index, value=size_word(item)))
+            self.claims.append(CaptionClaim(kind="size", subject=index, value=size_word(item)))
             words.insert(0, self.pick(("large", "big") if size_word(item) == "large" else ("small", "little")))
         return with_article(" ".join(words))
 
@@ -303,7 +303,7 @@ def _sides(speaker: _Speaker) -> str | None:
     if not all(places) or len(set(places)) < len(places):
         return None
     for index, place in zip(objects, places, strict=True):
-        speaker.claims.append(Claim(kind="side", subject=index, value=place))
+        speaker.claims.append(CaptionClaim(kind="side", subject=index, value=place))
     phrases = [
         f"{speaker.named(i)} {'in' if place == 'middle' else 'on'} the {place}"
         for i, place in zip(objects, places, strict=True)
@@ -321,7 +321,7 @@ def _counts(speaker: _Speaker) -> str | None:
     phrases = []
     for name in kinds:
         number = names.count(name)
-        speaker.claims.append(Claim(kind="count", value=f"{number} {name}"))
+        speaker.claims.append(CaptionClaim(kind="count", value=f"{number} {name}"))
         phrases.append(counted(number, name, speaker.pick(NOUNS.get(name, ("person",)))))
     if len(names) == 1:
         phrases[0] = phrases[0].replace("one", speaker.pick(("one", "a single", "only one")), 1)
@@ -334,7 +334,7 @@ def _total(speaker: _Speaker) -> str | None:
     objects = speaker.some(1)
     if number < 2 or objects is None:
         return None
-    speaker.claims.append(Claim(kind="count", value=f"{number} object"))
+    speaker.claims.append(CaptionClaim(kind="count", value=f"{number} object"))
     noun = speaker.pick(("objects", "things"))
     return f"{NUMBERS[number]} {noun} on {speaker.ground()}, one of them {speaker.named(objects[0])}"
 

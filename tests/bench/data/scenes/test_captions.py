@@ -44,7 +44,7 @@ def test_claims_are_true(many_scenes: list[Scene]) -> None:
     assert {"left", "right", "front", "behind", "near", "ground", "wall", "side", "color", "count"} <= set(kinds)
 
 
-def claim_holds(scene: Scene, caption: Caption, claim: scene_captions.Claim) -> bool:  # noqa: PLR0911
+def claim_holds(scene: Scene, caption: Caption, claim: scene_captions.CaptionClaim) -> bool:  # noqa: PLR0911
     """Judged from boxes, depths and the plan, not with the functions that chose the words."""
     items, text = scene.layout.items, caption.text.lower()
     if claim.kind == "count":
