@@ -49,7 +49,7 @@ def newest(root: Path) -> list[Path]:
     return [records[-1].parent.parent]
 
 
-def labeled(files: Sequence[RunFiles]) -> dict[str, RunFiles]:
+def label_runs(files: Sequence[RunFiles]) -> dict[str, RunFiles]:
     """Label to run: the decoder's name, followed by what differs if it has several runs."""
     by_decoder: dict[str, list[RunFiles]] = {}
     for run in files:
@@ -132,7 +132,7 @@ def _shared(record: Record) -> str:
     return json.dumps([record.preset, record.seed, options], sort_keys=True, default=str)
 
 
-def left_out(main: Sequence[str], variants: Sequence[str], runs: Mapping[str, RunFiles]) -> str:
+def selection_note(main: Sequence[str], variants: Sequence[str], runs: Mapping[str, RunFiles]) -> str:
     """Which runs are compared if decoders have several, in a sentence; empty without further runs."""
     if not variants:
         return ""
@@ -140,7 +140,7 @@ def left_out(main: Sequence[str], variants: Sequence[str], runs: Mapping[str, Ru
     return f"{', '.join(several)} are compared; {len(variants)} further runs have a separate table and are not averaged"
 
 
-def shown(label: str, files: RunFiles) -> ReportRun:
+def report_run(label: str, files: RunFiles) -> ReportRun:
     """The run as data of a report."""
     names = list(dict.fromkeys(name for sample in files.samples for name in sample.milliseconds))
     tasks = list(dict.fromkeys(name for sample in files.samples for name in sample.work))

@@ -20,7 +20,7 @@ from bench.report.study_outcomes import studies
 from bench.system.environment import git_state
 from reports.checks import refuse_unlike
 from reports.report_data import ReportData, ReportError, Statistics
-from reports.runs import find_runs, labeled, left_out, main_and_variants, object_counts, shown
+from reports.runs import find_runs, label_runs, main_and_variants, object_counts, report_run, selection_note
 from reports.style import in_order
 from results.ablation import read_outcomes
 from results.run_files import RunFiles
@@ -66,15 +66,15 @@ def gather(files: Sequence[RunFiles], options: ReportOptions) -> ReportData:
     Raises:
         UserError: if the runs cannot be shown together.
     """
-    runs = labeled(files)
+    runs = label_runs(files)
     main, variants = main_and_variants(runs)
-    drawn = {label: shown(label, one) for label, one in runs.items()}
+    drawn = {label: report_run(label, one) for label, one in runs.items()}
     try:
         refuse_unlike(list(drawn.values()))
     except ReportError as error:
         raise UserError(str(error)) from None
     missing: dict[str, str] = {}
-    if told := left_out(main, variants, runs):
+    if told := selection_note(main, variants, runs):
         missing["runs"] = told
     place = DataPaths(options.coco, options.nyu, options.nyu_list, options.tokenizer)
     suite = cache(lambda: open_suite(files[0].record, place))
@@ -154,7 +154,7 @@ def _pictures(
             sources.append(Source(label, {sample.image_id: sample for sample in one.samples}, scores))
     if not sources:
         missing["gallery"] = "no run encodes images with a network"
-    order = [run.label for run in in_order([shown(label, with_samples[label]) for label in with_samples])]
+    order = [run.label for run in in_order([report_run(label, with_samples[label]) for label in with_samples])]
     sources.sort(key=lambda source: order.index(source.label))
     return gallery(dataset, sources, each=options.gallery)
 

@@ -19,7 +19,7 @@ from bench.report.learning_curves import read_curve
 from bench.report.reproduce import commands
 from bench.report.study_outcomes import studies
 from reports.report_data import Interval, MetricDifference
-from reports.runs import find_runs, labeled, left_out, main_and_variants
+from reports.runs import find_runs, label_runs, main_and_variants, selection_note
 from results.record import Record, Sample
 from results.store import RECORD, SAMPLES, read_record
 from tasks.targets import ObjectAnnotations
@@ -119,7 +119,7 @@ def test_runs_of_one_decoder_are_told_apart(two: Path, tmp_path: Path) -> None:
     rewritten(two / "parallel", tmp_path / "a", options=more)
     rewritten(two / "parallel", tmp_path / "b", options={**options, "batch": 8})
     rewritten(two / "parallel", tmp_path / "c")
-    found = labeled(find_runs([tmp_path]))
+    found = label_runs(find_runs([tmp_path]))
     assert list(found) == ["parallel, released_scores true, batch 1", "parallel, batch 8", "parallel, batch 1"]
     compared, further = main_and_variants(found)
     assert compared == ["parallel, batch 8"] and len(further) == 2
@@ -130,10 +130,10 @@ def test_compared_runs_share_their_options(two: Path, tmp_path: Path) -> None:
     for folder, seed in (("a", 1), ("b", 0)):
         for name in ("parallel", "autoregressive") if seed == 0 else ("parallel",):
             rewritten(two / name, tmp_path / folder / name, seed=seed)
-    found = labeled(find_runs([tmp_path]))
+    found = label_runs(find_runs([tmp_path]))
     compared, further = main_and_variants(found)
     assert set(compared) == {"parallel, seed 0", "autoregressive"} and further == ["parallel, seed 1"]
-    assert "parallel, seed 0" in left_out(compared, further, found) and not left_out(compared, [], found)
+    assert "parallel, seed 0" in selection_note(compared, further, found) and not selection_note(compared, [], found)
 
 
 def test_who_is_best_is_asked_with_holm_s_correction() -> None:
