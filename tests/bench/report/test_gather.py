@@ -215,7 +215,8 @@ def test_studies_become_sweeps(tmp_path: Path) -> None:
 
 def test_matplotlib_is_imported_by_reports_alone() -> None:
     code = (
-        "import sys, bench.run, bench.compare, bench.commands, reports.tables, reports.comparison\n"
+        "import sys, bench.cli.main, bench.run.runner, bench.compare.runs, bench.report.gather\n"
+        "import reports.tables.comparison_tables, reports.terminal.comparison\n"
         "heavy = {'matplotlib', 'seaborn', 'pandas', 'jinja2'} & set(sys.modules)\n"
         "assert not heavy - {'jinja2'}, heavy\n"  # torch brings jinja2
     )
