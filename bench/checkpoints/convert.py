@@ -53,12 +53,7 @@ def import_checkpoint(
     if kind != "ait" and codecs:
         raise UserError(f"--codecs: are AiT's, a checkpoint of {kind} has none; leave them out")
     codec_cards, lines = dict(map(_codec_card, codecs)), []
-    try:
-        files = CONVERTERS[kind](path)
-    except NetworkError as error:
-        raise UserError(str(error)) from None
-    except ValueError as error:
-        raise UserError(f"{path}: its sizes fit no {TITLES[kind]} network ({error})") from None
+    files = _convert(kind, path)
     source = {
         "format": "decoder-bench import",
         "kind": kind,
@@ -78,6 +73,15 @@ def import_checkpoint(
             codec_cards[file.kind] = {"hash": digest, "codes": card["shape"]["codes"]}
         lines += _report(target, file)
     return "\n".join(lines)
+
+
+def _convert(kind: str, path: Path) -> list[ConvertedFile]:
+    try:
+        return CONVERTERS[kind](path)
+    except NetworkError as error:
+        raise UserError(str(error)) from None
+    except ValueError as error:
+        raise UserError(f"{path}: its sizes fit no {TITLES[kind]} network ({error})") from None
 
 
 def _tokenizer_hash(path: Path, words: int) -> str:
