@@ -1,4 +1,4 @@
-"""Modes that need neither a GPU nor a compiler: what would be recorded or compiled is the work itself."""
+"""Execution modes that need neither a GPU nor a compiler."""
 
 from __future__ import annotations
 
@@ -9,16 +9,18 @@ from bench.inference import compiled
 from bench.inference import cuda_graphs as graphs
 
 
+def record_nothing(work: Callable[[], None], rewind: Callable[[], None]) -> Callable[[], None]:
+    """A recorder whose replay is the work itself."""
+    work()
+    rewind()
+    return work
+
+
 class Graphed(graphs.Graphed):
     """Graphs whose replay is the work itself, as there is no GPU."""
 
     def __init__(self, network: Any) -> None:
-        def played(work: Callable[[], None], rewind: Callable[[], None]) -> Callable[[], None]:
-            work()
-            rewind()
-            return work
-
-        super().__init__(network, capture=played)
+        super().__init__(network, capture=record_nothing)
 
 
 class Compiled(compiled.Compiled):

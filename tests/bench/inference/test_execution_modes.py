@@ -3,7 +3,6 @@ again on the fixed memory, which shows every mistake in what is copied, kept and
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -22,6 +21,7 @@ from decoders.network.options import NetworkOptions
 from tasks.captioning import Captioning
 from tasks.detection import Detection
 from tasks.segmentation import Segmentation
+from tests.bench.fake_accelerators import record_nothing
 from tests.decoders import tiny_networks as tiny
 
 CPU = torch.device("cpu")
@@ -42,13 +42,6 @@ def network() -> Network:
     return assemble(options, own.vocabulary, backbone=nn.Identity(), channels=3).eval()
 
 
-def played(work: Callable[[], None], rewind: Callable[[], None]) -> Callable[[], None]:
-    """A recording whose replay is the work itself."""
-    work()
-    rewind()
-    return work
-
-
 def filled(network: Any, decoder: Any, images: int, seed: int, *, formats: Any = tuple(FORMATS)) -> list[torch.Tensor]:
     """Tokens of three tasks, with more than one sequence per image in one of them."""
     pixels = torch.randn(images, 3, 3, 4, generator=torch.Generator().manual_seed(seed))
@@ -63,7 +56,7 @@ def filled(network: Any, decoder: Any, images: int, seed: int, *, formats: Any =
 
 @pytest.mark.parametrize("decoder", DECODERS, ids=lambda d: d.name)
 def test_graphs_give_the_same_tokens_image_after_image(network: Network, decoder: Any) -> None:
-    graphed = Graphed(network, capture=played)
+    graphed = Graphed(network, capture=record_nothing)
     for images, seed in ((1, 0), (1, 1), (2, 2), (1, 3), (1, 0)):
         for eager, replayed in zip(
             filled(network, decoder, images, seed), filled(graphed, decoder, images, seed), strict=True
@@ -73,7 +66,7 @@ def test_graphs_give_the_same_tokens_image_after_image(network: Network, decoder
 
 
 def test_a_shape_is_recorded_once_and_a_step_is_one_graph(network: Network) -> None:
-    graphed = Graphed(network, capture=played)
+    graphed = Graphed(network, capture=record_nothing)
     filled(graphed, Autoregressive(), 1, 0)
     once = graphed.prepared
     filled(graphed, Autoregressive(), 1, 3)
@@ -84,7 +77,7 @@ def test_a_shape_is_recorded_once_and_a_step_is_one_graph(network: Network) -> N
 
 
 def test_results_outlive_the_next_replay(network: Network) -> None:
-    graphed = Graphed(network, capture=played)
+    graphed = Graphed(network, capture=record_nothing)
     memory = graphed.memorize(graphed.encode(graphed.extract(torch.randn(1, 3, 3, 4))))
     tokens = torch.zeros(1, 1, 5, dtype=torch.int64)
     first = graphed.decode(memory, tokens)
@@ -94,7 +87,7 @@ def test_results_outlive_the_next_replay(network: Network) -> None:
 
 
 def test_beyond_the_last_graph_the_network_runs_eagerly(network: Network) -> None:
-    graphed = Graphed(network, capture=played, most=5)
+    graphed = Graphed(network, capture=record_nothing, most=5)
     for seed in (0, 1):
         for eager, replayed in zip(
             filled(network, Parallel(), 1, seed), filled(graphed, Parallel(), 1, seed), strict=True
@@ -105,7 +98,7 @@ def test_beyond_the_last_graph_the_network_runs_eagerly(network: Network) -> Non
 
 
 def test_padded_batches_run_the_backbone_eagerly_and_say_so(network: Network) -> None:
-    graphed = Graphed(network, capture=played)
+    graphed = Graphed(network, capture=record_nothing)
     pad = torch.zeros(2, 3, 4, dtype=torch.bool)
     pad[1, :, 2:] = True
     pixels, tokens = torch.randn(2, 3, 3, 4), torch.zeros(2, 1, 5, dtype=torch.int64)
