@@ -25,7 +25,7 @@ from bench.console import progress
 from bench.distributed import ProcessGroup
 from bench.errors import UserError
 from bench.train.batch_stream import Batches, BatchStream
-from bench.train.optimizer import MovingAverage, make_optimizer, set_rate
+from bench.train.optimizer import DTYPES, MovingAverage, fastest_precision, make_optimizer, set_rate
 from results.store import reserve, setting_differences, write_atomically
 
 CURVE = "curve.jsonl"
@@ -44,7 +44,6 @@ STATE_KEYS = {
 }
 INTERVALS = {field.name for field in fields(IntervalOptions)}
 """Options that decide no weight."""
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 @runtime_checkable
@@ -312,25 +311,6 @@ def _flushed_denormals() -> Iterator[None]:
         yield
     finally:
         torch.set_flush_denormal(False)
-
-
-def fastest_precision(device: torch.device, side: int = 768) -> str:
-    """Return ``bfloat16`` where its matrix products take at most two thirds of float32's time, else ``float32``.
-
-    On an accelerator without units for bfloat16 return ``float16``.
-    """
-    if device.type != "cpu":
-        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"
-    seconds = {}
-    for name in ("float32", "bfloat16"):
-        matrix = torch.ones(side, side, dtype=DTYPES[name])
-        best = float("inf")
-        for _ in range(6):
-            started = time.perf_counter()
-            matrix @ matrix
-            best = min(best, time.perf_counter() - started)
-        seconds[name] = best
-    return "bfloat16" if seconds["bfloat16"] * 1.5 < seconds["float32"] else "float32"
 
 
 def _read_state(path: Path, device: torch.device) -> dict[str, Any]:

@@ -24,9 +24,8 @@ from bench.errors import UserError
 from bench.train.batch_stream import epoch_order
 from bench.train.encoder_targets import dense_targets
 from bench.train.network import pack, train
-from bench.train.optimizer import MovingAverage, factor, parameter_groups
+from bench.train.optimizer import MovingAverage, factor, fastest_precision, parameter_groups
 from bench.train.publish import whole_curve
-from bench.train.trainer import fastest_precision
 from bench.train.warm_start import load as load_start
 from decoders.causal.autoregressive import AutoregressiveOptions
 from decoders.network.network import build_network
