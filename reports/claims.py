@@ -20,7 +20,7 @@ from typing import Any, Literal
 from reports import findings
 from reports.metrics import Metric, metric
 from reports.report_data import AVERAGE, TIME, Interval, MetricDifference, ReportData
-from results.ablation import Outcome
+from results.study import Outcome
 from results.published import Claim
 
 Verdict = Literal["agrees", "disagrees", "cannot tell", "not run"]
@@ -120,17 +120,8 @@ def _part(part: Mapping[str, Any], report: ReportData) -> PartVerdict:
             )
 
 
-# Studies and codec tables have commands of their own; all other ablations are ``ablate``'s.
-STUDIES = {
-    "soft-tokens": "soft-tokens",
-    "parallel-study": "parallel-study",
-    "codecs-depth": "codecs",
-    "codecs-masks": "codecs",
-}
-
-
 def _command(ablation: str) -> str:
-    return f"python -m bench {STUDIES.get(ablation, f'ablate {ablation}')}"
+    return f"python -m bench study {ablation}"
 
 
 def _missing(names: Sequence[str], outcome: Outcome | None, report: ReportData) -> str:

@@ -222,7 +222,7 @@ class ReportData:
         statistics: of these runs.
         variants: further runs of the same strategies on the same data, with other options.
         curves: learning curves.
-        outcomes: of ablations by name (``results.ablation``), for ablations and claims.
+        outcomes: of ablations by name (``results.study``), for ablations and claims.
         pictures: images of the gallery.
         missing: section of the page to the reason why it is absent.
         commands: commands that repeat these runs.

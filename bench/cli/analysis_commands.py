@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import shlex
-
 from bench.config.analysis import (
-    AblateOptions,
     CompareOptions,
     GateOptions,
     HistoryOptions,
@@ -13,7 +10,6 @@ from bench.config.analysis import (
     ReportOptions,
 )
 from bench.console import terminal_width
-from bench.studies.definition import names, read_definition
 
 
 def compare(options: CompareOptions) -> int:
@@ -47,22 +43,6 @@ def report(options: ReportOptions) -> int:
 
     path = reporting.write(options, console=Console(width=terminal_width(130)))
     print(f"report: {path}")
-    return 0
-
-
-def ablate(options: AblateOptions) -> int:
-    """Do what is missing of an ablation and write its outcome, or show what it would do."""
-    from bench.studies import engine as ablation
-
-    if options.name is None:
-        for name in names():
-            print(f"{name}: {read_definition(name)[1].title}")
-    elif options.show:
-        name, definition = read_definition(options.name)
-        for words in ablation.commands(name, definition, options.work):
-            print("python -m bench " + shlex.join(words))
-    else:
-        print(ablation.run_ablation(options.name, work=options.work, out=options.out))
     return 0
 
 

@@ -172,20 +172,3 @@ class PlantedOptions(GateRunOptions):
     def __post_init__(self) -> None:
         if self.images < 12 or self.repeats < 1:
             raise UserError(f"--images {self.images} --repeats {self.repeats}: give at least 12 images and 1 repeat")
-
-
-@dataclass(frozen=True)
-class AblateOptions:
-    """Options of ``ablate``.
-
-    Args:
-        name: an ablation that ships with the program, or a YAML file; without it they are listed.
-        work: folder for trainings and runs, which are continued there.
-        out: folder for the outcome; default: ``results/ablations``.
-        show: print the commands that the ablation stands for, and do nothing.
-    """
-
-    name: str | None = None
-    work: Path = Path("results") / "runs" / "ablations"
-    out: Path | None = None
-    show: bool = False

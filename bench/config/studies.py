@@ -1,144 +1,66 @@
-"""Options of the studies that have their own."""
+"""Options of studies and measurements."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+
+from bench.config.parts import DataFolders, Split
+from bench.errors import UserError
 
 
-@dataclass(frozen=True)
-class CeilingsOptions:
-    """Options of ``ceilings``.
-
-    Args:
-        coco: COCO 2017 folder.
-        nyu: NYUv2 folder.
-        out: folder for ``ceilings.md`` and ``ceilings.json``.
-        split: COCO split.
-    """
-
-    coco: Path | None = None
-    nyu: Path | None = None
-    out: Path = Path("results")
-    split: Literal["val2017", "train2017"] = "val2017"
-
-
-@dataclass(frozen=True)
-class SpeakersOptions:
-    """Options of ``speakers``.
+@dataclass(frozen=True, kw_only=True)
+class StudyOptions(DataFolders):
+    """Options of ``study``.
 
     Args:
-        out: folder for ``speakers.md`` and ``speakers.json``.
-        images: first validation scenes.
-        draws: sets of five sentences that the choosing speaker imagines of a scene.
-        imagined: sets of five sentences that the one who speaks word by word knows of a scene.
-        seed: of the sentences; the references' own is the scenes'.
+        name: a study that ships with the program, or a YAML file; without it they are listed.
+        jobs: worker processes, one core each.
+        work: folder for trainings and runs, which are continued there.
+        out: folder for the page and its data; default: ``results/studies``.
+        only: arms to train and run; default: all.
+        show: list the trainings and runs with their options and the time they take, and do nothing.
     """
 
-    out: Path = Path("results")
+    name: str | None = None
+    jobs: int = 1
+    work: Path = Path("results/runs/studies")
+    out: Path | None = None
+    only: list[str] = field(default_factory=list)
+    show: bool = False
+
+    def __post_init__(self) -> None:
+        if self.jobs < 1:
+            raise UserError(f"--jobs {self.jobs}: give at least 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeasureOptions(DataFolders):
+    """Options of ``measure``.
+
+    Args:
+        name: ``ceilings``, ``caption-ceilings`` or ``cpu-time``; without it they are listed.
+        split: COCO split (``ceilings``).
+        preset: sizes and network, of MAD or AiT (``cpu-time``).
+        images: first validation scenes (``caption-ceilings``).
+        draws: sets of five sentences that the choosing speaker imagines of a scene (``caption-ceilings``).
+        imagined: sets of five sentences that the one who speaks word by word knows of it (``caption-ceilings``).
+        seed: of random sentences and weights.
+        out: folder for the table and its data.
+    """
+
+    name: str | None = None
+    split: Split = "val2017"
+    preset: str = "mad-r50"
     images: int = 300
     draws: int = 40
     imagined: int = 3000
     seed: int = 0
-
-
-@dataclass(frozen=True)
-class SeedsOptions:
-    """Options of ``seeds``.
-
-    Args:
-        decoder: strategies that are trained again, separated by commas; each has published weights of its own.
-        seeds: trainings of each, the published one among them.
-        preset: whose weights these are.
-        images: held-out images that are scored; default: all.
-        out: folder for ``seeds.md`` and ``seeds.json``.
-        runs: folder of the trainings and runs; trainings that lie there are continued.
-        threads: CPU threads; 0 leaves the choice to torch.
-    """
-
-    decoder: str = "mad,parallel"
-    seeds: int = 3
-    preset: str = "embedded"
-    images: int | None = None
     out: Path = Path("results")
-    runs: Path = Path("results/runs/seeds")
-    threads: int = 1
 
-    def names(self) -> list[str]:
-        """The strategies."""
-        return [name.strip() for name in self.decoder.split(",") if name.strip()]
-
-
-@dataclass(frozen=True)
-class OverfitOptions:
-    """Options of ``overfit``.
-
-    Args:
-        coco: COCO 2017 folder.
-        images: first training images that are learned.
-        preset: sizes, network and schedule.
-        steps: decoder to steps, where it gets others than the preset's.
-        out: folder for ``overfit.md`` and ``overfit.json``.
-        runs: folder of the trainings; those that lie there are continued.
-        seed: seed of every random choice.
-        threads: CPU threads; 0 leaves the choice to torch.
-    """
-
-    coco: Path
-    images: int = 8
-    preset: str = "overfit"
-    steps: dict[str, int] = field(default_factory=dict)
-    out: Path = Path("results")
-    runs: Path = Path("results/runs/overfit")
-    seed: int = 0
-    threads: int = 1
-
-
-@dataclass(frozen=True)
-class CodecStudyOptions:
-    """Options of ``codecs``.
-
-    Args:
-        nyu: NYUv2 folder with a few pairs in its test list: train on them and give each back, instead of the table.
-        out: folder for the tables.
-        runs: folder of the trainings; those that lie there are continued.
-        depth_steps: steps of a codec of depth.
-        mask_steps: steps of a codec of masks.
-        pair_steps: steps on the pairs of ``nyu``.
-        seed: seed of every random choice.
-        threads: CPU threads; 0 leaves the choice to torch.
-    """
-
-    nyu: Path | None = None
-    out: Path = Path("results")
-    runs: Path = Path("results/runs/codecs")
-    depth_steps: int = 600
-    mask_steps: int = 1500
-    pair_steps: int = 600
-    seed: int = 0
-    threads: int = 1
-
-
-@dataclass(frozen=True)
-class PairsOptions:
-    """Options of ``depth-pairs``.
-
-    Args:
-        nyu: NYUv2 folder with a few pairs in its test list.
-        decoder: strategy that is trained and run. ``ait`` learns a few depth maps by heart from their first code on
-            and looks at the image for that one alone, which 1 of 225 losses teaches it; ``ait-parallel`` has to look.
-        preset: sizes, network, schedules and codec.
-        out: folder for the tables.
-        runs: folder of the trainings; those that lie there are continued.
-        seed: seed of every random choice.
-        threads: CPU threads; 0 leaves the choice to torch.
-    """
-
-    nyu: Path
-    decoder: str = "ait-parallel"
-    preset: str = "ait-small-depth"
-    out: Path = Path("results")
-    runs: Path = Path("results/runs/depth-pairs")
-    seed: int = 0
-    threads: int = 1
+    def __post_init__(self) -> None:
+        for name in ("images", "draws", "imagined"):
+            if getattr(self, name) < 1:
+                raise UserError(f"--{name} {getattr(self, name)}: give 1 or more")
+        if self.seed < 0:
+            raise UserError(f"--seed {self.seed}: give 0 or more")

@@ -27,6 +27,7 @@ from decoders.causal.ait import Ait, AitOptions
 from decoders.causal.ait_parallel import AitParallel
 from decoders.network.folding import folded
 from decoders.network.network import Features, build_network
+from reports.tables.table import pipe_table
 from results.store import write_atomically
 from tasks.base import Task
 from tasks.formats.sequence import Decoded
@@ -67,14 +68,14 @@ def measure_ait_time(options: RunOptions, *, out: Path, repeats: int = 3) -> str
     published = json.loads(RELEASED.read_text())
     seconds, passes = _measured(options, repeats)
     text = _markdown(str(options.preset), published["seconds"], seconds, passes)
-    told = {
+    data = {
         "preset": options.preset,
         "seconds": seconds,
         "passes": passes,
         "released": published,
         "environment": describe_environment(),
     }
-    write_atomically(out / "paper_time_ait.json", (json.dumps(told, indent=2) + "\n").encode())
+    write_atomically(out / "paper_time_ait.json", (json.dumps(data, indent=2) + "\n").encode())
     write_atomically(out / "paper_time_ait.md", text.encode())
     return text
 
@@ -141,14 +142,13 @@ def _markdown(preset: str, released: dict[str, float], seconds: dict[str, float]
     lines = [
         f"# Process CPU seconds per image, {preset} size, one thread",
         "",
-        "Random weights, batch 1, float32, best of three. Written by `python -m bench paper-time --preset",
+        "Random weights, batch 1, float32, best of three. Written by `python -m bench measure cpu-time --preset",
         f"{preset}`; the released code's figures are kept in",
         "[published/ait_released_cpu.json](published/ait_released_cpu.json).",
         "",
-        "| phase | released | ours | passes of the decoder |",
-        "| --- | ---: | ---: | ---: |",
     ]
+    rows = []
     for name, title in ROWS.items():
         before = f"{released[name]:.3g}" if name in released else "–"
-        lines.append(f"| {title} | {before} | {seconds[name]:.2g} | {passes.get(name, '–')} |")
-    return "\n".join(lines) + "\n"
+        rows.append([title, before, f"{seconds[name]:.2g}", str(passes.get(name, "–"))])
+    return "\n".join([*lines, pipe_table(["phase", "released", "ours", "passes of the decoder"], rows)]) + "\n"

@@ -15,8 +15,9 @@ from typing import Any
 
 import torch
 
+from bench.builders.placeholders import objects
+from bench.builders.random_inputs import RandomWords
 from bench.builders.suite import make_tasks, task_classes
-from bench.cli.describe import Letters
 from bench.config.run import RunOptions
 from bench.paths import PUBLISHED
 from bench.seeding import random_stream
@@ -25,9 +26,10 @@ from decoders.base import Request
 from decoders.masked.mad import MadReleased
 from decoders.network.folding import folded
 from decoders.network.network import build_network
+from reports.tables.table import pipe_table
 from results.store import write_atomically
 from tasks.base import Task
-from tasks.targets import Context, Detections
+from tasks.targets import Context
 
 RELEASED = PUBLISHED / "mad_released_cpu.json"
 INPUT = (800, 1333)
@@ -35,7 +37,7 @@ ORIGINAL = (480, 800)
 TASKS = ("detection", "segmentation", "keypoints", "captioning")
 
 
-def measure_paper_time(options: RunOptions, *, out: Path, repeats: int = 2) -> str:
+def measure_mad_time(options: RunOptions, *, out: Path, repeats: int = 2) -> str:
     """Time every phase, in float32 and bfloat16, and write ``paper_time.md`` and ``paper_time.json`` into ``out``.
 
     Args:
@@ -53,8 +55,8 @@ def measure_paper_time(options: RunOptions, *, out: Path, repeats: int = 2) -> s
         for name, dtype in (("float32", torch.float32), ("bfloat16", torch.bfloat16))
     }
     text = _markdown(str(options.preset), published["seconds"], seconds)
-    told = {"preset": options.preset, "seconds": seconds, "released": published, "environment": describe_environment()}
-    write_atomically(out / "paper_time.json", (json.dumps(told, indent=2) + "\n").encode())
+    data = {"preset": options.preset, "seconds": seconds, "released": published, "environment": describe_environment()}
+    write_atomically(out / "paper_time.json", (json.dumps(data, indent=2) + "\n").encode())
     write_atomically(out / "paper_time.md", text.encode())
     return text
 
@@ -65,7 +67,7 @@ def _one_image(options: RunOptions, dtype: torch.dtype, published: Mapping[str, 
     names = ["person", *(f"class {number}" for number in range(1, options.sizes.classes))]
     classes = [task_classes(None)[name] for name in TASKS]
     vocabulary, tasks = make_tasks(
-        classes, sizes=options.sizes, class_names=names, tokenizer=Letters(options.sizes.words)
+        classes, sizes=options.sizes, class_names=names, tokenizer=RandomWords(options.sizes.words)
     )
     random = dataclasses.replace(options.network, weights=None)
     network = folded(build_network(random, vocabulary).eval())
@@ -76,7 +78,7 @@ def _one_image(options: RunOptions, dtype: torch.dtype, published: Mapping[str, 
             features = network.extract(image, None)
         with _phase(clock, "encoder"):
             memory = network.memorize(network.encode(features))
-        context = Context(ORIGINAL, {"detection": _detections(published["instances"], published["persons"])})
+        context = Context(ORIGINAL, {"detection": objects(ORIGINAL, published["instances"], published["persons"])})
         for task in tasks:
             with _phase(clock, task.name):
                 _decode(task, network, memory, context, options.seed)
@@ -89,17 +91,6 @@ def _decode(task: Task, network: Any, memory: Any, context: Context, seed: int) 
     decoded = MadReleased().decode(network, memory, request, [random_stream(seed, 0, task.name)])
     if task.name != "captioning":  # random pieces are no text
         task.interpret(decoded.image(0, len(prompts)), context)
-
-
-def _detections(instances: int, persons: int) -> Detections:
-    """Boxes of random places and sizes, the first of them persons."""
-    generator = torch.Generator().manual_seed(0)
-    size = torch.tensor([ORIGINAL[1], ORIGINAL[0]]).repeat(2)
-    corners = torch.rand(instances, 2, generator=generator) * 0.7  # (N, 2)
-    sides = 0.05 + torch.rand(instances, 2, generator=generator) * 0.25  # (N, 2)
-    boxes = torch.cat([corners, corners + sides], dim=1) * size  # (N, 4)
-    classes = (torch.arange(instances) >= persons).long()
-    return Detections(boxes, torch.linspace(1, 0.5, instances), classes, torch.arange(instances))
 
 
 def cpu_seconds(work: Callable[[], Any]) -> tuple[Any, float]:
@@ -126,14 +117,10 @@ def _markdown(preset: str, released: Mapping[str, float], seconds: Mapping[str, 
         f"# Process CPU seconds per image, {preset} size, one thread",
         "",
         f"Random weights, batch 1, {INPUT[0]} × {INPUT[1]}, 100 instances, 10 persons, decoded as the released code",
-        "does. Written by `python -m bench paper-time --preset mad-r50`; the released code's figures are kept in",
+        "does. Written by `python -m bench measure cpu-time --preset mad-r50`; the released code's figures are kept in",
         "[published/mad_released_cpu.json](published/mad_released_cpu.json).",
         "",
-        "| phase | " + " | ".join(columns) + " |",
-        "| --- |" + " ---: |" * len(columns),
     ]
-    for phase in released:
-        lines.append(f"| {phase} | " + " | ".join(f"{column[phase]:.2f}" for column in columns.values()) + " |")
-    totals = [sum(column.values()) for column in columns.values()]
-    lines.append("| all | " + " | ".join(f"{total:.2f}" for total in totals) + " |")
-    return "\n".join(lines) + "\n"
+    rows = [[phase, *(f"{column[phase]:.2f}" for column in columns.values())] for phase in released]
+    rows.append(["all", *(f"{sum(column.values()):.2f}" for column in columns.values())])
+    return "\n".join([*lines, pipe_table(["phase", *columns], rows)]) + "\n"

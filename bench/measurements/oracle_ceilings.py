@@ -13,6 +13,7 @@ from typing import Any
 from bench.config.run import RunOptions
 from bench.errors import UserError
 from bench.run.runner import run
+from reports.tables.table import pipe_table
 from results.record import Record
 from results.store import reserve, write_atomically
 
@@ -78,7 +79,7 @@ def measure_ceilings(*, coco: Path | None, nyu: Path | None, split: str, out: Pa
         UserError: if neither data folder is given.
     """
     if coco is None and nyu is None:
-        raise UserError("ceilings: give --coco DIR, --nyu DIR or both")
+        raise UserError("measure ceilings: give --coco DIR, --nyu DIR or both")
     variants = [v for v in VARIANTS if (nyu if v.task == "depth" else coco) is not None]
     base = RunOptions(decoder="oracle", preset="paper", coco=coco, nyu=nyu, split=split)  # type: ignore[arg-type]
     reserve(out / "ceilings.md")
@@ -128,14 +129,15 @@ def _markdown(rows: Sequence[dict[str, Any]]) -> str:
         "",
         "The oracle fills every sequence with the ground truth's own tokens; what is missing to perfection is",
         "lost by the tokenization alone. Metrics × 100, depth errors in meters. Written by",
-        "`python -m bench ceilings --coco DIR --nyu DIR`.",
+        "`python -m bench measure ceilings --coco DIR --nyu DIR`.",
         "",
-        "| task | format | images | metrics | what is lost |",
-        "| --- | --- | --- | --- | --- |",
     ]
+    cells = []
     for row in rows:
-        shown = ", ".join(f"{name} {_shown(name, row['metrics'].get(name))}" for name in row["headline"])
-        lines.append(f"| {row['task']} | {row['variant']} | {row['images']} | {shown} | {row['loss']} |")
+        metrics = ", ".join(f"{name} {_shown(name, row['metrics'].get(name))}" for name in row["headline"])
+        cells.append([row["task"], row["variant"], str(row["images"]), metrics, row["loss"]])
+    headings = ["task", "format", "images", "metrics", "what is lost"]
+    lines.append(pipe_table(headings, cells, left=range(len(headings))))
     lines += ["", *(f"Data: {_source(kind, rows)}." for kind in ("coco", "nyu") if _source(kind, rows))]
     tokenizers = {row["data"]["tokenizer"]["source"] for row in rows if "tokenizer" in row["data"]}
     lines += [f"Caption pieces: {source}." for source in sorted(tokenizers)]

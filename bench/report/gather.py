@@ -16,13 +16,12 @@ from bench.errors import UserError
 from bench.paths import REPOSITORY
 from bench.report.learning_curves import curves
 from bench.report.reproduce import commands
-from bench.report.study_outcomes import studies
 from bench.system.environment import git_state
 from reports.checks import refuse_unlike
 from reports.report_data import ReportData, ReportError, Statistics
 from reports.runs import find_runs, label_runs, main_and_variants, object_counts, report_run, selection_note
 from reports.style import in_order
-from results.ablation import read_outcomes
+from results.study import read_outcomes
 from results.run_files import RunFiles
 
 REPORT = "report"
@@ -92,7 +91,7 @@ def gather(files: Sequence[RunFiles], options: ReportOptions) -> ReportData:
         variants=[drawn[label] for label in variants],
         pictures=_pictures({label: runs[label] for label in main}, tables, suite, options, missing),
         curves=curves([runs[label].record for label in main], missing),
-        outcomes=studies() | read_outcomes(),
+        outcomes=read_outcomes(),
         missing=missing,
         commands=commands([runs[one.label].record for one in in_order(list(drawn.values()))]),
         about=git_state(REPOSITORY),

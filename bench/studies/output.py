@@ -1,29 +1,103 @@
-"""How a study writes its page and data."""
+"""The page and the data of a study: one table of arms, one of contrasts, and the study's further tables."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from bench.paths import PUBLISHED
-from bench.system.environment import describe_environment
+import msgspec
+
+from reports.findings import sentence
+from reports.metrics import Metric, metric
+from reports.report_data import AVERAGE
+from reports.tables.table import pipe_table
+from results.published import Ablation, ablations
 from results.store import write_atomically
+from results.study import ContrastResult, Outcome, Point
 
 
-def card(weights: Path) -> dict[str, Any]:
-    """What a checkpoint says of itself."""
-    return dict(json.loads(weights.with_suffix(".json").read_text()))
+def write_study(out: Path, outcome: Outcome, published: Sequence[str] = (), sections: Sequence[str] = ()) -> Path:
+    """Write ``<name>.md`` and ``<name>.json`` and return the page.
+
+    Args:
+        out: folder.
+        outcome: of the study.
+        published: ids of ablation tables of the papers that are shown beside; default: the study's name.
+        sections: further Markdown below the table of arms.
+    """
+    data = msgspec.json.format(msgspec.json.encode(outcome), indent=1)
+    write_atomically(out / f"{outcome.name}.json", data + b"\n")
+    write_atomically(out / f"{outcome.name}.md", page(outcome, published, sections).encode())
+    return out / f"{outcome.name}.md"
 
 
-def published(name: str) -> dict[str, Any]:
-    """Printed numbers: ``rows`` (row to task to value) and their ``source``."""
-    return dict(json.loads((PUBLISHED / f"{name}.json").read_text()))
+def page(outcome: Outcome, published: Sequence[str] = (), sections: Sequence[str] = ()) -> str:
+    """Return the page as Markdown."""
+    parts = [f"# {sentence(outcome.title)}", _summary(outcome), _arms(outcome, published), *sections]
+    if outcome.contrasts:
+        parts.append(_contrasts(outcome.contrasts))
+    parts += [f"Failed: {name}: {error}." for name, error in outcome.failed.items()]
+    return "\n\n".join(parts) + "\n"
 
 
-def write(out: Path, name: str, text: str, told: Mapping[str, Any]) -> None:
-    """A table as Markdown, and what it shows with where it was measured as JSON."""
-    full = {**told, "environment": describe_environment()}
-    write_atomically(out / f"{name}.json", (json.dumps(full, indent=2, ensure_ascii=False) + "\n").encode())
-    write_atomically(out / f"{name}.md", text.encode())
+def _summary(outcome: Outcome) -> str:
+    images, roots = outcome.data.get("images"), [str(outcome.data[n]) for n in ("coco", "nyu") if n in outcome.data]
+    of = f"{images} images of {' and '.join(dict.fromkeys(roots))} ({outcome.data.get('hash')}), " if images else ""
+    seeds = sorted({point.seeds for point in outcome.points.values()})
+    weights = "trained anew" if outcome.trained else "shipped weights"
+    lines = [f"{of}{outcome.decoder}, {weights}, {' or '.join(map(str, seeds))} seed{'' if seeds == [1] else 's'}."]
+    lines.append("Metrics × 100, depth errors in meters; ± is the standard deviation over seeds.")
+    lines += [f"Intervals: {outcome.method}."] if outcome.method else []
+    cpu, threads = outcome.environment.get("cpu"), outcome.environment.get("threads")
+    lines += [f"Times: batch as recorded, {cpu}, threads: {threads}."] if cpu and _timed(outcome) else []
+    return "\n".join([*lines, f"Written by `python -m bench study {outcome.name}`."])
+
+
+def _timed(outcome: Outcome) -> bool:
+    return any(point.milliseconds.get("total") for point in outcome.points.values())
+
+
+def _arms(outcome: Outcome, published: Sequence[str]) -> str:
+    papers = [table for table in ablations() if table.id in (published or [outcome.name])]
+    keys = list(dict.fromkeys(key for point in outcome.points.values() for key in point.values if key != AVERAGE))
+    headings, timed = [""], _timed(outcome)
+    for key in keys:
+        heading = shown(key).heading
+        headings += [heading, *(f"{table.paper}: {heading}" for table in papers if _has(table, key))]
+    rows = []
+    for name, point in outcome.points.items():
+        row = [name]
+        for key in keys:
+            printed = [table.rows.get(name, {}).get(key) for table in papers if _has(table, key)]
+            row += [_value(point, key), *map(shown(key).text, printed)]
+        rows.append([*row, f"{point.milliseconds.get('total', 0):.1f}"] if timed else row)
+    return pipe_table([*headings, "ms/image"] if timed else headings, rows)
+
+
+def _has(table: Ablation, key: str) -> bool:
+    return any(key in row for row in table.rows.values())
+
+
+def shown(key: str) -> Metric:
+    """Return how a ``task.metric`` is shown."""
+    return metric(*key.split(".", 1))
+
+
+def _value(point: Point, key: str) -> str:
+    value = shown(key).text(point.values.get(key))
+    if key in point.deviations:
+        return f"{value} ± {shown(key).text(point.deviations[key])}"
+    if key in point.intervals:
+        low, high = point.intervals[key]
+        return f"{value} ({shown(key).text(low)} … {shown(key).text(high)})"
+    return value
+
+
+def _contrasts(contrasts: Sequence[ContrastResult]) -> str:
+    rows = []
+    for contrast in contrasts:
+        how = shown(contrast.key)
+        paper = how.signed(contrast.paper) if isinstance(contrast.paper, float) else contrast.paper or "–"
+        ends = f"{how.signed(contrast.low)} … {how.signed(contrast.high)}"
+        rows.append([contrast.name, how.heading, f"{how.signed(contrast.value)} ({ends})", paper, contrast.verdict])
+    return pipe_table(["contrast", "metric", "here (95 %)", "paper", "verdict"], rows, left=(0, 1, 4))

@@ -9,7 +9,7 @@ from reports.findings import joined, points, spread
 from reports.metrics import Metric, metric
 from reports.report_data import TIME, Interval, ReportData
 from reports.tables.table import Cell, Table, number, plain, words
-from results.ablation import Outcome
+from results.study import Outcome
 from results.published import Ablation
 
 

@@ -10,7 +10,7 @@ from reports import findings
 from reports.metrics import Metric, metric
 from reports.report_data import Interval, ReportData
 from reports.tables.table import Table, number, plain, words
-from results.ablation import Outcome
+from results.study import Outcome
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from reports.report_data import (
     ReportRun,
     Statistics,
 )
-from results.ablation import Difference, Outcome, Point
+from results.study import Difference, Outcome, Point
 
 OBJECTS = ("AP", "AP50", "AP75", "APs", "APm", "APl")
 HASH = "0123456789abcdef"

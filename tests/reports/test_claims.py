@@ -9,7 +9,7 @@ import pytest
 from reports.claims import Verdict, judge, overall
 from reports.report_data import Interval, MetricDifference, ReportData, Statistics
 from reports.tables.claims import summary
-from results.ablation import Difference, Outcome, Point
+from results.study import Difference, Outcome, Point
 from results.published import Claim, claims
 from tests.reports.report_data import report_data, run
 
@@ -49,7 +49,7 @@ def test_what_was_not_run_is_not_judged() -> None:
     absent = {"kind": "better", "first": "a", "second": "c", "key": "detection.AP"}
     swept = {"kind": "best", "ablation": "none", "point": "x", "key": "detection.AP"}
     assert judge(claim(absent), report).verdict == "not run"
-    assert judge(claim(swept), report).parts[0].evidence == "run `python -m bench ablate none`"
+    assert judge(claim(swept), report).parts[0].evidence == "run `python -m bench study none`"
     present = {"kind": "better", "first": "a", "second": "b", "key": "detection.AP"}
     assert judge(claim(present, absent), report).verdict == "agrees"
 

@@ -17,7 +17,6 @@ from bench.report.gallery import choose, mean_iou
 from bench.report.intervals import corrected
 from bench.report.learning_curves import read_curve
 from bench.report.reproduce import commands
-from bench.report.study_outcomes import studies
 from reports.report_data import Interval, MetricDifference
 from reports.runs import find_runs, label_runs, main_and_variants, selection_note
 from results.record import Record, Sample
@@ -190,27 +189,6 @@ def test_a_learning_curve_as_training_leaves_it(tmp_path: Path) -> None:
     path.write_text('{"step": 1, "loss": 2.0}\n{"step": 5, "evaluation": {"detection AP": 0.1}}\n')
     curve = read_curve("mad", path)
     assert (curve.steps, curve.scores, curve.loss) == ([5], {"detection AP": [0.1]}, [(1, 2.0)])
-
-
-def test_studies_become_sweeps(tmp_path: Path) -> None:
-    rows = {
-        "none": {"depth": {"metric": "rmse", "mean": 0.5, "values": [0.5, 0.5, 0.5], "difference": None}},
-        "both": {
-            "depth": {
-                "metric": "rmse",
-                "mean": 0.4,
-                "values": [0.41, 0.40, 0.39],
-                "difference": {"value": -0.1, "low": -0.12, "high": -0.08},
-            }
-        },
-    }
-    (tmp_path / "soft_tokens.json").write_bytes(msgspec.json.encode({"rows": rows, "seeds": 3, "images": 40}))
-    (tmp_path / "codecs.json").write_text("broken")
-    (found,) = studies(tmp_path).values()
-    assert found.name == "soft-tokens" and found.points["both"].values == {"depth.rmse": 0.4}
-    (difference,) = found.differences
-    assert (difference.first, difference.second, difference.agreeing) == ("none", "both", True)
-    assert np.isclose(difference.low, -0.12)
 
 
 def test_matplotlib_is_imported_by_reports_alone() -> None:

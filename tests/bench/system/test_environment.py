@@ -13,8 +13,8 @@ from bench.system.environment import git_state
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
     (tmp_path / "bench/run").mkdir(parents=True)
-    (tmp_path / "results").mkdir()
-    for name in ("bench/run/runner.py", "results/store.py", "results/table2.md"):
+    (tmp_path / "results/studies").mkdir(parents=True)
+    for name in ("bench/run/runner.py", "results/store.py", "results/studies/table2.md"):
         (tmp_path / name).write_text("1\n")
     own = ["-c", "user.name=a", "-c", "user.email=a@b.c"]
     for words in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "one"]):
@@ -30,8 +30,8 @@ def test_changed_code_makes_a_tree_dirty(repository: Path, changed: str) -> None
 
 
 def test_pages_that_were_written_do_not(repository: Path) -> None:
-    (repository / "results/table2.md").write_text("2\n")
-    (repository / "results/seeds.json").write_text("{}\n")
+    (repository / "results/studies/table2.md").write_text("2\n")
+    (repository / "results/studies/seeds.json").write_text("{}\n")
     assert git_state(repository)["git_dirty"] is False
 
 

@@ -1,20 +1,20 @@
-"""The outcome of an ablation: settings of one thing, what each scored and took, how sure the differences are."""
+"""The outcome of a study: what its arms scored and took, and how sure their differences are."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
 from results.store import StoreError
 
-SCHEMA = "decoder-bench/ablation/1"
-FOLDER = Path(__file__).parent / "ablations"
+SCHEMA = "decoder-bench/study/1"
+FOLDER = Path(__file__).parent / "studies"
 
 
 class Point(msgspec.Struct, frozen=True, kw_only=True):
-    """One setting.
+    """One arm.
 
     Args:
         values: ``task.metric`` and ``average`` to value, mean over the seeds.
@@ -39,7 +39,7 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
     """``second`` minus ``first``; for ``time.total`` the ratio first / second.
 
     Args:
-        first: a point.
+        first: an arm.
         second: another.
         key: ``task.metric``, ``average`` or ``time.total``.
         value: difference or ratio.
@@ -57,20 +57,49 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
     agreeing: bool | None = None
 
 
+class ContrastResult(msgspec.Struct, frozen=True, kw_only=True):
+    """A weighted sum of arms that was written down before its result.
+
+    Args:
+        name: in words.
+        arms: arm to weight.
+        key: ``task.metric``.
+        value: the sum.
+        low: lower end of the 95 % interval.
+        high: upper end.
+        seed_values: the sum with each seed.
+        paper: the paper's effect, its direction alone, or None.
+        verdict: ``agrees``, ``disagrees``, ``cannot tell``, or ``–`` where the paper says nothing.
+    """
+
+    name: str
+    arms: dict[str, float]
+    key: str
+    value: float
+    low: float
+    high: float
+    seed_values: list[float] = []
+    paper: float | Literal["up", "down"] | None = None
+    verdict: str = "–"
+
+
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """A finished ablation.
+    """A finished study.
 
     Args:
         schema: name and version of this format.
         name: also the name of its file.
         title: what varies, in words.
-        decoder: strategy, or the codec that was trained.
-        budget: whether the settings trade accuracy for time (a knob).
-        trained: whether every setting was trained anew.
+        decoder: strategies, or the codec that was trained.
+        budget: whether the arms trade accuracy for time (a knob).
+        trained: whether arms were trained anew.
         data: root names, images and content hash.
         environment: machine, commit and versions.
-        points: setting to outcome, in order.
-        differences: of every pair of settings.
+        points: arm to what it scored, in order.
+        differences: of every pair of arms.
+        contrasts: what the study was made for.
+        failed: arm to why it is not there.
+        details: what is behind the further tables of its page.
         method: how intervals came about.
     """
 
@@ -84,21 +113,24 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     environment: dict[str, Any] = {}
     points: dict[str, Point]
     differences: list[Difference] = []
+    contrasts: list[ContrastResult] = []
+    failed: dict[str, str] = {}
+    details: dict[str, Any] = {}
     method: str = ""
 
 
 def read_outcomes(folder: Path = FOLDER) -> dict[str, Outcome]:
-    """Name to outcome, of all finished ablations.
+    """Return name to outcome of all finished studies.
 
     Raises:
         StoreError: if a file is not one.
     """
-    found = {}
+    outcomes = {}
     for path in sorted(folder.glob("*.json")):
         try:
-            found[path.stem] = msgspec.json.decode(path.read_bytes(), type=Outcome)
+            outcomes[path.stem] = msgspec.json.decode(path.read_bytes(), type=Outcome)
         except (OSError, msgspec.MsgspecError) as error:
             raise StoreError(
-                f"{path}: not a {SCHEMA} file ({error}); `python -m bench ablate {path.stem}` makes it"
+                f"{path}: not a {SCHEMA} file ({error}); `python -m bench study {path.stem}` makes it"
             ) from None
-    return found
+    return outcomes
