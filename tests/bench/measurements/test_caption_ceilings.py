@@ -13,8 +13,9 @@ from bench.measurements.caption_ceilings import ANY, CHOSEN, GREEDY, measure_cap
 
 
 def test_a_speaker_who_chooses_is_closer_to_the_references_and_the_file_says_what_the_table_says(
-    tmp_path: Path,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))  # without Java there is no METEOR, which the table does not show
     options = MeasureOptions(out=tmp_path, images=4, draws=4, imagined=30)
     text = measure_captions(options)
     found = json.loads((tmp_path / "speakers.json").read_text())["speakers"]

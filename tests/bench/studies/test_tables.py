@@ -31,9 +31,8 @@ from tests.bench.data.folders import shared
 def study(name: str, folder: Path, data: dict[str, Path], **codec: Any) -> tuple[str, dict[str, Any]]:
     """Page and details of a shipped study of codecs with a shorter training."""
     definition = yaml.safe_load((paths.STUDIES / f"{name}.yaml").read_text())
-    for arm in [definition, *definition["arms"].values()]:
-        for options in arm.get("train", {}).get("codecs", {}).values():
-            options |= codec if arm is definition else {}
+    for training in definition["train"]["codecs"].values():
+        training.update(codec)
     path = folder / f"{name}.yaml"
     path.write_text(yaml.safe_dump(definition, sort_keys=False))
     options = StudyOptions(name=str(path), work=folder / "work", out=folder / "out", **data)
