@@ -95,7 +95,7 @@ class Decoder(Protocol):
         ...
 
 
-def nothing(request: Request) -> Decoded:
+def empty_decoded(request: Request) -> Decoded:
     """The answer to a request without sequences."""
     shape = (*request.prompts.shape[:2], request.format.length)
     device = request.prompts.device

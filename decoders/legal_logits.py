@@ -13,7 +13,7 @@ from torch import Tensor
 from tasks.formats.sequence import SequenceFormat
 
 
-class Reader:
+class LegalLogits:
     """Reads the network's outputs for one format.
 
     Probabilities are a softmax over the task's vocabulary (W = V), the set that it is trained on (MAD section 3.1).

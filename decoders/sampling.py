@@ -31,7 +31,7 @@ def within_nucleus(probabilities: Tensor, top_p: float, crossing: Crossing) -> T
     return kept
 
 
-class Chooser:
+class TokenSampler:
     """Picks one legal id per sequence.
 
     Args:
@@ -59,7 +59,7 @@ class Chooser:
         if temperature > 0:
             self._draws = image_draws(request.valid, request.format.length, 1, generators)[0]
 
-    def columns(self, logits: Tensor, step: int) -> Tensor:
+    def sample(self, logits: Tensor, step: int) -> Tensor:
         """(B, N) int64 columns from logits (B, N, K) of the ids that are legal at position ``step``."""
         if self._draws is None:
             return logits.argmax(dim=-1)

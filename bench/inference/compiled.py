@@ -42,9 +42,9 @@ class Compiled:
         self._network = network
         self._count = count or _compiled_graphs
         self._refused = refused or _refused_shapes
-        self.extract = self._counted(compiler(network.extract))
+        self.backbone_features = self._counted(compiler(network.backbone_features))
         self.encode = self._counted(compiler(network.encode))
-        self.memorize = self._counted(compiler(network.memorize))
+        self.project_memory = self._counted(compiler(network.project_memory))
         self._decode = self._counted(compiler(network.decode))
         self.prepared = 0
         self.prepare_ms = 0.0

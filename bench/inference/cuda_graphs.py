@@ -73,20 +73,20 @@ class Graphed:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._network, name)
 
-    def extract(self, images: Tensor, pad: Tensor | None = None) -> Any:
-        """As ``Network.extract``; padding is read by the host, so padded images run eagerly."""
+    def backbone_features(self, images: Tensor, pad: Tensor | None = None) -> Any:
+        """As ``Network.backbone_features``; padding is read by the host, so padded images run eagerly."""
         if pad is not None:
             self._remark("backbone ran eagerly on batches of images of different sizes")
-            return self._network.extract(images, pad)
-        return self._run("extract", self._network.extract, (images,))
+            return self._network.backbone_features(images, pad)
+        return self._run("backbone_features", self._network.backbone_features, (images,))
 
     def encode(self, features: Any) -> Any:
         """As ``Network.encode``."""
         return self._run("encode", self._network.encode, (features,))
 
-    def memorize(self, encoding: Any) -> Any:
-        """As ``Network.memorize``."""
-        return self._run("memorize", self._network.memorize, (encoding,))
+    def project_memory(self, encoding: Any) -> Any:
+        """As ``Network.project_memory``."""
+        return self._run("project_memory", self._network.project_memory, (encoding,))
 
     def decode(self, memory: Any, tokens: Tensor, *, attention: Any = "full", cache: Any = None, **more: Any) -> Tensor:
         """As ``Network.decode``; passes with a special mask run eagerly."""

@@ -85,8 +85,8 @@ class FlopCounter:
         """Return the memory of one image, and the work of making it."""
         network, pixels = self._network, torch.empty(1, 3, height, width, device="meta")
         outputs: list[Any] = []
-        backbone = _counted(lambda: outputs.append(network.extract(pixels)))
-        encoder = _counted(lambda: outputs.append(network.memorize(network.encode(outputs[0]))))
+        backbone = _counted(lambda: outputs.append(network.backbone_features(pixels)))
+        encoder = _counted(lambda: outputs.append(network.project_memory(network.encode(outputs[0]))))
         other = [network.backbone, network.decoder, network.embedding]
         rest = _bytes(network.parameters()) - sum(_bytes(part.parameters()) for part in other)
         work = ImageWork((backbone, float(_bytes(network.backbone.parameters()))), (encoder, float(rest)))

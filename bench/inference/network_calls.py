@@ -72,10 +72,10 @@ class CountedNetwork:
         logits: Tensor = self._network.logits(hidden, ids)
         return logits
 
-    def mixture(self, probabilities: Tensor, ids: Tensor | slice) -> Tensor:
-        """As ``Network.mixture``."""
+    def soft_embedding(self, probabilities: Tensor, ids: Tensor | slice) -> Tensor:
+        """As ``Network.soft_embedding``."""
         self._head(probabilities, ids, logits=False)
-        embedding: Tensor = self._network.mixture(probabilities, ids)
+        embedding: Tensor = self._network.soft_embedding(probabilities, ids)
         return embedding
 
     def _head(self, states: Tensor, ids: Tensor | slice, *, logits: bool) -> None:

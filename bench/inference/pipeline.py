@@ -130,9 +130,9 @@ class Pipeline:
         if self.network is None:
             return None
         with clock.phase("backbone"):
-            features = self.network.extract(images, pad)
+            features = self.network.backbone_features(images, pad)
         with clock.phase("encoder"):
-            memory = self.network.memorize(self.network.encode(features))
+            memory = self.network.project_memory(self.network.encode(features))
             del features  # freeing memory takes time too
         return memory
 

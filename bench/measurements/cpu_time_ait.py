@@ -96,9 +96,9 @@ def _measured(options: RunOptions, repeats: int) -> tuple[dict[str, float], dict
         seconds[name] = best
         return result
 
-    features: Features = timed("backbone", lambda: network.extract(torch.rand(1, 3, WINDOW, WINDOW)))
+    features: Features = timed("backbone", lambda: network.backbone_features(torch.rand(1, 3, WINDOW, WINDOW)))
     wide = Features(torch.randn(1, features.map.shape[1], CANVAS // 32, CANVAS // 32))
-    memory = network.memorize(network.encode(wide))
+    memory = network.project_memory(network.encode(wide))
 
     def decoded(task: Task, strategy: str, seen: Callable[[], Any]) -> Decoded:
         name = f"{task.name} {strategy}"
@@ -107,7 +107,7 @@ def _measured(options: RunOptions, repeats: int) -> tuple[dict[str, float], dict
         return found
 
     for strategy in STRATEGIES:
-        own = decoded(depth, strategy, lambda: network.memorize(network.encode(features)))
+        own = decoded(depth, strategy, lambda: network.project_memory(network.encode(features)))
     timed("depth map", lambda: depth.interpret(own.image(0, 1), Context((WINDOW, WINDOW))))
     for strategy in STRATEGIES:
         own = decoded(instances, strategy, lambda: memory)

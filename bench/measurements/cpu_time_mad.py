@@ -75,9 +75,9 @@ def _one_image(options: RunOptions, dtype: torch.dtype, published: Mapping[str, 
     clock: dict[str, float] = {}
     with torch.autocast("cpu", dtype=dtype, enabled=dtype != torch.float32):
         with _phase(clock, "backbone"):
-            features = network.extract(image, None)
+            features = network.backbone_features(image, None)
         with _phase(clock, "encoder"):
-            memory = network.memorize(network.encode(features))
+            memory = network.project_memory(network.encode(features))
         context = Context(ORIGINAL, {"detection": objects(ORIGINAL, published["instances"], published["persons"])})
         for task in tasks:
             with _phase(clock, task.name):

@@ -6,7 +6,7 @@ from math import isqrt
 
 import torch
 
-from bench.parity.golden_file import Comparison, GoldenFile
+from bench.parity.golden_file import GoldenFile, ParityTable
 from bench.train.codec import CodecLoss
 from bench.train.codec_batches import MapBatch
 from tasks.codecs.formats import CodeGrid
@@ -20,23 +20,23 @@ BUFFERS = {"_embedding": "embedding", "_ema_cluster_size": "cluster_size", "_ema
 STEPS = 2
 
 
-def check_codec(golden: GoldenFile, comparison: Comparison) -> None:
+def check_codec(golden: GoldenFile, table: ParityTable) -> None:
     """Every array whose name begins with ``vqm/``, ``vqd/``, ``vqtrain/``, ``loss/silog`` or ``loss/dice``."""
     for family, prefix in {"codec masks": "vqm", "codec depth": "vqd"}.items():
         if f"{prefix}/cfg" in golden:
-            _check_maps(golden, comparison, family, prefix)
+            _check_maps(golden, table, family, prefix)
         else:
-            comparison.compare(family, f"{prefix}/enc_feat", torch.zeros(0))
+            table.compare(family, f"{prefix}/enc_feat", torch.zeros(0))
     if "vqtrain/cfg" in golden:
-        _check_training(golden, comparison)
+        _check_training(golden, table)
     else:
-        comparison.compare("codec training", "vqtrain/step1/loss_total", torch.zeros(0))
+        table.compare("codec training", "vqtrain/step1/loss_total", torch.zeros(0))
     for name, loss in {"silog": silog, "dice": dice}.items():
         if f"loss/{name}/pred" in golden:
             value = loss(golden.tensor(f"loss/{name}/pred"), golden.tensor(f"loss/{name}/gt"))
-            comparison.compare("dense losses", f"loss/{name}/value", value)
+            table.compare("dense losses", f"loss/{name}/value", value)
         else:
-            comparison.compare("dense losses", f"loss/{name}/value", torch.zeros(0))
+            table.compare("dense losses", f"loss/{name}/value", torch.zeros(0))
 
 
 def golden_codec(golden: GoldenFile, prefix: str) -> Codec:
@@ -64,27 +64,27 @@ def _loaded(golden: GoldenFile, prefix: str, codec: Codec) -> Codec:
 
 
 @torch.no_grad()
-def _check_maps(golden: GoldenFile, comparison: Comparison, family: str, prefix: str) -> None:
+def _check_maps(golden: GoldenFile, table: ParityTable, family: str, prefix: str) -> None:
     """Features, codes and their vectors of images; maps of hard and soft codes, through the format that tasks use."""
     codec, config = golden_codec(golden, prefix), golden.config(f"{prefix}/cfg")
     images = golden.tensor(f"{prefix}/img")
-    comparison.compare(family, f"{prefix}/enc_feat", codec.features(images))
+    table.compare(family, f"{prefix}/enc_feat", codec.features(images))
     codes = codec.encode(images)
-    comparison.compare(family, f"{prefix}/indices", codes.flatten(1))
-    comparison.compare(family, f"{prefix}/quantized", codec.quantiser.vectors(codes).flatten(2).transpose(1, 2))
+    table.compare(family, f"{prefix}/indices", codes.flatten(1))
+    table.compare(family, f"{prefix}/quantized", codec.quantiser.vectors(codes).flatten(2).transpose(1, 2))
     ids = IdRange(7, 7 + codec.options.codes, "code")
     size = (images.shape[1], images.shape[2])
     grid = CodeGrid(ids, codec, size=size, temperature=float(config.get("tau", 1.0)))
     form = SequenceFormat(task=family, prompt_length=0, slots=grid.slots, groups=grid.rows)
     logits = golden.tensor(f"{prefix}/soft_logits").flatten(2).transpose(1, 2)  # (N, L, K)
     decoded = Decoded(grid.tokens(images), logits.softmax(dim=-1), evaluations=1, positions=0)
-    comparison.compare(family, f"{prefix}/decode_hard", grid.maps(decoded, form))
+    table.compare(family, f"{prefix}/decode_hard", grid.maps(decoded, form))
     soft = Decoded(decoded.tokens, decoded.probabilities, evaluations=1, positions=0, soft=True)
-    comparison.compare(family, f"{prefix}/decode_soft", grid.maps(soft, form))
-    comparison.compare(family, f"{prefix}/decode_soft", grid.soft_maps(logits, form))
+    table.compare(family, f"{prefix}/decode_soft", grid.maps(soft, form))
+    table.compare(family, f"{prefix}/decode_soft", grid.soft_maps(logits, form))
 
 
-def _check_training(golden: GoldenFile, comparison: Comparison) -> None:
+def _check_training(golden: GoldenFile, table: ParityTable) -> None:
     """Steps of the stand-alone trainer: losses, reconstruction, gradients, and the codebook behind each."""
     family, config = "codec training", golden.config("vqtrain/cfg")
     options = CodecOptions(
@@ -104,16 +104,16 @@ def _check_training(golden: GoldenFile, comparison: Comparison) -> None:
         prefix = f"vqtrain/step{step}"
         with torch.no_grad():
             codec.eval()  # the codebook stays as it is
-            comparison.compare(family, f"{prefix}/out", codec(batch.inputs)[0][:, None])
+            table.compare(family, f"{prefix}/out", codec(batch.inputs)[0][:, None])
             codec.train()
         codec.zero_grad()
         loss, parts = objective(batch)
         loss.backward()
-        comparison.compare(family, f"{prefix}/loss_total", loss)
-        comparison.compare(family, f"{prefix}/loss_recon", parts["reconstruction"])
+        table.compare(family, f"{prefix}/loss_total", loss)
+        table.compare(family, f"{prefix}/loss_recon", parts["reconstruction"])
         named = dict(codec.named_parameters())
         for name, own in {"enc0": "encoder.0.weight", "dec_last": f"decoder.{len(codec.decoder) - 1}.weight"}.items():
             gradient = named[own].grad
-            comparison.compare(family, f"{prefix}/grad_{name}_weight", torch.zeros(0) if gradient is None else gradient)
+            table.compare(family, f"{prefix}/grad_{name}_weight", torch.zeros(0) if gradient is None else gradient)
         for name, own in BUFFERS.items():
-            comparison.compare(family, f"{prefix}/{name}", getattr(codec.quantiser, own))
+            table.compare(family, f"{prefix}/{name}", getattr(codec.quantiser, own))

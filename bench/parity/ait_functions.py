@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from bench.data.transforms import Windows
 from bench.parity.ait_model import AitSubject
-from bench.parity.golden_file import Comparison, GoldenFile
+from bench.parity.golden_file import GoldenFile, ParityTable
 from tasks.base import MetricParts
 from tasks.detection import BOX
 from tasks.formats.binning import CanvasCoordinates
@@ -34,7 +34,7 @@ class GivenScale(CanvasCoordinates):
 
 
 @torch.no_grad()
-def check_post(subject: AitSubject, golden: GoldenFile, comparison: Comparison) -> None:
+def check_post(subject: AitSubject, golden: GoldenFile, table: ParityTable) -> None:
     """Boxes, labels and pasted masks of tokens, scores and mask logits."""
     task = _post_task(subject, golden)
     height, width, _ = golden.tensor("insseg/post/ori_shape").tolist()
@@ -43,10 +43,10 @@ def check_post(subject: AitSubject, golden: GoldenFile, comparison: Comparison) 
         where, family = f"insseg/post/{mode}", "post-processing"
         found: InstancePrediction = task.interpret(replace(decoded, soft=mode == "soft"), Context((height, width)))
         detections = torch.cat([found.detections.boxes, found.detections.scores[:, None]], dim=1)
-        comparison.compare(family, f"{where}/dets", detections)
-        comparison.compare(family, f"{where}/labels", found.detections.classes)
+        table.compare(family, f"{where}/dets", detections)
+        table.compare(family, f"{where}/labels", found.detections.classes)
         masks = [torch.from_numpy(coco_mask.decode(rle)).bool() for rle in found.masks.rles]
-        comparison.compare(family, f"{where}/masks", torch.stack(masks))
+        table.compare(family, f"{where}/masks", torch.stack(masks))
 
 
 def _post_task(subject: AitSubject, golden: GoldenFile) -> Instances:
@@ -77,13 +77,13 @@ def _post_decoded(subject: AitSubject, task: Instances, golden: GoldenFile) -> D
 
 
 @torch.no_grad()
-def check_alone(golden: GoldenFile, comparison: Comparison) -> None:
+def check_alone(golden: GoldenFile, table: ParityTable) -> None:
     """Windows and metrics on their own."""
-    _check_windows(golden, comparison)
-    _check_metrics(golden, comparison)
+    _check_windows(golden, table)
+    _check_metrics(golden, table)
 
 
-def _check_windows(golden: GoldenFile, comparison: Comparison) -> None:
+def _check_windows(golden: GoldenFile, table: ParityTable) -> None:
     """Two windows, each also mirrored, merged: of a network that is one convolution."""
     images, weight = golden.tensor("depth_tta/img"), golden.tensor("depth_tta/conv_w")
     windows = Windows(side=images.shape[2], normalise=None, mirrored=True)
@@ -92,10 +92,10 @@ def _check_windows(golden: GoldenFile, comparison: Comparison) -> None:
     for image in images:
         maps = nn.functional.conv2d(torch.stack([one.pixels for one in windows(image)]), weight, padding=1)[:, 0] + 2
         found.append(windows.merge(list(maps), size).clamp(min=NEAREST))
-    comparison.compare("windows and mirrors", "depth_tta/out", torch.stack(found))
+    table.compare("windows and mirrors", "depth_tta/out", torch.stack(found))
 
 
-def _check_metrics(golden: GoldenFile, comparison: Comparison) -> None:
+def _check_metrics(golden: GoldenFile, table: ParityTable) -> None:
     """Nine numbers of maps with Eigen's crop, and of plain rows of pixels."""
     truth, prediction = (
         golden.tensor(f"metrics/{name}_small").repeat_interleave(REPEATS, 0).repeat_interleave(REPEATS, 1)
@@ -103,11 +103,11 @@ def _check_metrics(golden: GoldenFile, comparison: Comparison) -> None:
     )
     metric = DepthMetric(parts=MetricParts())
     cropped = metric.observe(0, prediction, Targets(size=(truth.shape[0], truth.shape[1]), depth=truth))
-    comparison.compare("metrics", "metrics/n_valid", torch.tensor(cropped["pixels"]))
+    table.compare("metrics", "metrics/n_valid", torch.tensor(cropped["pixels"]))
     truth, prediction = golden.tensor("metrics_flat/gt"), golden.tensor("metrics_flat/pred")
     flat = depth_errors(prediction, truth, torch.ones_like(truth, dtype=torch.bool))
     for where, values in {"metrics": cropped, "metrics_flat": flat}.items():
         theirs = {ours: name for name, ours in METRICS.items()}
         for name in NAMES:
             value = torch.tensor(values[name], dtype=torch.float64)
-            comparison.compare("metrics", f"{where}/{theirs.get(name, name)}", value)
+            table.compare("metrics", f"{where}/{theirs.get(name, name)}", value)

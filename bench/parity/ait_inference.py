@@ -8,13 +8,13 @@ import torch
 from torch import Tensor
 
 from bench.parity.ait_model import AitSubject
-from bench.parity.golden_file import Comparison, GoldenFile
+from bench.parity.golden_file import GoldenFile, ParityTable
 from decoders.base import Request
 from decoders.causal.ait import Ait, AitOptions
 from decoders.causal.ait_parallel import AitParallel, AitParallelOptions, parallel_inputs
-from decoders.causal.generation import step_by_step
+from decoders.causal.generation import generate
 from decoders.network.decoder import Memory
-from decoders.sampling import Chooser, within_nucleus
+from decoders.sampling import TokenSampler, within_nucleus
 from tasks.detection import BOX
 from tasks.formats.sequence import Decoded, SequenceFormat
 from tasks.instances import Boxes, Instances
@@ -31,12 +31,12 @@ def request(subject: AitSubject, format: SequenceFormat) -> Request:
 
 
 @torch.no_grad()
-def check_depth(subject: AitSubject, golden: GoldenFile, comparison: Comparison) -> None:
+def check_depth(subject: AitSubject, golden: GoldenFile, table: ParityTable) -> None:
     """Logits of every step, tokens and maps."""
     form, memory = subject.depth.format, subject.memory()
     (codes,) = form.slots[0].ranges
     whole = _one_pass(subject, memory)  # (B, L, V)
-    comparison.compare("depth one pass", "depth/par_onepass/logits_full_vocab", whole)
+    table.compare("depth one pass", "depth/par_onepass/logits_full_vocab", whole)
     for mode in DEPTH_MODES:
         family, soft = f"depth {mode}", mode.endswith("soft")
         if mode.startswith("ar"):
@@ -47,11 +47,11 @@ def check_depth(subject: AitSubject, golden: GoldenFile, comparison: Comparison)
             decoder = AitParallel(AitParallelOptions(soft_output=soft))
             stepwise = AitParallel(AitParallelOptions(soft_output=soft, one_pass=False))
             _check_map(
-                subject, golden, comparison, _decoded(subject, memory, stepwise), mode=mode, family=f"{family} by steps"
+                subject, golden, table, _decoded(subject, memory, stepwise), mode=mode, family=f"{family} by steps"
             )
-        comparison.compare(family, f"depth/{mode}/logits", logits)
-        _check_map(subject, golden, comparison, _decoded(subject, memory, decoder), mode=mode, family=family)
-    _check_depth_nucleus(subject, golden, comparison, memory)
+        table.compare(family, f"depth/{mode}/logits", logits)
+        _check_map(subject, golden, table, _decoded(subject, memory, decoder), mode=mode, family=family)
+    _check_depth_nucleus(subject, golden, table, memory)
 
 
 def _one_pass(subject: AitSubject, memory: Memory) -> Tensor:
@@ -65,8 +65,8 @@ def _one_pass(subject: AitSubject, memory: Memory) -> Tensor:
 def _steps(subject: AitSubject, memory: Memory, form: SequenceFormat, *, soft: bool) -> Tensor:
     """(B, L, V) logits of greedy decoding, step by step."""
     wanted = request(subject, form)
-    chooser = Chooser(wanted, (), temperature=0.0)
-    return step_by_step(subject.network, memory, wanted, chooser, cached=True, soft=soft).logits[:, 0]
+    sampler = TokenSampler(wanted, (), temperature=0.0)
+    return generate(subject.network, memory, wanted, sampler, cached=True, soft=soft).logits[:, 0]
 
 
 def _decoded(subject: AitSubject, memory: Memory, decoder: Ait | AitParallel) -> Decoded:
@@ -74,24 +74,24 @@ def _decoded(subject: AitSubject, memory: Memory, decoder: Ait | AitParallel) ->
 
 
 def _check_map(
-    subject: AitSubject, golden: GoldenFile, comparison: Comparison, decoded: Decoded, *, mode: str, family: str
+    subject: AitSubject, golden: GoldenFile, table: ParityTable, decoded: Decoded, *, mode: str, family: str
 ) -> None:
     (codes,) = subject.depth.format.slots[0].ranges
-    comparison.compare(family, f"depth/{mode}/tokens", decoded.tokens[:, 0] - codes.start)
+    table.compare(family, f"depth/{mode}/tokens", decoded.tokens[:, 0] - codes.start)
     size = golden.tensor(f"depth/{mode}/depth").shape[1:]
     context = Context((size[0], size[1]))
     maps = [subject.depth.interpret(decoded.image(image, 1), context) for image in range(subject.images)]
-    comparison.compare(family, f"depth/{mode}/depth", torch.stack(maps))
+    table.compare(family, f"depth/{mode}/depth", torch.stack(maps))
 
 
-def _check_depth_nucleus(subject: AitSubject, golden: GoldenFile, comparison: Comparison, memory: Memory) -> None:
+def _check_depth_nucleus(subject: AitSubject, golden: GoldenFile, table: ParityTable, memory: Memory) -> None:
     """The filter at every step of a decode that goes on with the likeliest tokens."""
     form = subject.depth.format
     (codes,) = form.slots[0].ranges
     logits = _steps(subject, memory, form, soft=False)[..., form.column(codes)]
     for share in _shares(golden, "depth/"):
-        comparison.compare("nucleus", f"depth/nucleus_p{share}/logits", logits)
-        comparison.compare("nucleus", f"depth/nucleus_p{share}/probs", filtered(logits, float(share)))
+        table.compare("nucleus", f"depth/nucleus_p{share}/logits", logits)
+        table.compare("nucleus", f"depth/nucleus_p{share}/probs", filtered(logits, float(share)))
 
 
 def _shares(golden: GoldenFile, prefix: str) -> list[str]:
@@ -108,41 +108,41 @@ def filtered(logits: Tensor, share: float) -> Tensor:
 
 
 @torch.no_grad()
-def check_objects(subject: AitSubject, golden: GoldenFile, comparison: Comparison) -> None:
+def check_objects(subject: AitSubject, golden: GoldenFile, table: ParityTable) -> None:
     """Tokens, scores, mask logits and nucleus of both sequences of objects."""
     memory = subject.memory()
     for soft, mode in ((False, "ar_hard"), (True, "ar_soft")):
-        _check_sequence(subject, comparison, memory, subject.instances, name=f"insseg/{mode}", soft=soft)
-    _check_sequence(subject, comparison, memory, subject.boxes, name="det", soft=False)
+        _check_sequence(subject, table, memory, subject.instances, name=f"insseg/{mode}", soft=soft)
+    _check_sequence(subject, table, memory, subject.boxes, name="det", soft=False)
     (codes,) = subject.instances.format.slots[-1].ranges
     logits = _steps(subject, memory, subject.instances.format, soft=True)
     logits = logits[..., subject.instances.format.column(codes)]
     grouped = logits.reshape(subject.images, subject.instances.format.groups, -1, len(codes))
-    comparison.compare("insseg/ar_soft", "insseg/ar_soft/mask_logits", grouped[:, :, BOX + 1 :])
-    _check_box_nucleus(subject, golden, comparison, memory)
+    table.compare("insseg/ar_soft", "insseg/ar_soft/mask_logits", grouped[:, :, BOX + 1 :])
+    _check_box_nucleus(subject, golden, table, memory)
 
 
 def _check_sequence(
-    subject: AitSubject, comparison: Comparison, memory: Memory, task: Boxes | Instances, *, name: str, soft: bool
+    subject: AitSubject, table: ParityTable, memory: Memory, task: Boxes | Instances, *, name: str, soft: bool
 ) -> None:
     form = task.format
     decoder = Ait(AitOptions(soft_input=soft, soft_output=soft, top_p={}))
     decoded = decoder.decode(subject.network, memory, request(subject, form), ())
     first = torch.tensor([slot.ranges[0].start for slot in form.slots]).repeat(form.groups)
-    comparison.compare(name, f"{name}/tokens", decoded.tokens[:, 0] - first)
+    table.compare(name, f"{name}/tokens", decoded.tokens[:, 0] - first)
     grouped = (subject.images, form.groups, len(form.slots))
     tokens, probabilities = decoded.tokens.reshape(grouped), decoded.probabilities.reshape(*grouped, -1)
     rows = zip(tokens[:, :, BOX], probabilities[:, :, BOX], strict=True)  # boxes without extent have a score, too
-    comparison.compare(name, f"{name}/scores", torch.stack([task.sequence.scores(*row)[0] for row in rows]))
+    table.compare(name, f"{name}/scores", torch.stack([task.sequence.scores(*row)[0] for row in rows]))
 
 
-def _check_box_nucleus(subject: AitSubject, golden: GoldenFile, comparison: Comparison, memory: Memory) -> None:
+def _check_box_nucleus(subject: AitSubject, golden: GoldenFile, table: ParityTable, memory: Memory) -> None:
     """Filtered probabilities of the ids that each position may hold, padded with -1."""
     logits = _steps(subject, memory, subject.boxes.format, soft=False)
     for share in _shares(golden, "det/"):
         padded, tokens = _padded(subject.boxes.format, logits, float(share))
-        comparison.compare("nucleus", f"det/nucleus_p{share}/probs_padded", padded)
-        comparison.compare("nucleus", f"det/nucleus_p{share}/tokens", tokens)
+        table.compare("nucleus", f"det/nucleus_p{share}/probs_padded", padded)
+        table.compare("nucleus", f"det/nucleus_p{share}/tokens", tokens)
 
 
 def _padded(form: SequenceFormat, logits: Tensor, share: float) -> tuple[Tensor, Tensor]:

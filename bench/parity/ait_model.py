@@ -11,7 +11,7 @@ from torch import Tensor
 
 from bench.errors import UserError
 from bench.parity.ait_codecs import golden_codec
-from bench.parity.golden_file import AIT, Comparison, GoldenFile
+from bench.parity.golden_file import AIT, GoldenFile, ParityTable
 from bench.parity.mad_model import GivenMaps
 from decoders.network.ait.released import convert
 from decoders.network.decoder import Memory
@@ -67,8 +67,8 @@ class AitSubject:
     @torch.no_grad()
     def memory(self) -> Memory:
         """What the decoder reads of the file's images."""
-        features = self.network.extract(torch.zeros(self.images, 3, 1, 1))
-        return self.network.memorize(self.network.encode(features))
+        features = self.network.backbone_features(torch.zeros(self.images, 3, 1, 1))
+        return self.network.project_memory(self.network.encode(features))
 
 
 def build(golden: GoldenFile) -> AitSubject:
@@ -132,16 +132,16 @@ def _network(golden: GoldenFile, config: dict[str, Any], vocabulary: Vocabulary,
 
 
 @torch.no_grad()
-def check_memory(subject: AitSubject, golden: GoldenFile, comparison: Comparison) -> None:
+def check_memory(subject: AitSubject, golden: GoldenFile, table: ParityTable) -> None:
     """Ranges of the vocabulary, sine positions and what the encoder makes."""
     vocabulary = subject.network.vocabulary
     for theirs, (name, index) in RELEASED.items():
         ours, wanted = vocabulary[name].start + index, subject.config[theirs]
-        comparison.note("vocabulary", ours == wanted, f"{theirs}: {wanted}, ours {ours}")
+        table.note("vocabulary", ours == wanted, f"{theirs}: {wanted}, ours {ours}")
     rows = subject.config["num_vocal"]
-    comparison.note("vocabulary", subject.released.stop <= rows, f"{rows} rows, ours {subject.released.stop}")
-    encoding = subject.network.encode(subject.network.extract(torch.zeros(subject.images, 3, 1, 1)))
-    comparison.compare("memory", "tr/memory", encoding.states)
+    table.note("vocabulary", subject.released.stop <= rows, f"{rows} rows, ours {subject.released.stop}")
+    encoding = subject.network.encode(subject.network.backbone_features(torch.zeros(subject.images, 3, 1, 1)))
+    table.compare("memory", "tr/memory", encoding.states)
     height, width = encoding.grid
     grid = encoding.positions[:1].reshape(1, height, width, -1)
-    comparison.compare("memory", "tr/w/enc_embed", grid, pick=(slice(None), slice(0, height), slice(0, width)))
+    table.compare("memory", "tr/w/enc_embed", grid, pick=(slice(None), slice(0, height), slice(0, width)))

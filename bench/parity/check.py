@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from bench.parity.golden_file import AIT, INPUTS, Comparison, GoldenFile, as_table
+from bench.parity.golden_file import AIT, INPUTS, GoldenFile, ParityTable, as_table
 
 Steps = dict[str, Callable[[], None]]
 
@@ -20,20 +20,20 @@ def run_parity(path: Path) -> tuple[str, bool]:
         UserError: if the file is no golden file, or no network can be built from it.
     """
     golden = GoldenFile(path)
-    comparison = Comparison(golden, relative=AIT in golden)
-    steps = _ait(golden, comparison) if AIT in golden else _mad(golden, comparison)
+    table = ParityTable(golden, relative=AIT in golden)
+    steps = _ait(golden, table) if AIT in golden else _mad(golden, table)
     for name, step in steps.items():
         try:
             step()
         except (LookupError, ValueError, RuntimeError, TypeError, ArithmeticError) as error:
-            comparison.failed(name, f"{type(error).__name__}: {' '.join(str(error).split())[:150]}")
+            table.failed(name, f"{type(error).__name__}: {' '.join(str(error).split())[:150]}")
     left = sorted(name for name in golden.unread if not name.startswith(INPUTS))
     if left:
-        comparison.failed("not recomputed", f"{len(left)} arrays that nothing here knows, {', '.join(left[:3])} first")
-    return as_table(comparison), comparison.good
+        table.failed("not recomputed", f"{len(left)} arrays that nothing here knows, {', '.join(left[:3])} first")
+    return as_table(table), table.good
 
 
-def _mad(golden: GoldenFile, comparison: Comparison) -> Steps:
+def _mad(golden: GoldenFile, table: ParityTable) -> Steps:
     from bench.parity import mad_functions as parity_alone
     from bench.parity import mad_inference as parity_inference
     from bench.parity import mad_model as parity_subject
@@ -41,15 +41,15 @@ def _mad(golden: GoldenFile, comparison: Comparison) -> Steps:
 
     subject = parity_subject.build(golden)
     return {
-        "vocabulary": lambda: parity_subject.check_vocabulary(subject, golden, comparison),
-        "memory": lambda: parity_subject.check_memory(subject, comparison),
-        "inference": lambda: parity_inference.check_inference(subject, golden, comparison),
-        "training": lambda: parity_training.check_training(subject, golden, comparison),
-        "stand-alone": lambda: parity_alone.check_alone(subject, golden, comparison),
+        "vocabulary": lambda: parity_subject.check_vocabulary(subject, golden, table),
+        "memory": lambda: parity_subject.check_memory(subject, table),
+        "inference": lambda: parity_inference.check_inference(subject, golden, table),
+        "training": lambda: parity_training.check_training(subject, golden, table),
+        "stand-alone": lambda: parity_alone.check_alone(subject, golden, table),
     }
 
 
-def _ait(golden: GoldenFile, comparison: Comparison) -> Steps:
+def _ait(golden: GoldenFile, table: ParityTable) -> Steps:
     from bench.parity import ait_codecs as parity_codec
     from bench.parity import ait_functions as parity_ait_alone
     from bench.parity import ait_inference as parity_ait_decoding
@@ -58,12 +58,12 @@ def _ait(golden: GoldenFile, comparison: Comparison) -> Steps:
 
     subject = parity_ait_subject.build(golden)
     return {
-        "codecs": lambda: parity_codec.check_codec(golden, comparison),
-        "memory": lambda: parity_ait_subject.check_memory(subject, golden, comparison),
-        "depth": lambda: parity_ait_decoding.check_depth(subject, golden, comparison),
-        "objects": lambda: parity_ait_decoding.check_objects(subject, golden, comparison),
-        "depth training": lambda: parity_ait_training.check_depth(subject, golden, comparison),
-        "objects training": lambda: parity_ait_training.check_objects(subject, golden, comparison),
-        "post-processing": lambda: parity_ait_alone.check_post(subject, golden, comparison),
-        "stand-alone": lambda: parity_ait_alone.check_alone(golden, comparison),
+        "codecs": lambda: parity_codec.check_codec(golden, table),
+        "memory": lambda: parity_ait_subject.check_memory(subject, golden, table),
+        "depth": lambda: parity_ait_decoding.check_depth(subject, golden, table),
+        "objects": lambda: parity_ait_decoding.check_objects(subject, golden, table),
+        "depth training": lambda: parity_ait_training.check_depth(subject, golden, table),
+        "objects training": lambda: parity_ait_training.check_objects(subject, golden, table),
+        "post-processing": lambda: parity_ait_alone.check_post(subject, golden, table),
+        "stand-alone": lambda: parity_ait_alone.check_alone(golden, table),
     }

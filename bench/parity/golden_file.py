@@ -105,7 +105,7 @@ class Family:
         return "ok" if self.compared else "not in file"
 
 
-class Comparison:
+class ParityTable:
     """Our numbers beside those of a golden file, family by family.
 
     Args:
@@ -184,18 +184,18 @@ def _size(wanted: Tensor) -> Tensor:
     return sizes.clamp(min=float(known.median()) if known.numel() else 1.0)
 
 
-def as_table(comparison: Comparison) -> str:
+def as_table(table: ParityTable) -> str:
     """The families as text: arrays compared, largest difference, unequal integers, verdict, first problem."""
     lines = [f"{'family':<30}{'arrays':>8}{'largest difference':>20}{'unequal':>9}  verdict"]
-    for name, row in comparison.families.items():
+    for name, row in table.families.items():
         arrays = f"{row.compared}/{row.compared + row.absent}" if row.absent else str(row.compared)
         difference = "–" if row.difference is None else f"{row.difference:.1e}"
         unequal = "–" if row.unequal is None else str(row.unequal)
         lines.append(f"{name:<30}{arrays:>8}{difference:>20}{unequal:>9}  {row.verdict}")
         lines += [f"    {problem}" for problem in row.problems[:3]]
-    absent = sum(not row.compared and not row.problems for row in comparison.families.values())
+    absent = sum(not row.compared and not row.problems for row in table.families.values())
     agreed = f"the families agree, but for {absent} that the file lacks" if absent else "all families agree"
-    verdict = agreed if comparison.good else "PARITY FAILED"
-    kind = "relative" if comparison.relative else "absolute"
+    verdict = agreed if table.good else "PARITY FAILED"
+    kind = "relative" if table.relative else "absolute"
     lines.append(f"{verdict} (floats to {TOLERANCE:g} {kind}, integers exactly)")
     return "\n".join(lines)

@@ -10,7 +10,7 @@ import torch
 from pycocotools import mask as coco_mask
 from torch import Tensor
 
-from bench.parity.golden_file import Comparison, GoldenFile
+from bench.parity.golden_file import GoldenFile, ParityTable
 from bench.parity.mad_model import Subject
 from decoders.base import Request
 from decoders.masked.mad import MadReleased, MadReleasedOptions, Pass
@@ -55,28 +55,28 @@ class Ran:
 
 
 @torch.no_grad()
-def check_inference(subject: Subject, golden: GoldenFile, comparison: Comparison) -> None:
+def check_inference(subject: Subject, golden: GoldenFile, table: ParityTable) -> None:
     """The file's own boxes, all tags, then the forward pass that they make up."""
-    _check_given(subject, golden, comparison)
-    memory = subject.network.memorize(subject.network.encode(subject.features))
+    _check_given(subject, golden, table)
+    memory = subject.network.project_memory(subject.network.encode(subject.features))
     ran: dict[str, Ran] = {}
     for tag in TAGS:
         try:
             ran[tag] = _run(subject, golden, memory, tag, _detections(subject, golden, ran.get("det"), tag))
-            _check_passes(subject, comparison, memory, ran[tag])
-            CHECKS[ran[tag].kind](subject, comparison, ran[tag])
-            _check_gap(subject, comparison, ran[tag])
+            _check_passes(subject, table, memory, ran[tag])
+            CHECKS[ran[tag].kind](subject, table, ran[tag])
+            _check_gap(subject, table, ran[tag])
         except (LookupError, ValueError, RuntimeError, TypeError, ArithmeticError) as error:
-            comparison.failed(f"predictions {tag}", f"{type(error).__name__}: {' '.join(str(error).split())[:150]}")
+            table.failed(f"predictions {tag}", f"{type(error).__name__}: {' '.join(str(error).split())[:150]}")
     if {"det", "seg_chain", "keypoint_chain", "caption"} <= set(ran):
-        _check_forward(subject, comparison, ran)
+        _check_forward(subject, table, ran)
 
 
-def _check_given(subject: Subject, golden: GoldenFile, comparison: Comparison) -> None:
+def _check_given(subject: Subject, golden: GoldenFile, table: ParityTable) -> None:
     """The file's boxes in pixels are those of its tokens."""
     if "given/unscaled_boxes" in golden:
         sizes = torch.tensor([[width, height, width, height] for height, width in subject.originals])  # (B, 4)
-        comparison.compare("given boxes", "given/boxes", golden.tensor("given/unscaled_boxes") * sizes[:, None])
+        table.compare("given boxes", "given/boxes", golden.tensor("given/unscaled_boxes") * sizes[:, None])
 
 
 def _detections(subject: Subject, golden: GoldenFile, det: Ran | None, tag: str) -> list[Detections | None]:
@@ -111,23 +111,23 @@ def _run(subject: Subject, golden: GoldenFile, memory: Memory, tag: str, found: 
     return Ran(tag, kind, passes, decoded, contexts)
 
 
-def _check_passes(subject: Subject, comparison: Comparison, memory: Memory, ran: Ran) -> None:
+def _check_passes(subject: Subject, table: ParityTable, memory: Memory, ran: Ran) -> None:
     network, where = subject.network, f"infer/{ran.tag}"
     running: Tensor | None = None  # (B, N, L, V) logits of all passes so far
     for stage, done in enumerate(ran.passes):
         name = f"{where}/stage{stage}"
-        comparison.compare("passes and re-masking", f"{name}/input_seq", done.inputs)
-        comparison.compare("passes and re-masking", f"{name}/seq_mask", done.masked)
+        table.compare("passes and re-masking", f"{name}/input_seq", done.inputs)
+        table.compare("passes and re-masking", f"{name}/seq_mask", done.masked)
         hidden = network.decode(memory, done.inputs, every_layer=True)  # (Y, B, N, P + L, D)
         logits = network.logits(hidden[-1], subject.visible[ran.kind])
         if ran.tag in TRACED:
-            comparison.compare("decoder outputs", f"{name}/decoder_out", hidden)
-            comparison.compare("logits", f"{name}/logits", logits)
+            table.compare("decoder outputs", f"{name}/decoder_out", hidden)
+            table.compare("logits", f"{name}/logits", logits)
         running = _running(subject, ran.kind, running, logits, done)
         last = stage + 1 == len(ran.passes)
         if last or ran.tag in TRACED:
             told = f"{where}/ensembled_logits" if last else f"{where}/stage{stage + 1}/ensembled_logits_before"
-            comparison.compare("ensembled logits", told, running)
+            table.compare("ensembled logits", told, running)
 
 
 def _running(subject: Subject, kind: str, before: Tensor | None, logits: Tensor, done: Pass) -> Tensor:
@@ -139,13 +139,13 @@ def _running(subject: Subject, kind: str, before: Tensor | None, logits: Tensor,
     return whole.index_copy(-1, columns, done.logits)
 
 
-def _check_gap(subject: Subject, comparison: Comparison, ran: Ran) -> None:
+def _check_gap(subject: Subject, table: ParityTable, ran: Ran) -> None:
     """The smallest distance between the two likeliest legal tokens."""
     legal = subject.tasks[ran.kind].format.legal
     admissible = ran.decoded.probabilities.masked_fill(~legal, -torch.inf)
     best = admissible.topk(2, dim=-1).values
     gap = (best[..., 0] - best[..., 1]).min().double()
-    comparison.compare(f"predictions {ran.tag}", f"infer/{ran.tag}/min_top2_gap", gap)
+    table.compare(f"predictions {ran.tag}", f"infer/{ran.tag}/min_top2_gap", gap)
 
 
 def _interpret(subject: Subject, ran: Ran) -> list[Any]:
@@ -160,43 +160,43 @@ def _every_slot(subject: Subject, ran: Ran) -> list[Detections]:
     return [task.every_slot(ran.decoded.image(image, 1), context) for image, context in enumerate(ran.contexts)]
 
 
-def _check_detection(subject: Subject, comparison: Comparison, ran: Ran) -> None:
+def _check_detection(subject: Subject, table: ParityTable, ran: Ran) -> None:
     family, where = f"predictions {ran.tag}", f"infer/{ran.tag}"
     every = _every_slot(subject, ran)
     kept = torch.zeros(len(every), subject.sizes.slots, dtype=torch.bool)
     for image, own in enumerate(_interpret(subject, ran)):
         kept[image, own.slots] = True
-    comparison.compare(family, f"{where}/nonempty", kept)
+    table.compare(family, f"{where}/nonempty", kept)
     coordinates = subject.network.vocabulary["coordinate"]
     boxes = ran.decoded.tokens.reshape(len(every), subject.sizes.slots, BOX + 1)[..., :BOX]  # (B, Q, 4)
-    comparison.compare(family, f"{where}/unscaled_boxes", (boxes - coordinates.start) / subject.sizes.bins)
+    table.compare(family, f"{where}/unscaled_boxes", (boxes - coordinates.start) / subject.sizes.bins)
     for name in ("boxes", "scores", "classes"):
-        comparison.compare(family, f"{where}/{name}", torch.stack([getattr(own, name) for own in every]))
+        table.compare(family, f"{where}/{name}", torch.stack([getattr(own, name) for own in every]))
 
 
-def _check_segmentation(subject: Subject, comparison: Comparison, ran: Ran) -> None:
+def _check_segmentation(subject: Subject, table: ParityTable, ran: Ran) -> None:
     family, where = f"predictions {ran.tag}", f"infer/{ran.tag}"
     bits = MaskBits(subject.network.vocabulary, subject.sizes.mask_size)
     flat = {name: getattr(ran.decoded, name).flatten(0, 1) for name in ("tokens", "probabilities")}
     shares = bits.decode(replace(ran.decoded, **flat), subject.tasks[ran.kind].format)  # (B * N, M, M)
-    comparison.compare(family, f"{where}/mask_prob", shares.view(*ran.decoded.tokens.shape[:2], *shares.shape[1:]))
+    table.compare(family, f"{where}/mask_prob", shares.view(*ran.decoded.tokens.shape[:2], *shares.shape[1:]))
     for image, (found, context) in enumerate(zip(_interpret(subject, ran), ran.contexts, strict=True)):
         pasted = _bitmaps(found.rles, subject.originals[image])
         boxes = context.earlier[Detection.name].boxes
         pasted[(boxes[:, 2:] <= boxes[:, :2]).any(dim=-1)] = False  # no detection, so that no mask is made of it
-        comparison.compare(family, f"{where}/pasted_img{image}", pasted)
+        table.compare(family, f"{where}/pasted_img{image}", pasted)
 
 
-def _check_keypoints(subject: Subject, comparison: Comparison, ran: Ran) -> None:
+def _check_keypoints(subject: Subject, table: ParityTable, ran: Ran) -> None:
     found = torch.stack([_points(own.keypoints) for own in _interpret(subject, ran)])
-    comparison.compare(f"predictions {ran.tag}", f"infer/{ran.tag}/keypoints", found)
+    table.compare(f"predictions {ran.tag}", f"infer/{ran.tag}/keypoints", found)
 
 
-def _check_caption(subject: Subject, comparison: Comparison, ran: Ran) -> None:
+def _check_caption(subject: Subject, table: ParityTable, ran: Ran) -> None:
     family, where = f"predictions {ran.tag}", f"infer/{ran.tag}"
     words = ran.decoded.tokens[:, 0] - subject.network.vocabulary["word"].start
-    comparison.compare(family, f"{where}/token_ids_before_cut", words)
-    comparison.compare(family, f"{where}/token_ids", torch.stack(_cut(subject, _interpret(subject, ran))))
+    table.compare(family, f"{where}/token_ids_before_cut", words)
+    table.compare(family, f"{where}/token_ids", torch.stack(_cut(subject, _interpret(subject, ran))))
 
 
 CHECKS = {
@@ -207,7 +207,7 @@ CHECKS = {
 }
 
 
-def _check_forward(subject: Subject, comparison: Comparison, ran: dict[str, Ran]) -> None:
+def _check_forward(subject: Subject, table: ParityTable, ran: dict[str, Ran]) -> None:
     """Each image's results of the four tasks, as one chain; empty boxes are gone."""
     family = "whole forward pass"
     results = zip(*(_interpret(subject, ran[tag]) for tag in ("det", "seg_chain", "keypoint_chain")), strict=True)
@@ -215,10 +215,10 @@ def _check_forward(subject: Subject, comparison: Comparison, ran: dict[str, Ran]
     for image, (detections, masks, poses) in enumerate(results):
         where, kept = f"forward/img{image}", detections.slots
         for name in ("boxes", "scores", "classes"):
-            comparison.compare(family, f"{where}/{name}", getattr(detections, name))
-        comparison.compare(family, f"{where}/masks", _bitmaps(masks.rles, subject.originals[image])[kept])
-        comparison.compare(family, f"{where}/keypoints", _points(poses.keypoints)[kept])
-        comparison.compare(family, f"{where}/caption_ids", captions[image])
+            table.compare(family, f"{where}/{name}", getattr(detections, name))
+        table.compare(family, f"{where}/masks", _bitmaps(masks.rles, subject.originals[image])[kept])
+        table.compare(family, f"{where}/keypoints", _points(poses.keypoints)[kept])
+        table.compare(family, f"{where}/caption_ids", captions[image])
 
 
 def _bitmaps(rles: Sequence[Any], size: tuple[int, int]) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.errors import UserError
-from bench.parity.golden_file import Comparison, GoldenFile
+from bench.parity.golden_file import GoldenFile, ParityTable
 from decoders.network.errors import NetworkError
 from decoders.network.network import Features, Network, assemble
 from decoders.network.options import NetworkOptions
@@ -150,7 +150,7 @@ def _build(golden: GoldenFile) -> Subject:
         tasks=tasks,
         sizes=sizes,
         visible={tag: slice(0, whole if ends[tag] is None else ends[tag]) for tag in tasks},
-        features=network.extract(torch.zeros(len(maps), 3, *pad.shape[1:]), pad),
+        features=network.backbone_features(torch.zeros(len(maps), 3, *pad.shape[1:]), pad),
         inputs=_pairs(golden.tensor("in/image_sizes")),
         originals=_pairs(golden.tensor("in/orig_sizes")),
     )
@@ -179,11 +179,11 @@ def _pairs(sizes: Tensor) -> list[tuple[int, int]]:
     return [(height, width) for height, width in sizes.tolist()]
 
 
-def check_vocabulary(subject: Subject, golden: GoldenFile, comparison: Comparison) -> None:
+def check_vocabulary(subject: Subject, golden: GoldenFile, table: ParityTable) -> None:
     """Our ranges beside the file's."""
     for theirs, wanted in _ranges(golden.meta["vocab"]):
         ours = subject.network.vocabulary[RANGES[theirs]]
-        comparison.note("vocabulary", (ours.start, ours.stop) == wanted, f"{theirs}: {ours}, expected {wanted}")
+        table.note("vocabulary", (ours.start, ours.stop) == wanted, f"{theirs}: {ours}, expected {wanted}")
 
 
 def _ranges(vocabulary: dict[str, Any]) -> Iterator[tuple[str, tuple[int, int]]]:
@@ -197,14 +197,14 @@ def _ranges(vocabulary: dict[str, Any]) -> Iterator[tuple[str, tuple[int, int]]]
             yield name, (value, value + 1)
 
 
-def check_memory(subject: Subject, comparison: Comparison) -> None:
+def check_memory(subject: Subject, table: ParityTable) -> None:
     """Padding of the map, its projection, its positions and its encoding."""
     network, features = subject.network, subject.features
     with torch.no_grad():
         encoding = network.encode(features)
         projected = network.projection(features.map)
     pad = torch.zeros(features.map[:, 0].shape, dtype=torch.bool) if features.pad is None else features.pad
-    comparison.compare("memory", "in/feature_pad_mask", pad)
-    comparison.compare("memory", "enc/projected", projected)
+    table.compare("memory", "in/feature_pad_mask", pad)
+    table.compare("memory", "enc/projected", projected)
     for name, rows in {"in/pos_embed": encoding.positions, "enc/memory": encoding.states}.items():
-        comparison.compare("memory", name, rows.mT.reshape(*rows.mT.shape[:2], *encoding.grid))  # (B, D, h, w)
+        table.compare("memory", name, rows.mT.reshape(*rows.mT.shape[:2], *encoding.grid))  # (B, D, h, w)

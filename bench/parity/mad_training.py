@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bench.parity.golden_file import Comparison, GoldenFile
+from bench.parity.golden_file import GoldenFile, ParityTable
 from bench.parity.mad_model import Subject
 from decoders.base import View
 from decoders.matching import assign, group_costs, know, nearest_alternative
@@ -37,34 +37,34 @@ class Example:
     objects: list[Tensor]
 
 
-def check_training(subject: Subject, golden: GoldenFile, comparison: Comparison) -> None:
+def check_training(subject: Subject, golden: GoldenFile, table: ParityTable) -> None:
     """Targets, matching and loss of every task, then the total loss and its gradients."""
     network = subject.network
     targets = [_targets(golden, image, size) for image, size in enumerate(subject.inputs)]
-    _check_crops(subject, golden, comparison, targets)
-    memory = network.memorize(network.encode(subject.features))
+    _check_crops(subject, golden, table, targets)
+    memory = network.project_memory(network.encode(subject.features))
     network.zero_grad()
     total = torch.zeros(())
     for tag in golden.meta["tasks"]:
         if f"train/{tag}/input_seq" not in golden:
-            comparison.compare(f"targets {tag}", f"train/{tag}/input_seq", torch.zeros(0))
+            table.compare(f"targets {tag}", f"train/{tag}/input_seq", torch.zeros(0))
             continue
         example = _example(subject, golden, tag, targets)
         with torch.no_grad():
             inputs = torch.cat([view.inputs for view in example.views], dim=1)
             hidden = network.decode(memory, inputs, every_layer=True)  # (Y, B, S, P + L, D)
             logits = network.logits(hidden, subject.visible[tag])
-        comparison.compare("training logits", f"train/{tag}/logits", logits)
-        _check_targets(subject, comparison, example, hidden)
+        table.compare("training logits", f"train/{tag}/logits", logits)
+        _check_targets(subject, table, example, hidden)
         loss = mean(*task_loss(network, memory, example.task.format, example.views))
         weighted = loss * golden.meta["task_loss_weight"][tag]
-        comparison.compare("losses", f"train/{tag}/loss_unweighted", loss)
-        comparison.compare("losses", f"train/{tag}/loss_weighted", weighted)
+        table.compare("losses", f"train/{tag}/loss_unweighted", loss)
+        table.compare("losses", f"train/{tag}/loss_weighted", weighted)
         total = total + weighted
-    comparison.compare("losses", "train/total_loss", total)
+    table.compare("losses", "train/total_loss", total)
     if total.requires_grad:
         total.backward()  # type: ignore[no-untyped-call]
-        _check_gradients(subject, comparison)
+        _check_gradients(subject, table)
 
 
 def _targets(golden: GoldenFile, image: int, size: tuple[int, int]) -> Targets:
@@ -94,12 +94,12 @@ def _sentence(pieces: Sequence[int]) -> str:
     return " ".join(map(str, pieces[:end]))
 
 
-def _check_crops(subject: Subject, golden: GoldenFile, comparison: Comparison, targets: Sequence[Targets]) -> None:
+def _check_crops(subject: Subject, golden: GoldenFile, table: ParityTable, targets: Sequence[Targets]) -> None:
     foreground = subject.network.vocabulary.id("foreground")
     side = subject.sizes.mask_size
     for image, own in enumerate(targets):
         tokens = subject.tasks["seg"].encode(own).tokens
-        comparison.compare("mask crops", f"gt/img{image}/mask_crop", (tokens == foreground).reshape(-1, side, side))
+        table.compare("mask crops", f"gt/img{image}/mask_crop", (tokens == foreground).reshape(-1, side, side))
 
 
 def _example(subject: Subject, golden: GoldenFile, tag: str, targets: Sequence[Targets]) -> Example:
@@ -152,7 +152,7 @@ def _by_prompt(form: SequenceFormat, inputs: Tensor, initial: Tensor, encoded: E
     return TrainingExample(inputs[:, : form.prompt_length], tokens, weights)
 
 
-def _check_targets(subject: Subject, comparison: Comparison, example: Example, hidden: Tensor) -> None:
+def _check_targets(subject: Subject, table: ParityTable, example: Example, hidden: Tensor) -> None:
     """Resolved targets and weights, and what they were chosen by."""
     form, family, where = example.task.format, f"targets {example.tag}", f"train/{example.tag}"
     outputs = hidden[:, :, :, form.prompt_length :]  # (Y, B, S, L, D)
@@ -164,18 +164,18 @@ def _check_targets(subject: Subject, comparison: Comparison, example: Example, h
         found.append(resolve(form, view, outputs[:, :, first:stop], head))
         first = stop
     tokens, weights = torch.cat([form.ids[own] for own, _ in found], dim=2), torch.cat([own for _, own in found], dim=2)
-    comparison.compare(family, f"{where}/target_seq", tokens)
-    comparison.compare(family, f"{where}/target_weight", weights)
+    table.compare(family, f"{where}/target_seq", tokens)
+    table.compare(family, f"{where}/target_weight", weights)
     if form.matching == "groups":
-        comparison.compare(family, f"{where}/loss_mask", example.views[0].counted.float())
-        _check_matching(comparison, example, outputs, head)
+        table.compare(family, f"{where}/loss_mask", example.views[0].counted.float())
+        _check_matching(table, example, outputs, head)
     else:
-        comparison.compare(family, f"{where}/loss_mask", weights[0])
+        table.compare(family, f"{where}/loss_mask", weights[0])
     if form.matching == "alternatives":
-        _check_reference(comparison, example, outputs, head)
+        _check_reference(table, example, outputs, head)
 
 
-def _check_matching(comparison: Comparison, example: Example, outputs: Tensor, head: Head) -> None:
+def _check_matching(table: ParityTable, example: Example, outputs: Tensor, head: Head) -> None:
     """Costs and pairs of every layer, sequence and image."""
     form, view = example.task.format, example.views[0]
     given = form.columns_of(torch.where(view.counted, view.tokens, view.inputs[..., form.prompt_length :]))
@@ -190,27 +190,27 @@ def _check_matching(comparison: Comparison, example: Example, outputs: Tensor, h
             for sequence, (cost, pair) in enumerate(zip(costs, pairs, strict=True)):
                 where = f"match/{example.tag}/layer{layer}_seq{sequence}_img{image}"
                 slots = (pair >= 0).nonzero()[:, 0]
-                comparison.compare("matching", f"{where}/cost", cost)
-                comparison.compare("matching", f"{where}/row", slots)
-                comparison.compare("matching", f"{where}/col", pair[slots])
+                table.compare("matching", f"{where}/cost", cost)
+                table.compare("matching", f"{where}/row", slots)
+                table.compare("matching", f"{where}/col", pair[slots])
 
 
-def _check_reference(comparison: Comparison, example: Example, outputs: Tensor, head: Head) -> None:
+def _check_reference(table: ParityTable, example: Example, outputs: Tensor, head: Head) -> None:
     """The reference that the fully masked caption is held to, per layer and image."""
     form, view = example.task.format, example.views[0]
     columns = form.columns_of(view.tokens)  # (B, A, L)
     with torch.no_grad():
         certain = head(outputs[:, :, 0]).log_softmax(dim=-1)  # (Y, B, L, V)
     chosen = [nearest_alternative(layer, columns, view.weights) for layer in certain]
-    comparison.compare("matching", "match/caption/reference_index", torch.stack(chosen))
+    table.compare("matching", "match/caption/reference_index", torch.stack(chosen))
 
 
-def _check_gradients(subject: Subject, comparison: Comparison) -> None:
+def _check_gradients(subject: Subject, table: ParityTable) -> None:
     """Gradients of the total loss; rows of the embedding that the release does not have must have none."""
     words = subject.network.vocabulary["word"].stop
     for name, parameter in subject.network.named_parameters():
         gradient = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
         if name == TABLE:
-            comparison.note("gradients", not bool(gradient[words:].any()), "tokens of no task have a gradient")
+            table.note("gradients", not bool(gradient[words:].any()), "tokens of no task have a gradient")
             gradient = gradient[:words]
-        comparison.compare("gradients", f"grad/{to_released(name)}", gradient)
+        table.compare("gradients", f"grad/{to_released(name)}", gradient)

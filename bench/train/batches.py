@@ -198,7 +198,7 @@ def cached_memory(
         memory: np.memmap[Any, np.dtype[np.float16]] | None = None
         for start in range(0, len(arrays), CACHE_BATCH):
             pixels = np.array(arrays.images[start : start + CACHE_BATCH])
-            states = network.encode(network.extract(normalized(torch.from_numpy(pixels)))).states
+            states = network.encode(network.backbone_features(normalized(torch.from_numpy(pixels)))).states
             if memory is None:
                 shape = (len(arrays), *states.shape[1:])
                 memory = np.lib.format.open_memmap(part, mode="w+", dtype=np.float16, shape=shape)

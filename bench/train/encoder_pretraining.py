@@ -166,7 +166,7 @@ class PretrainingLoss(nn.Module):
     def states(self, arrays: Mapping[str, Tensor]) -> Tensor:
         """Return the (B, S, D) memory of packed images."""
         images = normalized(arrays["images"])
-        return self.network.encode(self.network.extract(images)).states  # type: ignore[no-any-return, operator]
+        return self.network.encode(self.network.backbone_features(images)).states  # type: ignore[no-any-return, operator]
 
     def targets(self, arrays: Mapping[str, Tensor]) -> DenseTargets:
         """Return the labels of their cells."""

@@ -112,11 +112,13 @@ class MultitaskLoss(nn.Module):
     def _memory(self, batch: TokenBatch) -> Any:
         device = device_of(self.network)
         if batch.states is not None:
-            return self.network.memorize(encoding_of(self.network, batch.states.to(device)))
+            return self.network.project_memory(encoding_of(self.network, batch.states.to(device)))
         if batch.images is None:
             raise ValueError("a batch needs images or states")
         pad = None if batch.pad is None else batch.pad.to(device)
-        return self.network.memorize(self.network.encode(self.network.extract(batch.images.to(device), pad)))
+        return self.network.project_memory(
+            self.network.encode(self.network.backbone_features(batch.images.to(device), pad))
+        )
 
 
 def _over_processes(weights: Tensor, parts: int) -> StepWeights:

@@ -18,10 +18,10 @@ from typing import Any, ClassVar
 
 import torch
 
-from decoders.base import Request, View, nothing
-from decoders.causal.generation import soft_probabilities, step_by_step
+from decoders.base import Request, View, empty_decoded
+from decoders.causal.generation import generate, soft_probabilities
 from decoders.causal.teacher_forcing import Order, check_order, teacher_forced
-from decoders.sampling import Chooser
+from decoders.sampling import TokenSampler
 from tasks.formats.sequence import Decoded, SequenceFormat, TrainingBatch
 
 
@@ -76,10 +76,10 @@ def check_by_task(name: str, *, dense_weight: Mapping[str, float], top_p: Mappin
             raise ValueError(f"{name}: top_p of {task} is {share}; give 0 (the likeliest token) to 1 (all)")
 
 
-def nucleus(request: Request, generators: Sequence[torch.Generator], top_p: Mapping[str, float]) -> Chooser:
-    """The chooser of a task: the likeliest token where its share is 0 or not given, else a draw at temperature 1."""
+def nucleus(request: Request, generators: Sequence[torch.Generator], top_p: Mapping[str, float]) -> TokenSampler:
+    """The sampler of a task: the likeliest token where its share is 0 or not given, else a draw at temperature 1."""
     share = top_p.get(request.format.task, 0.0)
-    return Chooser(request, generators, temperature=1.0 if share else 0.0, top_p=share)
+    return TokenSampler(request, generators, temperature=1.0 if share else 0.0, top_p=share)
 
 
 class Ait:
@@ -100,12 +100,14 @@ class Ait:
     def decode(self, network: Any, memory: Any, request: Request, generators: Sequence[torch.Generator]) -> Decoded:
         """Tokens (B, N, L), at soft positions the likeliest; only sampling draws, from each image's own generator."""
         if not request.valid.numel():
-            return nothing(request)
+            return empty_decoded(request)
         own = self.options
-        chooser = nucleus(request, generators, own.top_p)
-        filled = step_by_step(network, memory, request, chooser, cached=own.use_cache, soft=own.soft_input)
-        probabilities = soft_probabilities(request.format, filled.logits)
-        return Decoded(filled.tokens, probabilities, filled.evaluations, filled.positions, soft=own.soft_output)
+        sampler = nucleus(request, generators, own.top_p)
+        generated = generate(network, memory, request, sampler, cached=own.use_cache, soft=own.soft_input)
+        probabilities = soft_probabilities(request.format, generated.logits)
+        return Decoded(
+            generated.tokens, probabilities, generated.evaluations, generated.positions, soft=own.soft_output
+        )
 
     def training_views(
         self, network: Any, format: SequenceFormat, batch: TrainingBatch, generator: torch.Generator

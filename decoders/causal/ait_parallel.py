@@ -22,9 +22,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from decoders.base import Request, View, nothing
+from decoders.base import Request, View, empty_decoded
 from decoders.causal.ait import check_by_task, nucleus, released_nucleus, released_weights
-from decoders.causal.generation import Steps, soft_probabilities, start_token
+from decoders.causal.generation import CausalSteps, soft_probabilities, start_token
 from decoders.causal.teacher_forcing import Order, check_order, teacher_forced
 from tasks.formats.sequence import Decoded, SequenceFormat, TrainingBatch
 
@@ -74,11 +74,11 @@ class AitParallel:
     def decode(self, network: Any, memory: Any, request: Request, generators: Sequence[torch.Generator]) -> Decoded:
         """Tokens (B, N, L); only sparse tokens are sampled, from each image's own generator."""
         if not request.valid.numel():
-            return nothing(request)
+            return empty_decoded(request)
         form, prompts = request.format, request.prompts
         runs = passes(form, together=self.options.one_pass)
-        steps = Steps(network, memory, request, cached=self.options.use_cache and len(runs) > 1)
-        chooser = nucleus(request, generators, self.options.top_p)
+        steps = CausalSteps(network, memory, request, cached=self.options.use_cache and len(runs) > 1)
+        sampler = nucleus(request, generators, self.options.top_p)
         ids, illegal, dense = form.ids.to(prompts.device), ~form.legal.to(prompts.device), form.dense.tolist()
         tokens = prompts.new_full((*prompts.shape[:2], form.length), start_token(network, form))
         inputs = parallel_inputs(network, form, tokens)  # (B, N, L); sparse positions behind the first are filled below
@@ -89,7 +89,7 @@ class AitParallel:
             legal = logits[:, :, first:stop].masked_fill(illegal[first:stop], -torch.inf)
             columns = legal.argmax(dim=-1)  # (B, N, T)
             if not dense[first]:
-                columns[..., 0] = chooser.columns(legal[:, :, 0], first)
+                columns[..., 0] = sampler.sample(legal[:, :, 0], first)
             tokens[..., first:stop] = ids[columns]
             if stop < form.length and not dense[stop]:
                 inputs[..., stop] = tokens[..., stop - 1]

@@ -12,10 +12,10 @@ from typing import Any, ClassVar, Literal
 
 import torch
 
-from decoders.base import Request, View, nothing
-from decoders.causal.generation import step_by_step
+from decoders.base import Request, View, empty_decoded
+from decoders.causal.generation import generate
 from decoders.causal.teacher_forcing import Order, check_order, teacher_forced
-from decoders.sampling import Chooser
+from decoders.sampling import TokenSampler
 from tasks.formats.sequence import Decoded, SequenceFormat, TrainingBatch
 
 
@@ -66,17 +66,17 @@ class Autoregressive:
     def decode(self, network: Any, memory: Any, request: Request, generators: Sequence[torch.Generator]) -> Decoded:
         """Tokens (B, N, L); only sampling draws, from each image's own generator."""
         if not request.valid.numel():
-            return nothing(request)
+            return empty_decoded(request)
         own = self.options
-        chooser = Chooser(request, generators, temperature=own.temperature, top_p=own.top_p, crossing=own.crossing)
+        sampler = TokenSampler(request, generators, temperature=own.temperature, top_p=own.top_p, crossing=own.crossing)
         end = request.format.end if own.stop_at_end else None
-        filled = step_by_step(network, memory, request, chooser, cached=own.use_cache, end=end)
-        probabilities = filled.logits.softmax(dim=-1)
+        generated = generate(network, memory, request, sampler, cached=own.use_cache, end=end)
+        probabilities = generated.logits.softmax(dim=-1)
         if end is not None:
-            over = (filled.tokens == end).cumsum(dim=-1) > 1  # (B, N, L): an earlier token was the end already
+            over = (generated.tokens == end).cumsum(dim=-1) > 1  # (B, N, L): an earlier token was the end already
             certain = (request.format.ids.to(over.device) == end).float()
             probabilities = torch.where(over[..., None], certain, probabilities)
-        return Decoded(filled.tokens, probabilities, filled.evaluations, filled.positions)
+        return Decoded(generated.tokens, probabilities, generated.evaluations, generated.positions)
 
     def training_views(
         self, network: Any, format: SequenceFormat, batch: TrainingBatch, generator: torch.Generator

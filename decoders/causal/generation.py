@@ -13,13 +13,13 @@ import torch
 from torch import Tensor
 
 from decoders.base import Request
-from decoders.sampling import Chooser
+from decoders.sampling import TokenSampler
 from tasks.formats.sequence import SequenceFormat
 
 
 @dataclass(frozen=True)
-class Filled:
-    """Sequences that were filled.
+class Generated:
+    """Sequences that were generated.
 
     Args:
         tokens: (B, N, L) int64 ids.
@@ -39,7 +39,7 @@ def start_token(network: Any, format: SequenceFormat) -> int:
     return int(network.vocabulary.id("start")) if format.start is None else format.start
 
 
-class Steps:
+class CausalSteps:
     """The growing sequences.
 
     Args:
@@ -78,16 +78,16 @@ class Steps:
         return torch.cat(parts, dim=2)
 
 
-def step_by_step(
+def generate(
     network: Any,
     memory: Any,
     request: Request,
-    chooser: Chooser,
+    sampler: TokenSampler,
     *,
     cached: bool,
     soft: bool = False,
     end: int | None = None,
-) -> Filled:
+) -> Generated:
     """Fill L positions one after another, all sequences of all images together.
 
     A step multiplies the ids that are legal at its position and no others; logits over the task's whole vocabulary are
@@ -97,8 +97,8 @@ def step_by_step(
         network: the shared network.
         memory: its encoding of the B images.
         request: what to fill.
-        chooser: picks tokens.
-        cached: as in ``Steps``.
+        sampler: picks tokens.
+        cached: as in ``CausalSteps``.
         soft: whether a dense position passes the mixture of its legal tokens' embeddings on (AiT section 3.3) instead
             of the chosen token's. Its token is then the likeliest one: nothing reads a draw.
         end: id behind which a sequence holds nothing but this id; the loop stops when every sequence has ended.
@@ -106,7 +106,7 @@ def step_by_step(
     form, prompts = request.format, request.prompts
     ids = {slot: slot.ids.to(prompts.device) for slot in set(form.slots)}
     whole = all(len(own) == len(form.ids) for own in ids.values())
-    steps = Steps(network, memory, request, cached=cached)
+    steps = CausalSteps(network, memory, request, cached=cached)
     tokens = prompts.new_full((*prompts.shape[:2], form.length), end or 0)
     inputs = prompts.new_full((*prompts.shape[:2], 1), start_token(network, form))  # (B, N, 1) or (B, N, 1, D)
     running, kept = request.valid, []
@@ -116,18 +116,18 @@ def step_by_step(
         logits = network.logits(hidden, slot.ids)  # (B, N, K)
         kept.append(logits if whole else hidden)
         mixed = soft and slot.dense
-        chosen = ids[slot][logits.argmax(dim=-1) if mixed else chooser.columns(logits, step)]  # (B, N)
+        chosen = ids[slot][logits.argmax(dim=-1) if mixed else sampler.sample(logits, step)]  # (B, N)
         if end is not None:
             chosen = torch.where(running, chosen, end)
             running = running & (chosen != end)
         tokens[..., step] = chosen
         if end is not None and not bool(running.any()):
             break
-        inputs = (network.mixture(logits.softmax(dim=-1), slot.ids) if mixed else chosen).unsqueeze(2)
+        inputs = (network.soft_embedding(logits.softmax(dim=-1), slot.ids) if mixed else chosen).unsqueeze(2)
     stacked = torch.stack(kept, dim=2)  # (B, N, steps, K or D)
     logits = torch.zeros(*tokens.shape, len(form.ids), device=prompts.device)
     logits[:, :, : len(kept)] = stacked if whole else network.logits(stacked, form.ids)
-    return Filled(tokens, logits, steps.evaluations, steps.positions)
+    return Generated(tokens, logits, steps.evaluations, steps.positions)
 
 
 def soft_probabilities(format: SequenceFormat, logits: Tensor) -> Tensor:

@@ -13,8 +13,8 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from decoders.base import Request, View, nothing
-from decoders.legal_logits import Reader
+from decoders.base import Request, View, empty_decoded
+from decoders.legal_logits import LegalLogits
 from decoders.masking import (
     fully_masked_view,
     image_draws,
@@ -137,7 +137,7 @@ class Mad:
             draws: (further passes, B, N, L) numbers instead of random ones; the lowest are masked.
         """
         if not request.valid.numel():
-            return nothing(request)
+            return empty_decoded(request)
         reader = self._reader(network, request)
         evaluations = positions = 0
         for done in self._passes(reader, network, memory, request, self._draws(request, generators, draws)):
@@ -200,8 +200,8 @@ class Mad:
             real=batch.real,
         )
 
-    def _reader(self, network: Any, request: Request) -> Reader:
-        return Reader(network, request.format, request.prompts.device, released=self.options.released_scores)
+    def _reader(self, network: Any, request: Request) -> LegalLogits:
+        return LegalLogits(network, request.format, request.prompts.device, released=self.options.released_scores)
 
     def _draws(self, request: Request, generators: Sequence[torch.Generator], given: Tensor | None) -> Tensor | None:
         """(further passes, B, N, L), or None where confidence decides."""
@@ -215,7 +215,7 @@ class Mad:
         return released or self.options.remask == "random"
 
     def _passes(
-        self, reader: Reader, network: Any, memory: Any, request: Request, draws: Tensor | None
+        self, reader: LegalLogits, network: Any, memory: Any, request: Request, draws: Tensor | None
     ) -> Iterator[Pass]:
         form, prompts = request.format, request.prompts
         masked = torch.ones(*prompts.shape[:2], form.length, dtype=torch.bool, device=prompts.device)
@@ -237,7 +237,7 @@ class Mad:
             logits = self._ensemble(logits, new, chosen, times)
             yield Pass(inputs, masked, logits)
 
-    def _scores(self, reader: Reader, format: SequenceFormat, logits: Tensor, number: int) -> Tensor:
+    def _scores(self, reader: LegalLogits, format: SequenceFormat, logits: Tensor, number: int) -> Tensor:
         """(B, N, L) confidence in the running tokens; the released ranking is that of the second pass only."""
         scores = reader.confidence(logits)
         if self.options.remask != "released":

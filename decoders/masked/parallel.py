@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 
 import torch
 
-from decoders.base import Request, View, nothing
-from decoders.legal_logits import Reader
+from decoders.base import Request, View, empty_decoded
+from decoders.legal_logits import LegalLogits
 from decoders.masking import fully_masked_view, masked_inputs
 from tasks.formats.sequence import Decoded, SequenceFormat, TrainingBatch
 
@@ -45,9 +45,9 @@ class Parallel:
     def decode(self, network: Any, memory: Any, request: Request, generators: Sequence[torch.Generator]) -> Decoded:
         """Tokens (B, N, L) of one pass; nothing is drawn, ``generators`` are unused."""
         if not request.valid.numel():
-            return nothing(request)
+            return empty_decoded(request)
         form, prompts = request.format, request.prompts
-        reader = Reader(network, form, prompts.device, released=self.options.released_scores)
+        reader = LegalLogits(network, form, prompts.device, released=self.options.released_scores)
         tokens = prompts.new_zeros(*prompts.shape[:2], form.length)
         inputs = masked_inputs(network, prompts, tokens, torch.ones_like(tokens, dtype=torch.bool))
         hidden = network.decode(memory, inputs)  # (B, N, P + L, D)

@@ -99,7 +99,7 @@ class Decoder(nn.Module):
         self.positions = nn.Parameter(torch.randn(positions, width))
         self.norm = nn.LayerNorm(width)
 
-    def memorize(self, states: Tensor, positions: Tensor, pad: Tensor | None, *, placed: bool = False) -> Memory:
+    def project_memory(self, states: Tensor, positions: Tensor, pad: Tensor | None, *, placed: bool = False) -> Memory:
         """Keys and values of every layer from memory states (B, S, D).
 
         Positions (B, S, D) enter the keys, and the values too if they are ``placed``.

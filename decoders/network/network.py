@@ -92,7 +92,7 @@ class Network(nn.Module):
         self.decoder = decoder
         self.embedding = embedding
 
-    def extract(self, images: Tensor, pad: Tensor | None = None) -> Features:
+    def backbone_features(self, images: Tensor, pad: Tensor | None = None) -> Features:
         """Backbone features.
 
         Args:
@@ -118,10 +118,10 @@ class Network(nn.Module):
         states = self.encoder(states.flatten(2).transpose(1, 2), rows, mask)
         return Encoding(states, rows, flat, (height, width))
 
-    def memorize(self, encoding: Encoding) -> Memory:
+    def project_memory(self, encoding: Encoding) -> Memory:
         """Cross-attention keys and values of every decoder layer, to be made once per image."""
         placed = self.options.placed_values
-        return self.decoder.memorize(encoding.states, encoding.positions, encoding.pad, placed=placed)
+        return self.decoder.project_memory(encoding.states, encoding.positions, encoding.pad, placed=placed)
 
     def decode(
         self,
@@ -169,7 +169,7 @@ class Network(nn.Module):
         found: Tensor = self.embedding(tokens)
         return found
 
-    def mixture(self, probabilities: Tensor, ids: Tensor | slice) -> Tensor:
+    def soft_embedding(self, probabilities: Tensor, ids: Tensor | slice) -> Tensor:
         """Mean embedding (..., D) of the K given ids, weighted by probabilities (..., K): AiT's soft token."""
         rows = self.embedding.table.weight[as_slice(ids)]
         return (probabilities @ rows).to(rows.dtype)  # as a token's own embedding, also where products are rounded

@@ -41,7 +41,7 @@ def decode_images(
     if not decoder.needs_network:
         return decoder.decode(None, None, request, generators)  # type: ignore[no-any-return]
     with torch.no_grad():
-        memory = network.memorize(network.encode(network.extract(images(numbers))))
+        memory = network.project_memory(network.encode(network.backbone_features(images(numbers))))
     return decoder.decode(network, memory, request, generators)  # type: ignore[no-any-return]
 
 

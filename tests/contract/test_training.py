@@ -31,7 +31,7 @@ def batch_of(task: Task, counts: list[int], seed: int = 0) -> TrainingBatch:
 def loss(network: Network, decoder: Any, task: Task, counts: list[int]) -> torch.Tensor:
     views = decoder.training_views(network, task.format, batch_of(task, counts), torch.Generator().manual_seed(1))
     pixels = torch.randn(len(counts), 3, 64, 64, generator=torch.Generator().manual_seed(2))
-    memory = network.memorize(network.encode(network.extract(pixels)))
+    memory = network.project_memory(network.encode(network.backbone_features(pixels)))
     return mean(*task_loss(network, memory, task.format, views))
 
 

@@ -43,7 +43,7 @@ def memory(own: Network, images: Sequence[int]) -> Any:
     """The memory of numbered random images."""
     maps = [torch.randn(CHANNELS, 3, 4, generator=torch.Generator().manual_seed(n)) for n in images]
     with torch.no_grad():
-        return own.memorize(own.encode(Features(torch.stack(maps))))
+        return own.project_memory(own.encode(Features(torch.stack(maps))))
 
 
 def request(form: SequenceFormat, counts: Sequence[int]) -> Request:

@@ -98,7 +98,7 @@ class DecoderBlock(Residual):
         self.cross_norm = nn.LayerNorm(own.width)
         self.feed_norm = nn.LayerNorm(own.width)
 
-    def memorize(self, states: Tensor) -> tuple[Tensor, Tensor]:
+    def project_memory(self, states: Tensor) -> tuple[Tensor, Tensor]:
         """Keys and values (B, H, S, D / H) of memory states (B, S, D)."""
         keys, values = self.cross.project(self.cross_norm(states), 1, 2)
         return keys.contiguous(), values.contiguous()

@@ -56,14 +56,14 @@ class Decoder(nn.Module):
         self.positions = positions
         self.norm = nn.LayerNorm(layers[0].own.width)
 
-    def memorize(self, states: Tensor, positions: Tensor, pad: Tensor | None, *, placed: bool = False) -> Memory:
+    def project_memory(self, states: Tensor, positions: Tensor, pad: Tensor | None, *, placed: bool = False) -> Memory:
         """Keys and values of every block from memory states (B, S, D).
 
         ``positions``, ``pad`` and ``placed`` are not used: the states hold their places, and padding is read like
         everything else.
         """
         del positions, pad, placed
-        pairs = [layer.memorize(states) for layer in self._stack()]
+        pairs = [layer.project_memory(states) for layer in self._stack()]
         return Memory(tuple(keys for keys, _ in pairs), tuple(values for _, values in pairs))
 
     def forward(

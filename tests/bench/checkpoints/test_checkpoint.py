@@ -55,7 +55,7 @@ def at(root: Path, options: RunOptions) -> RunOptions:
 def hidden(network: Network) -> torch.Tensor:
     pixels = torch.rand(1, 3, 128, 128, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
-        memory = network.memorize(network.encode(network.extract(pixels)))
+        memory = network.project_memory(network.encode(network.backbone_features(pixels)))
         return network.decode(memory, torch.arange(10)[None, None])
 
 

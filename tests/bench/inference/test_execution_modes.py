@@ -47,7 +47,7 @@ def filled(network: Any, decoder: Any, images: int, seed: int, *, formats: Any =
     pixels = torch.randn(images, 3, 3, 4, generator=torch.Generator().manual_seed(seed))
     found = []
     with torch.inference_mode():
-        memory = network.memorize(network.encode(network.extract(pixels)))
+        memory = network.project_memory(network.encode(network.backbone_features(pixels)))
         for form in formats:
             request = tiny.request(form, [1 + seed % 3 if form.task == "segmentation" else 1] * images)
             found.append(decoder.decode(network, memory, request, tiny.generators(range(images))).tokens.clone())
@@ -78,7 +78,7 @@ def test_a_shape_is_recorded_once_and_a_step_is_one_graph(network: Network) -> N
 
 def test_results_outlive_the_next_replay(network: Network) -> None:
     graphed = Graphed(network, capture=record_nothing)
-    memory = graphed.memorize(graphed.encode(graphed.extract(torch.randn(1, 3, 3, 4))))
+    memory = graphed.project_memory(graphed.encode(graphed.backbone_features(torch.randn(1, 3, 3, 4))))
     tokens = torch.zeros(1, 1, 5, dtype=torch.int64)
     first = graphed.decode(memory, tokens)
     kept = first.clone()
@@ -103,7 +103,10 @@ def test_padded_batches_run_the_backbone_eagerly_and_say_so(network: Network) ->
     pad[1, :, 2:] = True
     pixels, tokens = torch.randn(2, 3, 3, 4), torch.zeros(2, 1, 5, dtype=torch.int64)
     with torch.inference_mode():
-        found = [own.decode(own.memorize(own.encode(own.extract(pixels, pad))), tokens) for own in (network, graphed)]
+        found = [
+            own.decode(own.project_memory(own.encode(own.backbone_features(pixels, pad))), tokens)
+            for own in (network, graphed)
+        ]
     assert torch.equal(*found)
     assert graphed.remarks == ["backbone ran eagerly on batches of images of different sizes"]
 
@@ -130,7 +133,7 @@ def test_a_compiler_that_gives_up_is_told(network: Network) -> None:
         other = Compiled(network, compiler=lambda function: function)
         with torch.inference_mode():
             for height in (3, 4, 5):
-                features = network.extract(torch.randn(1, 3, height, 4))
+                features = network.backbone_features(torch.randn(1, 3, height, 4))
                 compiled.encode(features)
                 other.encode(features)
     assert compiled.remarks == [GAVE_UP]

@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from bench.parity.ait_codecs import check_codec
-from bench.parity.golden_file import Comparison, GoldenFile
+from bench.parity.golden_file import GoldenFile, ParityTable
 from tests.tasks.task_examples import shared
 
 Arrays = dict[str, NDArray[Any]]
@@ -19,18 +19,18 @@ FAMILIES = {"codec masks", "codec depth", "codec training", "dense losses"}
 OWN = ("vqm/", "vqd/", "vqtrain/", "loss/")
 
 
-def compared(path: Path) -> tuple[Comparison, GoldenFile]:
+def compared(path: Path) -> tuple[ParityTable, GoldenFile]:
     golden = GoldenFile(path)
-    comparison = Comparison(golden, relative=True)
-    check_codec(golden, comparison)
-    return comparison, golden
+    table = ParityTable(golden, relative=True)
+    check_codec(golden, table)
+    return table, golden
 
 
 @pytest.fixture
-def changed(tmp_path: Path) -> Callable[[Callable[[Arrays], None]], Comparison]:
+def changed(tmp_path: Path) -> Callable[[Callable[[Arrays], None]], ParityTable]:
     """What is found after a change of the file."""
 
-    def run(change: Callable[[Arrays], None]) -> Comparison:
+    def run(change: Callable[[Arrays], None]) -> ParityTable:
         with np.load(shared("golden/ait.npz")) as archive:
             arrays = {name: archive[name] for name in archive.files if name.startswith((*OWN, "tr/cfg"))}
         change(arrays)
@@ -41,15 +41,15 @@ def changed(tmp_path: Path) -> Callable[[Callable[[Arrays], None]], Comparison]:
 
 
 def test_the_codecs_agree_with_the_released_classes() -> None:
-    comparison, golden = compared(shared("golden/ait.npz"))
-    problems = {name: row.problems for name, row in comparison.families.items() if row.problems}
+    table, golden = compared(shared("golden/ait.npz"))
+    problems = {name: row.problems for name, row in table.families.items() if row.problems}
     assert not problems
-    assert set(comparison.families) == FAMILIES
-    assert all(row.compared and not row.absent for row in comparison.families.values())
+    assert set(table.families) == FAMILIES
+    assert all(row.compared and not row.absent for row in table.families.values())
     assert not [name for name in golden.unread if name.startswith(OWN)], "every array is recomputed"
 
 
-def test_what_is_off_is_found(changed: Callable[[Callable[[Arrays], None]], Comparison]) -> None:
+def test_what_is_off_is_found(changed: Callable[[Callable[[Arrays], None]], ParityTable]) -> None:
     def disturb(arrays: Arrays) -> None:
         arrays["vqm/indices"] = arrays["vqm/indices"] ^ 1
         arrays["vqd/w/decoder.0.weight"] = arrays["vqd/w/decoder.0.weight"] * 1.01
@@ -62,7 +62,7 @@ def test_what_is_off_is_found(changed: Callable[[Callable[[Arrays], None]], Comp
     assert all("decode" in problem for problem in found["codec depth"].problems)
 
 
-def test_families_that_a_file_lacks_are_told(changed: Callable[[Callable[[Arrays], None]], Comparison]) -> None:
+def test_families_that_a_file_lacks_are_told(changed: Callable[[Callable[[Arrays], None]], ParityTable]) -> None:
     def shorten(arrays: Arrays) -> None:
         for name in [name for name in arrays if name.startswith(("vqd/", "vqtrain/", "loss/"))]:
             del arrays[name]

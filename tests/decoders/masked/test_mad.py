@@ -178,7 +178,7 @@ def test_released_inference_pass_by_pass(golden: Golden, restored: Network, tag:
     form, ratios = task.format, RATIOS[tag]
     features = Features(golden.tensor("in/feature"), golden.tensor("in/feature_pad_mask"))
     with torch.no_grad():
-        seen = restored.memorize(restored.encode(features))
+        seen = restored.project_memory(restored.encode(features))
     prompts = golden.tensor(f"infer/{tag}/stage0/input_seq")[..., : form.prompt_length]
     wanted = Request(format=form, prompts=prompts, valid=torch.ones(prompts.shape[:2], dtype=torch.bool))
     draws = None

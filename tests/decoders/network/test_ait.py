@@ -37,7 +37,7 @@ def made(vocabulary: Vocabulary, **options: Any) -> Network:
 
 def memory(network: Network, *, images: int = 2, pad: torch.Tensor | None = None) -> Any:
     maps = torch.randn(images, CHANNELS, 3, 4, generator=torch.Generator().manual_seed(2))
-    return network.memorize(network.encode(Features(maps, pad)))
+    return network.project_memory(network.encode(Features(maps, pad)))
 
 
 def tokens(network: Network) -> torch.Tensor:

@@ -72,7 +72,7 @@ def test_the_network_trains_end_to_end() -> None:
         decoder_layers=1, positions=12,
     )  # fmt: skip
     network = build_network(options, Vocabulary(Sizes(words=30)))
-    memory = network.memorize(network.encode(network.extract(torch.randn(2, 3, 64, 64))))
+    memory = network.project_memory(network.encode(network.backbone_features(torch.randn(2, 3, 64, 64))))
     network.logits(network.decode(memory, torch.zeros(2, 1, 8, dtype=torch.int64)), slice(0, 40)).sum().backward()
     assert all(parameter.grad is not None for parameter in network.parameters())
 
@@ -91,11 +91,11 @@ def test_folded_norms_give_the_same_map(name: str, frozen: bool) -> None:
                 assert values is not None
                 values.copy_(torch.rand(values.shape) + 0.5)
     images = torch.randn(1, 3, 64, 96)
-    wanted = network.extract(images).map
+    wanted = network.backbone_features(images).map
     faster = folded(network)
-    torch.testing.assert_close(faster.extract(images).map, wanted, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(faster.backbone_features(images).map, wanted, rtol=1e-4, atol=1e-4)
     assert not any(isinstance(module, nn.BatchNorm2d | FrozenBatchNorm2d) for module in faster.modules())
-    torch.testing.assert_close(network.extract(images).map, wanted)  # the original is as it was
+    torch.testing.assert_close(network.backbone_features(images).map, wanted)  # the original is as it was
 
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".pth"])

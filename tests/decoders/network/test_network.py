@@ -37,7 +37,7 @@ def features() -> Features:
 @pytest.fixture(scope="module")
 def memory(network: Network, features: Features) -> Memory:
     with torch.no_grad():
-        return network.memorize(network.encode(features))
+        return network.project_memory(network.encode(features))
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +121,7 @@ def test_a_batch_gives_what_its_images_and_sequences_give_alone(
     assert features.pad is not None
     for image in range(B):
         only = Features(features.map[image : image + 1], features.pad[image : image + 1])
-        alone = network.memorize(network.encode(only))
+        alone = network.project_memory(network.encode(only))
         chosen = memory.select(torch.tensor([image]))
         for sequence in range(N):
             one = tokens[image : image + 1, sequence : sequence + 1]
@@ -144,11 +144,11 @@ def test_sequences_that_a_cpu_takes_in_pieces_come_out_the_same(
 @torch.no_grad()
 def test_padding_changes_nothing(network: Network, features: Features, tokens: Tensor) -> None:
     cut = Features(features.map[1:, :, :, :3])
-    wanted = network.decode(network.memorize(network.encode(cut)), tokens[1:])
+    wanted = network.decode(network.project_memory(network.encode(cut)), tokens[1:])
     assert features.pad is not None
     junk = features.map[1:].clone()
     junk[:, :, :, 3:] = 7.0
-    padded = network.memorize(network.encode(Features(junk, features.pad[1:])))
+    padded = network.project_memory(network.encode(Features(junk, features.pad[1:])))
     torch.testing.assert_close(network.decode(padded, tokens[1:]), wanted, atol=1e-5, rtol=0)
 
 
@@ -156,9 +156,9 @@ def test_the_pixel_mask_is_brought_to_the_map() -> None:
     vocabulary = Vocabulary(Sizes(words=30))
     network = assemble(OPTIONS, vocabulary, backbone=nn.AvgPool2d(8), channels=3)
     pad = torch.zeros(2, 32, 40, dtype=torch.bool)
-    assert network.extract(torch.zeros(2, 3, 32, 40), pad).pad is None  # nothing is padded
+    assert network.backbone_features(torch.zeros(2, 3, 32, 40), pad).pad is None  # nothing is padded
     pad[1, 16:] = True
-    found = network.extract(torch.zeros(2, 3, 32, 40), pad).pad
+    found = network.backbone_features(torch.zeros(2, 3, 32, 40), pad).pad
     assert found is not None
     assert found.shape == (2, 4, 5)
     assert found.sum(dim=(1, 2)).tolist() == [0, 10]
@@ -202,10 +202,10 @@ def test_kept_rows_follow_the_weights(network: Network, memory: Memory, tokens: 
 def test_gradients_reach_everything_and_inference_makes_none(network: Network, features: Features) -> None:
     tokens = torch.zeros(B, N, T, dtype=torch.int64)
     with torch.no_grad():
-        memory = network.memorize(network.encode(features))
+        memory = network.project_memory(network.encode(features))
         assert not network.logits(network.decode(memory, tokens), slice(0, 9)).requires_grad
         fused = network.decode(memory, tokens)
-    memory = network.memorize(network.encode(features))
+    memory = network.project_memory(network.encode(features))
     hidden = network.decode(memory, tokens)
     torch.testing.assert_close(hidden.detach(), fused, atol=1e-5, rtol=0)  # plain products against the fused kernel
     network.logits(hidden, slice(0, len(network.vocabulary))).sin().sum().backward()
@@ -230,9 +230,9 @@ def test_half_precision_weights_work_throughout(features: Features) -> None:
     vocabulary = Vocabulary(Sizes(words=30))
     network = assemble(OPTIONS, vocabulary, backbone=nn.Identity(), channels=CHANNELS).eval()
     tokens = torch.zeros(B, N, T, dtype=torch.int64)
-    wanted = network.logits(network.decode(network.memorize(network.encode(features)), tokens), slice(0, 60))
+    wanted = network.logits(network.decode(network.project_memory(network.encode(features)), tokens), slice(0, 60))
     network.bfloat16()
-    memory = network.memorize(network.encode(Features(features.map.bfloat16(), features.pad)))
+    memory = network.project_memory(network.encode(Features(features.map.bfloat16(), features.pad)))
     cache = network.cache(batch=B, sequences=N, length=T)
     assert memory.keys[0].dtype == cache.keys[0].dtype == torch.bfloat16
     found = network.logits(network.decode(memory, tokens), slice(0, 60))
