@@ -26,7 +26,8 @@ from decoders.base import Request
 from decoders.causal.ait import Ait, AitOptions
 from decoders.causal.ait_parallel import AitParallel
 from decoders.network.folding import folded
-from decoders.network.network import Features, build_network
+from decoders.network.memory import Features
+from decoders.network.network import build_network
 from reports.tables.table import pipe_table
 from results.store import write_atomically
 from tasks.base import Task

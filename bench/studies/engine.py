@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from bench.compare.score_tables import DataPaths, open_suite, run_tables
+from bench.builders.open_suite import build_suite
+from bench.compare.score_tables import run_tables
+from bench.config.run import RunOptions
 from bench.config.studies import StudyOptions
 from bench.errors import UserError
 from bench.stats.bootstrap import RESAMPLES
@@ -144,10 +146,13 @@ def _results(definition: Definition, jobs: Plan, arms: Sequence[str], resamples:
     return _Analyzed(kept, runs, points, scores)
 
 
-def _metrics(record: Record, options: Any) -> dict[str, Any]:
-    """The metrics on the data of a run."""
-    paths = DataPaths(options.coco, options.nyu, options.nyu_list, options.tokenizer)
-    return dict(open_suite(record, paths).metrics)
+def _metrics(record: Record, options: RunOptions) -> dict[str, Any]:
+    """The metrics on the data of a run, with the tokenizer of captions that it used."""
+    tokenizer = record.notes.get("captioning", {}).get("tokenizer", options.caption_tokenizer).partition(" ")[0]
+    suite = build_suite(replace(options, caption_tokenizer=tokenizer))  # type: ignore[arg-type]  # one of its words
+    if suite.data["hash"] != record.data["hash"]:
+        raise UserError(f"{record.decoder}: the data have changed since its run; remove the run's folder")
+    return dict(suite.metrics)
 
 
 def _command(job: Job) -> str:

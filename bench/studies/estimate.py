@@ -23,7 +23,8 @@ IMAGES = 2  # of a run that is timed
 
 
 def seconds(jobs: Sequence[Job], work: Path) -> dict[Path, float | None]:
-    """Return folder to remaining seconds of each job; None for a run whose weights are not trained yet.
+    """Return folder to remaining seconds of each job; None where that is not known: a run whose weights are
+    not trained yet, or a job that will fail.
 
     Args:
         jobs: to do.
@@ -37,7 +38,10 @@ def seconds(jobs: Sequence[Job], work: Path) -> dict[Path, float | None]:
                 if (pace := _timed(job, Path(folder))) is not None:
                     paces[job.pace] = pace
         pace = paces.get(job.pace)
-        remaining[job.folder] = None if pace is None else pace * _units(job)
+        try:
+            remaining[job.folder] = None if pace is None else pace * _units(job)
+        except Exception:  # the job itself will say what is wrong with it
+            remaining[job.folder] = None
     return remaining
 
 
@@ -47,7 +51,7 @@ def text(remaining: Iterable[float | None], processes: int) -> str:
     known = [number for number in numbers if number is not None]
     unknown = len(numbers) - len(known)
     minutes = sum(known) / max(1, min(processes, len(numbers))) / 60
-    more = f", and {unknown} runs of weights that are not trained yet" if unknown else ""
+    more = f", and {unknown} that cannot be timed yet" if unknown else ""
     return f"about {minutes:.0f} minutes with {processes} process{'' if processes == 1 else 'es'}{more}"
 
 

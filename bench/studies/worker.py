@@ -148,6 +148,8 @@ class _Workers:
         self.busy[pipe], self._processes[pipe] = job, process
 
     def finished(self) -> Iterator[tuple[Job, str]]:
+        if not self.busy:
+            return  # there is nothing to wait for
         for pipe in [pipe for pipe in connection.wait(list(self.busy)) if isinstance(pipe, connection.Connection)]:
             job, process = self.busy.pop(pipe), self._processes.pop(pipe)
             try:

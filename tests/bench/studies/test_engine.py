@@ -172,3 +172,7 @@ def test_an_outcome_that_is_none_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="study x"):
         read_outcomes(tmp_path)
     assert json.loads((tmp_path / "x.json").read_text()) == {"schema": 1}
+
+
+def test_workers_without_work_are_not_waited_for() -> None:
+    assert list(worker._Workers(2).finished()) == []

@@ -28,7 +28,7 @@ from tests.bench import tiny_presets as tiny
 from tests.bench.data.folders import shared
 
 
-def study(name: str, folder: Path, data: dict[str, Path], **codec: Any) -> tuple[str, dict[str, Any]]:
+def study(name: str, folder: Path, data: dict[str, Any], **codec: Any) -> tuple[str, dict[str, Any]]:
     """Page and details of a shipped study of codecs with a shorter training."""
     definition = yaml.safe_load((paths.STUDIES / f"{name}.yaml").read_text())
     for training in definition["train"]["codecs"].values():
@@ -123,8 +123,7 @@ def test_doubtful_times_are_marked_once_with_their_arms() -> None:
     text, _ = times(measured(warnings=[busy]))
     assert text.count(busy) == 1 and f"Times: {busy}." in text
     results = measured(warnings=[])
-    first = results.runs["autoregressive"][0]
-    runs = {**results.runs, "autoregressive": [dataclasses.replace(first, record=measured(warnings=[busy]).runs["autoregressive"][0].record)]}  # fmt: skip  # noqa: E501
+    runs = {**results.runs, "autoregressive": measured(warnings=[busy]).runs["autoregressive"]}
     assert f"Times of autoregressive: {busy}." in times(dataclasses.replace(results, runs=runs))[0]
 
 
@@ -135,11 +134,12 @@ def test_thresholds_are_reached_at_the_first_step_at_which_all_are(tmp_path: Pat
     points = [{"step": s, "evaluation": {"detection AP": a, "captioning BLEU-4": b}} for s, a, b in curve]
     (tmp_path / "curve.jsonl").write_text("".join(json.dumps(p) + "\n" for p in [{"step": 1, "loss": 2.0}, *points]))
     training = SimpleNamespace(weights=tmp_path / "mad.safetensors", folder=tmp_path)
-    run = SimpleNamespace(kind="run", needs={"mad": training})
+    run: Any = SimpleNamespace(kind="run", needs={"mad": training})
+    files: Any = SimpleNamespace(record=SimpleNamespace(decoder="mad"))
     values = {"oracle": dict.fromkeys(shares, 1.0), "mad": dict.fromkeys(shares, 0.95)}
-    results: Any = Results(
-        jobs={"mad": [run]},  # type: ignore[dict-item]
-        runs={"mad": [SimpleNamespace(record=SimpleNamespace(decoder="mad"))]},  # type: ignore[dict-item]
+    results = Results(
+        jobs={"mad": [run]},
+        runs={"mad": [files]},
         points={name: Point(values=own) for name, own in values.items()},
     )
     text, data = thresholds(results, ceiling="oracle", shares=shares)
