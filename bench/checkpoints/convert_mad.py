@@ -11,9 +11,9 @@ from torch import Tensor
 from bench.checkpoints.checkpoint import fit_card
 from bench.checkpoints.converted import HEAD_WIDTH, ConvertedFile, count_blocks, network_line
 from decoders.network.errors import NetworkError
+from decoders.network.mad.released import convert, to_released
 from decoders.network.network import build_network
 from decoders.network.options import NetworkOptions
-from decoders.network.released import convert, to_released
 from decoders.network.weights import read_tensors
 from tasks.formats.vocabulary import Sizes, Vocabulary
 

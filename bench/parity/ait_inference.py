@@ -13,7 +13,7 @@ from decoders.base import Request
 from decoders.causal.ait import Ait, AitOptions
 from decoders.causal.ait_parallel import AitParallel, AitParallelOptions, parallel_inputs
 from decoders.causal.generation import generate
-from decoders.network.decoder import Memory
+from decoders.network.memory import Memory
 from decoders.sampling import TokenSampler, within_nucleus
 from tasks.detection import BOX
 from tasks.formats.sequence import Decoded, SequenceFormat

@@ -14,8 +14,8 @@ from bench.parity.ait_codecs import golden_codec
 from bench.parity.golden_file import AIT, GoldenFile, ParityTable
 from bench.parity.mad_model import GivenMaps
 from decoders.network.ait.released import convert
-from decoders.network.decoder import Memory
 from decoders.network.errors import NetworkError
+from decoders.network.memory import Memory
 from decoders.network.network import Network, assemble
 from decoders.network.options import NetworkOptions
 from tasks.base import TaskParts

@@ -12,7 +12,7 @@ from bench.parity.ait_model import AitSubject
 from bench.parity.golden_file import GoldenFile, ParityTable
 from decoders.base import View
 from decoders.causal.ait import Ait
-from decoders.network.decoder import Memory
+from decoders.network.memory import Memory
 from decoders.objective import task_loss
 from tasks.detection import BOX
 from tasks.formats.object_sequence import ABSENT, MASK_WEIGHT

@@ -14,7 +14,7 @@ from bench.parity.golden_file import GoldenFile, ParityTable
 from bench.parity.mad_model import Subject
 from decoders.base import Request
 from decoders.masked.mad import MadReleased, MadReleasedOptions, Pass
-from decoders.network.decoder import Memory
+from decoders.network.memory import Memory
 from tasks.detection import BOX, Detection
 from tasks.formats.sequence import Decoded, stack_prompts
 from tasks.keypoints import PIXEL_MIDDLE

@@ -12,9 +12,10 @@ from torch import Tensor, nn
 from bench.errors import UserError
 from bench.parity.golden_file import GoldenFile, ParityTable
 from decoders.network.errors import NetworkError
-from decoders.network.network import Features, Network, assemble
+from decoders.network.mad.released import convert
+from decoders.network.memory import Features
+from decoders.network.network import Network, assemble
 from decoders.network.options import NetworkOptions
-from decoders.network.released import convert
 from tasks.base import Task, TaskParts
 from tasks.captioning import Captioning
 from tasks.detection import Detection

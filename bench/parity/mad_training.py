@@ -12,7 +12,7 @@ from bench.parity.golden_file import GoldenFile, ParityTable
 from bench.parity.mad_model import Subject
 from decoders.base import View
 from decoders.matching import assign, group_costs, know, nearest_alternative
-from decoders.network.released import TABLE, to_released
+from decoders.network.mad.released import TABLE, to_released
 from decoders.objective import Head, mean, resolve, task_head, task_loss
 from tasks.base import Task
 from tasks.formats.sequence import Encoded, SequenceFormat, TrainingBatch, TrainingExample, collate

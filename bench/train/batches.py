@@ -17,7 +17,8 @@ from bench.data.dataset import Dataset
 from bench.data.packed import Packed, as_tensors, mirrored, normalized
 from bench.data.transforms import Prepared, stack_images
 from bench.train.batch_stream import Indices
-from decoders.network.network import Encoding, Network
+from decoders.network.memory import Encoding
+from decoders.network.network import Network
 from tasks.base import Task
 from tasks.formats.sequence import TrainingBatch, TrainingExample, collate
 from tasks.targets import Targets

@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from decoders.base import Request
-from decoders.network.network import Features, Network, assemble
+from decoders.network.memory import Features
+from decoders.network.network import Network, assemble
 from decoders.network.options import NetworkOptions
 from tasks.base import TaskParts
 from tasks.formats.sequence import SequenceFormat, Slot

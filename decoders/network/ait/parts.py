@@ -2,60 +2,49 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import nn
 
-from decoders.network.ait.blocks import DecoderBlock, EncoderBlock, FeedForward
-from decoders.network.ait.decoder import Decoder, TaskPositions
 from decoders.network.ait.embedding import TiedEmbedding
-from decoders.network.ait.encoder import Encoder
+from decoders.network.ait.layers import GeluFeedForward, PreNormDecoderLayer, PreNormEncoderLayer
+from decoders.network.ait.transformer import PreNormDecoder, PreNormEncoder, TaskPositions
 from decoders.network.attention import Attention
 from decoders.network.options import NetworkOptions
+from decoders.network.parts import NetworkParts
 from decoders.network.positions import GridPositions
 from tasks.formats.vocabulary import Vocabulary
 
 DEVIATION = 0.02
 
 
-@dataclass(frozen=True)
-class Parts:
-    """What ``Network`` is made of beside its backbone."""
-
-    projection: nn.Module
-    positions: GridPositions
-    encoder: Encoder
-    decoder: Decoder
-    embedding: TiedEmbedding
-
-
-def build_parts(options: NetworkOptions, vocabulary: Vocabulary, channels: int) -> Parts:
-    """Parts for features of ``channels`` channels (AiT section 4.1 and its release)."""
+def build_parts(options: NetworkOptions, vocabulary: Vocabulary, channels: int) -> NetworkParts:
+    """Return the parts for feature maps of ``channels`` channels (AiT section 4.1 and its release)."""
     width, hidden, dropout = options.width, options.ffn, options.dropout
 
     def attention() -> Attention:
         return Attention(width=width, heads=options.heads, dropout=0.0)
 
-    def feed_forward() -> FeedForward:
-        return FeedForward(width=width, hidden=hidden, dropout=dropout)
+    def feed_forward() -> GeluFeedForward:
+        return GeluFeedForward(width=width, hidden=hidden, dropout=dropout)
 
-    encoder_blocks = [
-        EncoderBlock(attention=attention(), feed_forward=feed_forward(), drop_path=options.drop_path)
+    encoder_layers = [
+        PreNormEncoderLayer(attention=attention(), feed_forward=feed_forward(), drop_path=options.drop_path)
         for _ in range(options.encoder_layers)
     ]
-    decoder_blocks = [
-        DecoderBlock(own=attention(), cross=attention(), feed_forward=feed_forward(), drop_path=options.drop_path)
+    decoder_layers = [
+        PreNormDecoderLayer(
+            own=attention(), cross=attention(), feed_forward=feed_forward(), drop_path=options.drop_path
+        )
         for _ in range(options.decoder_layers)
     ]
     positions = TaskPositions(
         openings=vocabulary.openings, tokens=len(vocabulary), length=options.positions, width=width
     )
-    parts = Parts(
+    parts = NetworkParts(
         projection=nn.Sequential(nn.Dropout(dropout), nn.Conv2d(channels, width, 1)),
         positions=GridPositions(width=width),
-        encoder=Encoder(blocks=encoder_blocks, width=width, hidden=hidden, dropout=dropout),
-        decoder=Decoder(layers=decoder_blocks, positions=positions),
+        encoder=PreNormEncoder(layers=encoder_layers, width=width, hidden=hidden, dropout=dropout),
+        decoder=PreNormDecoder(layers=decoder_layers, positions=positions),
         embedding=TiedEmbedding(tokens=len(vocabulary), width=width),
     )
     _initialize(parts.projection, parts.encoder, parts.decoder, parts.embedding)

@@ -1,4 +1,4 @@
-"""Names of AiT's released task solver and ours, and its tensors fitted into our network.
+"""AiT's released task solver: its names and ours, and its tensors fitted into our network.
 
 The release keeps queries, keys and values in three matrices, and its task tokens, its parallel token and its words in
 three tables; ours are one each.
@@ -8,21 +8,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from decoders.network.errors import NetworkError
-from decoders.network.released import Conversion
+from decoders.network.released import Conversion, NameTranslation, fill
 from tasks.formats.vocabulary import Vocabulary
 
 ROWS, TASKS, PARALLEL, BIAS = "voc_embed", "det_embed", "mask_embed", "outp_bias"
-COMPUTED = ("enc_embed",)  # sine positions, which our network computes
+COMPUTED = ("enc_embed",)  # sine positions
 TABLE, OWN_BIAS = "embedding.table.weight", "embedding.bias"
 TRANSFORMER = "transformer."
 BACKBONE = "backbone."
 
-# Released name to ours; {n} is a number, {rest} one word. Attention's three matrices are joined before.
+# Released name to ours. Attention's three matrices are joined before.
 FEED_FORWARD = {"fc1.{rest}": "rise.{rest}", "fc2.{rest}": "fall.{rest}"}
 OTHERS = {
     "dec_embed": "decoder.positions.tables",
@@ -43,31 +44,22 @@ BLOCKS = {
 JOINED = re.compile(r"(.*attn)\.wq\.(weight|bias)")
 
 
-def _names() -> dict[str, str]:
-    names = OTHERS | {f"proj_mlp.{theirs}": f"encoder.last.{ours}" for theirs, ours in FEED_FORWARD.items()}
+def _templates() -> dict[str, str]:
+    templates = OTHERS | {f"proj_mlp.{theirs}": f"encoder.last.{ours}" for theirs, ours in FEED_FORWARD.items()}
     for part, members in BLOCKS.items():
         block, layer = f"{part}.blocks.{{n}}", f"{part}.layers.{{n}}"
         for theirs, ours in members.items():
             if theirs.endswith("attn"):
-                names[f"{block}.{theirs}.joined.{{rest}}"] = f"{layer}.{ours}.projection.{{rest}}"
-                names[f"{block}.{theirs}.proj.{{rest}}"] = f"{layer}.{ours}.output.{{rest}}"
+                templates[f"{block}.{theirs}.joined.{{rest}}"] = f"{layer}.{ours}.projection.{{rest}}"
+                templates[f"{block}.{theirs}.proj.{{rest}}"] = f"{layer}.{ours}.output.{{rest}}"
             else:
-                names[f"{block}.{theirs}.{{rest}}"] = f"{layer}.{ours}.{{rest}}"
+                templates[f"{block}.{theirs}.{{rest}}"] = f"{layer}.{ours}.{{rest}}"
         for theirs, ours in FEED_FORWARD.items():
-            names[f"{block}.mlp.{theirs}"] = f"{layer}.feed_forward.{ours}"
-    return names
+            templates[f"{block}.mlp.{theirs}"] = f"{layer}.feed_forward.{ours}"
+    return templates
 
 
-def to_ours(name: str) -> str | None:
-    """Our name of a released one behind the transformer's prefix, or None if our network has none such.
-
-    ``joined`` stands for the three matrices ``wq``, ``wk`` and ``wv``.
-    """
-    for pattern, template in _OURS:
-        found = pattern.fullmatch(name)
-        if found:
-            return template.format(**found.groupdict())
-    return None
+to_ours = NameTranslation(_templates())  # of names behind the transformer's prefix
 
 
 def convert(released: Mapping[str, Tensor], own: Mapping[str, Tensor], vocabulary: Vocabulary) -> Conversion:
@@ -82,72 +74,53 @@ def convert(released: Mapping[str, Tensor], own: Mapping[str, Tensor], vocabular
         NetworkError: if a tensor has another shape than in our network.
     """
     named = {name.removeprefix(TRANSFORMER): value for name, value in released.items()}
+    named = {name: value for name, value in named.items() if name not in COMPUTED}  # our network computes those
     tables = {name: named.pop(name) for name in (TASKS, PARALLEL) if name in named}
-    tensors, unused, filled = dict(own), [], set()
-    for name, value in _joined(named).items():
-        ours = name if name.startswith(BACKBONE) else to_ours(name)
-        if ours is None or ours not in own:
-            unused += [] if name in COMPUTED else [name]
-            continue
-        tensors[ours] = _fitted(name, value, ours, own[ours], vocabulary)
-        filled.add(ours)
-    _fill_tokens(tensors, tables, vocabulary)
-    missing = [name for name in own if name not in filled]
-    missing += [f"{TABLE} ({name})" for name in (TASKS, PARALLEL) if name not in tables]
-    return Conversion(tensors, unused, missing, kept_rows=0)
+    conversion = fill(_join_projections(named), own, _our_name, partial(_fit, vocabulary=vocabulary))
+    _fill_tokens(conversion.tensors, tables, vocabulary)
+    conversion.missing.extend(f"{TABLE} ({name})" for name in (TASKS, PARALLEL) if name not in tables)
+    return conversion
 
 
-def _joined(named: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Queries, keys and values of each attention as one tensor, where all three are there."""
-    found = dict(named)
+def _our_name(name: str) -> str | None:
+    return name if name.startswith(BACKBONE) else to_ours(name)
+
+
+def _join_projections(named: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Join queries, keys and values of each attention into one tensor, where all three are there."""
+    joined = dict(named)
     for name in named:
         match = JOINED.fullmatch(name)
         parts = [f"{match[1]}.{part}.{match[2]}" for part in ("wq", "wk", "wv")] if match else []
-        if match and all(part in found for part in parts):
-            found[f"{match[1]}.joined.{match[2]}"] = torch.cat([found.pop(part) for part in parts])
-    return found
+        if match and all(part in joined for part in parts):
+            joined[f"{match[1]}.joined.{match[2]}"] = torch.cat([joined.pop(part) for part in parts])
+    return joined
 
 
-def _fitted(name: str, value: Tensor, ours: str, wanted: Tensor, vocabulary: Vocabulary) -> Tensor:
-    """A tensor in the shape of ours."""
+def _fit(name: str, value: Tensor, ours: str, own: Tensor, *, vocabulary: Vocabulary) -> Tensor:
     if name.startswith("input_proj.weight"):
         value = value[..., None, None]  # ours is a convolution
-    if ours in (TABLE, OWN_BIAS):
-        value = _rows(name, value, wanted, vocabulary)
-    if value.shape != wanted.shape:
-        raise NetworkError(
-            f"{name} has shape {list(value.shape)}, the network's {ours} {list(wanted.shape)}; "
-            "the preset's sizes differ from the checkpoint's"
-        )
-    return value
+    return _rows(name, value, own, vocabulary) if ours in (TABLE, OWN_BIAS) else value
 
 
-def _rows(name: str, value: Tensor, wanted: Tensor, vocabulary: Vocabulary) -> Tensor:
-    """The rows that the release has, and behind them ours. Some of its configs add rows that nothing uses."""
+def _rows(name: str, value: Tensor, own: Tensor, vocabulary: Vocabulary) -> Tensor:
+    """Return the rows that the release has, then ours. Some of its configs add rows that nothing uses."""
     count = vocabulary.openings[0]
-    if len(value) < count or value.shape[1:] != wanted.shape[1:]:
+    if len(value) < count or value.shape[1:] != own.shape[1:]:
         raise NetworkError(
-            f"{name} has shape {list(value.shape)}, the vocabulary {count} rows of {list(wanted.shape[1:])}; "
+            f"{name} has shape {list(value.shape)}, the vocabulary {count} rows of {list(own.shape[1:])}; "
             "is it a checkpoint with other bins, classes or codes?"
         )
-    return torch.cat([value[:count], wanted[count:]])
+    return torch.cat([value[:count], own[count:]])
 
 
 def _fill_tokens(tensors: dict[str, Tensor], tables: Mapping[str, Tensor], vocabulary: Vocabulary) -> None:
-    """Task tokens and parallel token as rows of the one table."""
+    """Write task tokens and parallel token into the one table."""
     rows = {TASKS: vocabulary.openings, PARALLEL: [vocabulary.id("parallel")]}
     for name, value in tables.items():
-        wanted, width = rows[name], tensors[TABLE].shape[1]
-        if tuple(value.shape) != (len(wanted), 1, width):
-            raise NetworkError(f"{name} has shape {list(value.shape)}; expected {[len(wanted), 1, width]}")
+        ids, width = rows[name], tensors[TABLE].shape[1]
+        if tuple(value.shape) != (len(ids), 1, width):
+            raise NetworkError(f"{name} has shape {list(value.shape)}; expected {[len(ids), 1, width]}")
         merged = tensors[TABLE].clone()
-        merged[wanted] = value[:, 0]
+        merged[ids] = value[:, 0]
         tensors[TABLE] = merged
-
-
-def _pattern(template: str) -> re.Pattern[str]:
-    pattern = re.escape(template).replace(r"\{rest\}", r"(?P<rest>\w+)").replace(r"\{n\}", r"(?P<n>\d+)")
-    return re.compile(pattern, re.ASCII)
-
-
-_OURS = [(_pattern(released), ours) for released, ours in _names().items()]

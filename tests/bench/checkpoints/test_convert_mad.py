@@ -19,9 +19,9 @@ from bench.errors import UserError
 from bench.paths import PRESETS
 from bench.run.runner import run
 from bench.train.network import train
+from decoders.network.mad.released import to_ours, to_released
 from decoders.network.network import build_network
 from decoders.network.options import NetworkOptions
-from decoders.network.released import to_ours, to_released
 from tasks.formats.vocabulary import Sizes, Vocabulary
 from tests.bench.checkpoints.bad_checkpoints import Trap, check_refused
 from tests.tasks.task_examples import shared

@@ -11,9 +11,10 @@ from torch import nn
 from decoders.base import Request
 from decoders.masked.mad import Mad, MadOptions, MadReleased
 from decoders.masked.parallel import Parallel, ParallelOptions
-from decoders.network.network import Features, Network, assemble
+from decoders.network.mad.released import convert
+from decoders.network.memory import Features
+from decoders.network.network import Network, assemble
 from decoders.network.options import NetworkOptions
-from decoders.network.released import convert
 from tasks.base import Task
 from tasks.captioning import Captioning
 from tasks.depth import Depth

@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from decoders.network.network import Features, Network, assemble
+from decoders.network.memory import Features
+from decoders.network.network import Network, assemble
 from decoders.network.options import NetworkOptions
 from tasks.formats.vocabulary import Sizes, Vocabulary
 from tests.tasks.task_examples import CLASSES

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from decoders.network.cache import Cache
-from decoders.network.decoder import Memory
-from decoders.network.embedding import sinusoids
-from decoders.network.network import Features, Network, assemble
+from decoders.network.mad.embedding import sinusoids
+from decoders.network.memory import Features, Memory
+from decoders.network.network import Network, assemble
 from decoders.network.options import NetworkOptions
 from tasks.formats.vocabulary import Sizes, Vocabulary
 
@@ -135,7 +135,7 @@ def test_sequences_that_a_cpu_takes_in_pieces_come_out_the_same(
     network: Network, memory: Memory, tokens: Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wanted = [network.decode(memory, tokens, every_layer=every) for every in (False, True)]
-    monkeypatch.setattr("decoders.network.decoder.ROWS", 2 * B * T)
+    monkeypatch.setattr("decoders.network.mad.transformer.ROWS", 2 * B * T)
     for every in (False, True):
         found = network.decode(memory, tokens, every_layer=every)
         torch.testing.assert_close(found, wanted[every], atol=1e-5, rtol=0)

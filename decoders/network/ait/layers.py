@@ -1,4 +1,4 @@
-"""Pre-norm transformer blocks of AiT: every part reads a normalized input, and its result is added to the states."""
+"""Pre-norm transformer layers of AiT: each part reads a normalized input, and its output is added to the states."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from torch.nn import functional
 
 from decoders.network.attention import Attention
 from decoders.network.cache import Cache
-from decoders.network.decoder import Memory
+from decoders.network.memory import Memory
 
 
-class FeedForward(nn.Module):
+class GeluFeedForward(nn.Module):
     """Two linear layers with a GELU between; dropout behind the GELU only (AiT's release).
 
     Args:
@@ -35,7 +35,7 @@ class FeedForward(nn.Module):
 
 
 class Residual(nn.Module):
-    """States plus what a part made of them, which is left out for a share of the rows while training.
+    """Stochastic depth: while training, a share of the rows skips a part's output.
 
     Args:
         drop_path: that share.
@@ -45,21 +45,21 @@ class Residual(nn.Module):
         super().__init__()
         self.drop_path = DropPath(drop_path)
 
-    def add(self, states: Tensor, found: Tensor) -> Tensor:
-        """Both (B, T, D)."""
-        return states + self.drop_path(found) if self.training else states + found
+    def add(self, states: Tensor, output: Tensor) -> Tensor:
+        """Add a part's output (B, T, D) to its states (B, T, D)."""
+        return states + self.drop_path(output) if self.training else states + output
 
 
-class EncoderBlock(Residual):
+class PreNormEncoderLayer(Residual):
     """Self-attention and feed-forward.
 
     Args:
-        attention: of the block.
-        feed_forward: of the block.
-        drop_path: share of the images whose residual is left out while training.
+        attention: self-attention.
+        feed_forward: feed-forward.
+        drop_path: share of the images whose residual is skipped while training.
     """
 
-    def __init__(self, *, attention: Attention, feed_forward: FeedForward, drop_path: float) -> None:
+    def __init__(self, *, attention: Attention, feed_forward: GeluFeedForward, drop_path: float) -> None:
         super().__init__(drop_path=drop_path)
         self.attention = attention
         self.feed_forward = feed_forward
@@ -73,23 +73,23 @@ class EncoderBlock(Residual):
         return self.add(states, self.feed_forward(self.feed_norm(states)))
 
 
-class DecoderBlock(Residual):
+class PreNormDecoderLayer(Residual):
     """Self-attention, cross-attention and feed-forward.
 
-    The norm of the cross-attention's queries is also that of the memory (AiT's release), so that each block reads the
-    memory in its own way; keys and values of it are still made once per image.
+    Each method includes the residual. One norm serves the cross-attention's queries and the memory (AiT's release), so
+    each layer normalizes the memory itself; its keys and values are still projected once per image.
 
-    A step decodes one token, so that what a block costs there is calls, not arithmetic: parts are called directly where
-    nothing but the call would be lost.
+    With one token a step, Python calls cost more than arithmetic: ``forward`` methods are called directly, which skips
+    module hooks.
 
     Args:
         own: self-attention.
         cross: cross-attention.
-        feed_forward: of the block.
-        drop_path: share of the sequences whose residual is left out while training.
+        feed_forward: feed-forward.
+        drop_path: share of the sequences whose residual is skipped while training.
     """
 
-    def __init__(self, *, own: Attention, cross: Attention, feed_forward: FeedForward, drop_path: float) -> None:
+    def __init__(self, *, own: Attention, cross: Attention, feed_forward: GeluFeedForward, drop_path: float) -> None:
         super().__init__(drop_path=drop_path)
         self.own = own
         self.cross = cross
@@ -99,12 +99,12 @@ class DecoderBlock(Residual):
         self.feed_norm = nn.LayerNorm(own.width)
 
     def project_memory(self, states: Tensor) -> tuple[Tensor, Tensor]:
-        """Keys and values (B, H, S, D / H) of memory states (B, S, D)."""
+        """Return keys and values (B, H, S, D / H) of encoder states (B, S, D)."""
         keys, values = self.cross.project(self.cross_norm(states), 1, 2)
         return keys.contiguous(), values.contiguous()
 
     def attend_own(self, states: Tensor, mask: Tensor | None, cache: tuple[Cache, int] | None) -> Tensor:
-        """Self-attention of (B * N, T, D), each sequence for itself, residual included."""
+        """Self-attention of (B * N, T, D), each sequence for itself."""
         queries, keys, values = self.own.project(_normalized(self.own_norm, states), 0, 2)
         if cache is not None:
             keys, values = cache[0].update(cache[1], keys, values)
@@ -112,14 +112,13 @@ class DecoderBlock(Residual):
 
     def attend_memory(self, states: Tensor, memory: Memory, layer: int) -> Tensor:
         """Cross-attention of (B * N, T, D); the N sequences of an image are one long query of its memory."""
-        normalized = _normalized(self.cross_norm, states)
-        together = normalized.view(memory.batch, -1, states.shape[-1])  # (B, N * T, D)
-        (queries,) = self.cross.project(together, 0, 0)
-        found = self.cross.forward(queries, memory.keys[layer], memory.values[layer])  # (B, N * T, D)
-        return self.add(states, found.view_as(states))
+        normalized = _normalized(self.cross_norm, states).view(memory.batch, -1, states.shape[-1])  # (B, N * T, D)
+        (queries,) = self.cross.project(normalized, 0, 0)
+        attended = self.cross.forward(queries, memory.keys[layer], memory.values[layer])  # (B, N * T, D)
+        return self.add(states, attended.view_as(states))
 
     def feed(self, states: Tensor) -> Tensor:
-        """Feed-forward of (B * N, T, D), residual included."""
+        """Feed-forward of (B * N, T, D)."""
         return self.add(states, self.feed_forward.forward(_normalized(self.feed_norm, states)))
 
 
