@@ -11,8 +11,6 @@ from torch import Tensor
 from decoders.network.errors import NetworkError
 
 Fit = Callable[[str, Tensor, str, Tensor], Tensor]  # released name, its tensor, our name, ours: one shaped like ours
-    [str, Tensor, str, Tensor], Tensor
-]  # released name and tensor, our name and tensor, to a tensor like ours
 
 
 @dataclass(frozen=True)
