@@ -1,4 +1,18 @@
-"""The contract of a decoder strategy: it fills sequences and never knows what a box is."""
+"""The contract of a decoder strategy: it fills token sequences and never knows what a box is.
+
+A strategy is one file of at most 250 lines in ``causal/`` (left to right, with a key-value cache) or ``masked/`` (mask
+tokens, full attention). It imports nothing of ``tasks`` but formats and vocabulary. What it reuses:
+
+==========================  ============================================================================
+``causal/generation.py``    ``generate``: the whole left-to-right loop; ``CausalSteps``: passes with a cache
+``causal/teacher_forcing``  ``teacher_forced``: the training view of every causal strategy
+``sampling.py``             ``TokenSampler``: greedy, temperature, nucleus
+``masking.py``              which positions are masked; fully and partly masked training views
+``legal_logits.py``         ``LegalLogits``: hidden states to legal tokens, confidences and probabilities
+``matching.py``             object slots matched to objects, the nearest of several references
+``objective.py``            the loss of any views
+==========================  ============================================================================
+"""
 
 from __future__ import annotations
 
@@ -14,13 +28,13 @@ from tasks.formats.sequence import Decoded, SequenceFormat, TrainingBatch
 
 @dataclass(frozen=True)
 class Request:
-    """Sequences that a task wants filled; all tensors are on the network's device.
+    """Sequences to fill; all tensors are on the network's device.
 
     Args:
         format: format of the sequences.
         prompts: (B, N, P) int64.
         valid: (B, N) bool, False for rows that only pad images with fewer sequences.
-        truth: (B, N, L) int64 ground-truth tokens, given only to strategies that ask for them (``needs_truth``).
+        truth: (B, N, L) int64 ground-truth tokens, only for strategies with ``needs_truth``.
     """
 
     format: SequenceFormat
@@ -31,20 +45,20 @@ class Request:
 
 @dataclass(frozen=True)
 class View:
-    """One way of showing a training batch to the network.
+    """One presentation of a training batch to the network.
 
     Args:
-        inputs: (B, N, P + L) int64 tokens that go in: the prompt, then L positions whose outputs predict the L targets.
-            A causal strategy puts the start token and the targets but the last there, others mask and known tokens.
+        inputs: (B, N, P + L) int64: the prompt, then L positions whose outputs predict the L targets (causal: the start
+            token and all targets but the last; masked: mask tokens and known ones).
         attention: ``full`` or ``causal`` self-attention.
         tokens: (B, M, L) int64 targets; M is N, or the number of alternatives to choose from.
         weights: (B, M, L) float.
         counted: (B, N, L) bool, positions in the loss; the others are context.
         matching: as ``SequenceFormat.matching``.
         real: (B, N, G) bool, as in ``TrainingBatch``.
-        originals: (B, N, ...) as in ``TrainingBatch``, where the format's ``dense_loss`` is wanted.
-        dense_weight: weight of that loss beside the mean cross-entropy; where sparse tokens have a part in that mean,
-            times the share that dense ones have (AiT's release adds it once for every dense token).
+        originals: (B, N, ...) as in ``TrainingBatch``, for the format's ``dense_loss``.
+        dense_weight: weight of that loss beside the mean cross-entropy, scaled by the share of dense tokens in the mean
+            (AiT's release adds the loss once for every dense token).
     """
 
     inputs: Tensor
@@ -64,7 +78,7 @@ class Trainable(Protocol):
     def training_views(
         self, network: Any, format: SequenceFormat, batch: TrainingBatch, generator: torch.Generator
     ) -> list[View]:
-        """How one training batch of a task is shown to the network; random choices are drawn from ``generator``."""
+        """Return the views of one task's training batch; random choices are drawn from ``generator``."""
         ...
 
 
@@ -90,13 +104,13 @@ class Decoder(Protocol):
             network: the shared network.
             memory: its encoding of the B images.
             request: what to fill.
-            generators: one random stream per image, so that a batch gives what its images give one by one.
+            generators: one random stream per image, so that batching changes no result.
         """
         ...
 
 
 def empty_decoded(request: Request) -> Decoded:
-    """The answer to a request without sequences."""
+    """Return the result for a request without sequences."""
     shape = (*request.prompts.shape[:2], request.format.length)
     device = request.prompts.device
     return Decoded(

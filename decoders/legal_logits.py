@@ -1,4 +1,4 @@
-"""What non-causal strategies share: sequences of mask tokens, and logits read as legal tokens and probabilities.
+"""Hidden states to legal tokens, confidences and probabilities, for strategies that predict many positions a pass.
 
 Shapes: B images, N sequences, P prompt, L targets, V columns of the task's vocabulary, W columns that logits have.
 """
@@ -14,27 +14,27 @@ from tasks.formats.sequence import SequenceFormat
 
 
 class LegalLogits:
-    """Reads the network's outputs for one format.
+    """Reads the network's hidden states for one format.
 
-    Probabilities are a softmax over the task's vocabulary (W = V), the set that it is trained on (MAD section 3.1).
-    MAD's release computes the final ones of detection over everything before the words instead, because the result of
-    its vocabulary mask is dropped; ``released`` does the same for formats whose groups are matched.
+    Probabilities are a softmax over the task's vocabulary (W = V), as in training (MAD section 3.1). MAD's release
+    drops the result of its vocabulary mask, so detection's final softmax is over everything before the words;
+    ``released`` does the same for formats whose groups are matched.
 
     Args:
         network: the shared network.
         format: format of the sequences.
         device: where the logits live.
-        released: whether to take the released softmax.
+        released: use the released softmax.
     """
 
     def __init__(self, network: Any, format: SequenceFormat, device: torch.device, *, released: bool = False) -> None:
         self._network = network
-        self._own = format.ids.to(device)  # (V,)
-        self._ids: Tensor | slice = format.ids  # W of them; the format's own tensor, by which the network knows them
+        self._vocabulary = format.ids.to(device)  # (V,)
+        self._ids: Tensor | slice = format.ids  # (W,); this very tensor is the key of the rows that the network keeps
         self._columns: Tensor | None = None  # (V,) within W, None where they are the same
         if released and format.matching == "groups":
             self._ids = slice(0, network.vocabulary["word"].start)
-            self._columns = self._own
+            self._columns = self._vocabulary
         self._illegal = None if bool(format.legal.all()) else ~format.legal.to(device)  # (L, V)
 
     def logits(self, hidden: Tensor) -> Tensor:
@@ -46,11 +46,11 @@ class LegalLogits:
         return self._restrict(logits.softmax(dim=-1))
 
     def best(self, logits: Tensor) -> Tensor:
-        """(..., L) int64: the likeliest legal ids of (..., L, W) logits."""
-        return self._own[self._legal(logits).argmax(dim=-1)]
+        """Return the likeliest legal ids (..., L) int64 of (..., L, W) logits."""
+        return self._vocabulary[self._legal(logits).argmax(dim=-1)]
 
     def confidence(self, logits: Tensor) -> Tensor:
-        """(..., L) float: probability within the task's vocabulary, in the release too, of the ids ``best`` gives."""
+        """Return the probabilities (..., L) of the ids of ``best``, always within the task's vocabulary."""
         chosen = self._legal(logits).argmax(dim=-1, keepdim=True)
         return self._restrict(logits).softmax(dim=-1).gather(-1, chosen)[..., 0]
 
@@ -58,5 +58,5 @@ class LegalLogits:
         return values if self._columns is None else values[..., self._columns]
 
     def _legal(self, logits: Tensor) -> Tensor:
-        own = self._restrict(logits)
-        return own if self._illegal is None else own.masked_fill(self._illegal, -torch.inf)
+        logits = self._restrict(logits)
+        return logits if self._illegal is None else logits.masked_fill(self._illegal, -torch.inf)

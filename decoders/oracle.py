@@ -1,4 +1,4 @@
-"""Oracle: fills each sequence with the ground truth's own tokens. Its scores are the tokens' own ceiling."""
+"""Oracle: the ground truth's own tokens; its scores are the ceiling that the tokenization allows."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tasks.formats.sequence import Decoded, one_hot
 
 
 class Oracle:
-    """Copies ``Request.truth`` and is certain of it; no network, no evaluations."""
+    """Copies ``Request.truth``; no network, no evaluations."""
 
     name: ClassVar[str] = "oracle"
     summary: ClassVar[str] = "the ground truth's own tokens: the ceiling that the tokenization allows"

@@ -1,4 +1,4 @@
-"""How a causal strategy picks a token: the likeliest legal one, or a draw from the nucleus.
+"""Token sampling: greedy, or at a temperature from a nucleus (AiT; Pix2Seq V2), each image from its own stream.
 
 Shapes: B images, N sequences, L targets, K legal ids of a position.
 """
@@ -18,11 +18,11 @@ Crossing = Literal["keep", "drop"]
 
 
 def within_nucleus(probabilities: Tensor, top_p: float, crossing: Crossing) -> Tensor:
-    """(..., K) bool: which ids are kept of descending probabilities (..., K); the likeliest always is.
+    """Return (..., K) bool: which ids the nucleus keeps; always the likeliest.
 
     Args:
-        probabilities: in descending order.
-        top_p: probability that the kept ids make up.
+        probabilities: (..., K) in descending order.
+        top_p: probability of the nucleus.
         crossing: whether the id that crosses it is kept (``keep``) or dropped (``drop``).
     """
     mass = probabilities.cumsum(dim=-1)
@@ -32,13 +32,13 @@ def within_nucleus(probabilities: Tensor, top_p: float, crossing: Crossing) -> T
 
 
 class TokenSampler:
-    """Picks one legal id per sequence.
+    """Samples one legal id per sequence and step.
 
     Args:
         request: what to fill.
-        generators: one random stream per image; read only where something is drawn.
-        temperature: 0 takes the likeliest legal id; above, ids are drawn at this temperature.
-        top_p: draw among the likeliest ids that make up this probability (nucleus); 1 for all.
+        generators: one random stream per image; unused at temperature 0.
+        temperature: 0 is greedy.
+        top_p: sample from the likeliest ids that make up this probability (nucleus); 1 for all.
         crossing: whether the id that crosses ``top_p`` is kept (``keep``: AiT) or dropped unless it is the likeliest
             (``drop``: Pix2Seq V2).
     """
@@ -55,19 +55,19 @@ class TokenSampler:
         self._temperature = temperature
         self._top_p = top_p
         self._crossing = crossing
-        self._draws = None  # (B, N, L): one number per token, so that a batch changes nothing
+        self._draws = None  # (B, N, L): all drawn at once, so that batching changes no result
         if temperature > 0:
             self._draws = image_draws(request.valid, request.format.length, 1, generators)[0]
 
     def sample(self, logits: Tensor, step: int) -> Tensor:
-        """(B, N) int64 columns from logits (B, N, K) of the ids that are legal at position ``step``."""
+        """Return (B, N) int64 columns of logits (B, N, K), which are of the ids legal at position ``step``."""
         if self._draws is None:
             return logits.argmax(dim=-1)
-        below = logits - logits.amax(dim=-1, keepdim=True)  # so that no temperature, however low, overflows
+        below = logits - logits.amax(dim=-1, keepdim=True)  # no temperature, however low, overflows
         scaled = below / max(self._temperature, torch.finfo(below.dtype).tiny)
-        sorted_, columns = scaled.softmax(dim=-1).sort(dim=-1, descending=True)
-        kept = within_nucleus(sorted_, self._top_p, self._crossing)
-        mass = (sorted_ * kept).cumsum(dim=-1)  # (B, N, K)
+        ordered, columns = scaled.softmax(dim=-1).sort(dim=-1, descending=True)
+        kept = within_nucleus(ordered, self._top_p, self._crossing)
+        mass = (ordered * kept).cumsum(dim=-1)  # (B, N, K)
         threshold = self._draws[..., step, None] * mass[..., -1:]
-        place = (mass <= threshold).sum(dim=-1, keepdim=True).clamp(max=mass.shape[-1] - 1)
-        return columns.gather(-1, place)[..., 0]
+        rank = (mass <= threshold).sum(dim=-1, keepdim=True).clamp(max=mass.shape[-1] - 1)
+        return columns.gather(-1, rank)[..., 0]

@@ -11,7 +11,7 @@ from torch import Tensor
 from bench.parity.golden_file import GoldenFile, ParityTable
 from bench.parity.mad_model import Subject
 from decoders.base import View
-from decoders.matching import assign, group_costs, know, nearest_alternative
+from decoders.matching import assign, fix_known, group_costs, nearest_alternative
 from decoders.network.mad.released import TABLE, to_released
 from decoders.objective import Head, mean, resolve, task_head, task_loss
 from tasks.base import Task
@@ -180,7 +180,7 @@ def _check_matching(table: ParityTable, example: Example, outputs: Tensor, head:
     form, view = example.task.format, example.views[0]
     given = form.columns_of(torch.where(view.counted, view.tokens, view.inputs[..., form.prompt_length :]))
     with torch.no_grad():
-        certain = know(head(outputs).log_softmax(dim=-1), given, view.counted)  # (Y, B, S, L, V)
+        certain = fix_known(head(outputs).log_softmax(dim=-1), given, view.counted)  # (Y, B, S, L, V)
     certain = certain.reshape(*certain.shape[:3], form.groups, len(form.slots), -1)
     for layer in range(len(certain)):
         for image, objects in enumerate(example.objects):

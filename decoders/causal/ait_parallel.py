@@ -1,15 +1,15 @@
 """AiT-P: dense tokens in parallel from one learned token, under the causal mask (AiT, ICCV 2023, section 3.4).
 
-The input that predicts a dense token is the ``parallel`` token instead of the token before it; positions tell the
-inputs apart. Sparse tokens stay autoregressive. The first input is always the start token, as in the released code.
+The input that predicts a dense token is the ``parallel`` token instead of the token before it; positions distinguish
+these inputs. Sparse tokens stay autoregressive. The first input is always the start token, as in the released code.
 
-Nothing that a dense position takes in has to be predicted first, so that a run of them is one pass, where the released
-code takes a step for each with the same result. For the same reason the run shares the pass of the sparse token before
-it, which it does not read: a box, a class and 16 codes are 5 passes, not 21.
+Inputs of dense positions need no prediction, so a run of them is one pass; the released code takes a step for each with
+the same result. For the same reason the run shares the pass of the sparse token before it: a box, a class and 16 codes
+are 5 passes, not 21.
 
-Where sparse tokens follow a dense run (the next object's box), the paper says nothing. Here they are as autoregressive
-as all others: the input behind a run is the run's last token, hard, at inference and in training. Keys and values of
-the run in the cache are those of its ``parallel`` inputs; which tokens came out is not seen later, but for that one.
+The paper leaves open what follows a dense run (the next object's box). Here the next input is the run's last token,
+hard, at inference and in training. The cache holds keys and values of the run's ``parallel`` inputs, so later positions
+see none of its other tokens.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from decoders.base import Request, View, empty_decoded
-from decoders.causal.ait import check_by_task, nucleus, released_nucleus, released_weights
+from decoders.causal.ait import check_by_task, released_nucleus, released_weights, task_sampler
 from decoders.causal.generation import CausalSteps, soft_probabilities, start_token
 from decoders.causal.teacher_forcing import Order, check_order, teacher_forced
 from tasks.formats.sequence import Decoded, SequenceFormat, TrainingBatch
@@ -34,14 +34,13 @@ class AitParallelOptions:
     """Options of ``ait-parallel``.
 
     Args:
-        soft_output: whether formats that can read dense positions as mixtures.
-        dense_weight: task to weight of the loss through its detokenizer, in training; 0 where not named.
-        top_p: as for ``ait``, of sparse tokens. Of dense ones the likeliest is taken: draws that do not know of each
-            other would not fit together.
-        one_pass: whether a run of dense positions is one pass. Off, every position is a step, as in the released code.
+        soft_output: let the detokenizer read dense positions as mixtures, where a format can.
+        dense_weight: task to the weight of the loss through its detokenizer, in training; 0 for other tasks.
+        top_p: as for ``ait``, of sparse tokens. Dense ones are greedy: independent draws would not fit together.
+        one_pass: take a run of dense positions in one pass; off, every position is a step, as in the released code.
         order: of the objects of ``detection`` in training, as for ``autoregressive``; AiT's own ``boxes`` and
             ``instances`` have the release's random order.
-        use_cache: whether keys and values of earlier tokens are kept. Off, every pass computes all of them again.
+        use_cache: keep keys and values of earlier tokens; off, every pass recomputes them.
     """
 
     soft_output: bool = True
@@ -57,7 +56,7 @@ class AitParallelOptions:
 
 
 class AitParallel:
-    """A pass for every sparse token; dense tokens come along with the one before them."""
+    """A pass for every sparse token, which includes the dense tokens behind it."""
 
     name: ClassVar[str] = "ait-parallel"
     summary: ClassVar[str] = "dense tokens at once under the causal mask, sparse ones one by one (AiT-P)"
@@ -72,13 +71,13 @@ class AitParallel:
 
     @torch.no_grad()
     def decode(self, network: Any, memory: Any, request: Request, generators: Sequence[torch.Generator]) -> Decoded:
-        """Tokens (B, N, L); only sparse tokens are sampled, from each image's own generator."""
+        """Return tokens (B, N, L); only sparse tokens are sampled, from each image's own generator."""
         if not request.valid.numel():
             return empty_decoded(request)
         form, prompts = request.format, request.prompts
-        runs = passes(form, together=self.options.one_pass)
+        runs = passes(form, one_pass=self.options.one_pass)
         steps = CausalSteps(network, memory, request, cached=self.options.use_cache and len(runs) > 1)
-        sampler = nucleus(request, generators, self.options.top_p)
+        sampler = task_sampler(request, generators, self.options.top_p)
         ids, illegal, dense = form.ids.to(prompts.device), ~form.legal.to(prompts.device), form.dense.tolist()
         tokens = prompts.new_full((*prompts.shape[:2], form.length), start_token(network, form))
         inputs = parallel_inputs(network, form, tokens)  # (B, N, L); sparse positions behind the first are filled below
@@ -99,7 +98,7 @@ class AitParallel:
     def training_views(
         self, network: Any, format: SequenceFormat, batch: TrainingBatch, generator: torch.Generator
     ) -> list[View]:
-        """Teacher forcing of sparse tokens; the inputs that predict dense ones are those of inference."""
+        """Return the teacher-forced view; the inputs that predict dense tokens are those of inference."""
         view = teacher_forced(network, format, batch, generator, order=self.options.order)
         prompts, hard = view.inputs[..., : format.prompt_length], view.inputs[..., format.prompt_length :]
         inputs = torch.cat([prompts, parallel_inputs(network, format, hard)], dim=-1)
@@ -108,21 +107,21 @@ class AitParallel:
 
 
 def parallel_inputs(network: Any, format: SequenceFormat, inputs: Tensor) -> Tensor:
-    """(..., L) inputs with the parallel token wherever a dense one is to be predicted; the first, the start, stays."""
+    """Return inputs (..., L) with the parallel token wherever a dense one is predicted, except at the start."""
     dense = format.dense.clone()
     dense[0] = False
     return inputs.masked_fill(dense.to(inputs.device), network.vocabulary.id("parallel"))
 
 
-def passes(format: SequenceFormat, *, together: bool = True) -> list[tuple[int, int]]:
-    """First position of every pass and the position behind its last, in order.
+def passes(format: SequenceFormat, *, one_pass: bool = True) -> list[tuple[int, int]]:
+    """Return the first position of every pass and the position behind its last, in order.
 
-    A pass begins where the input is a token that has to be predicted first, and takes all dense positions behind along.
+    A pass begins where the input is a predicted token, and includes all dense positions behind it.
 
     Args:
         format: format of the sequences.
-        together: off, every position is a pass of its own.
+        one_pass: off, every position is a pass.
     """
     dense = format.dense.tolist()
-    begins = [place for place in range(format.length) if not (together and dense[place] and place)]
-    return list(pairwise([*begins, format.length]))
+    firsts = [place for place in range(format.length) if not (one_pass and dense[place] and place)]
+    return list(pairwise([*firsts, format.length]))

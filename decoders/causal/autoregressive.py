@@ -1,4 +1,4 @@
-"""Autoregressive: one token after another, each seeing only those before it; MAD's own baseline (Table 2), KV-cached.
+"""Autoregressive: one token after another with a key-value cache; the baseline of MAD's Table 2.
 
 Shapes: B images, N sequences, L targets.
 """
@@ -21,18 +21,18 @@ from tasks.formats.sequence import Decoded, SequenceFormat, TrainingBatch
 
 @dataclass(frozen=True, kw_only=True)
 class AutoregressiveOptions:
-    """Options of ``autoregressive``; the defaults are the protocol of MAD's Table 2, which leaves ``order`` open.
+    """Options of ``autoregressive``; defaults as in MAD's Table 2, which leaves ``order`` open.
 
     Args:
-        temperature: 0 takes the likeliest legal token; above, tokens are sampled at this temperature.
-        top_p: sample among the likeliest legal tokens that make up this probability (nucleus); 1 for all.
+        temperature: 0 is greedy; above, legal tokens are sampled at this temperature.
+        top_p: sample from the likeliest legal tokens that make up this probability (nucleus); 1 for all.
         crossing: whether the token that crosses ``top_p`` is kept (``keep``: AiT) or dropped unless it is the
             likeliest (``drop``: Pix2Seq V2).
-        stop_at_end: whether to stop as soon as every sequence of the batch has ended; what follows an end token is then
-            end tokens. Off, every sequence runs to its full length.
-        use_cache: whether keys and values of earlier tokens are kept. Off, every step computes all of them again.
+        stop_at_end: stop once every sequence of the batch has ended; end tokens fill the rest. Off, every sequence runs
+            to its full length.
+        use_cache: keep keys and values of earlier tokens; off, every step recomputes them.
         order: of the objects in training: ``ascending`` by their tokens, so boxes from left to right, or ``random``
-            (Pix2Seq), after which greedy decoding here tells some objects twice and misses others.
+            (Pix2Seq), after which greedy decoding here repeats some objects and misses others.
     """
 
     temperature: float = 0.0
@@ -51,7 +51,7 @@ class AutoregressiveOptions:
 
 
 class Autoregressive:
-    """Prompt, start token, then L steps; all sequences of all images take a step together."""
+    """Prompt, start token, then L steps; all sequences of all images are in step."""
 
     name: ClassVar[str] = "autoregressive"
     summary: ClassVar[str] = "one token after another, with a key-value cache"
@@ -64,16 +64,18 @@ class Autoregressive:
 
     @torch.no_grad()
     def decode(self, network: Any, memory: Any, request: Request, generators: Sequence[torch.Generator]) -> Decoded:
-        """Tokens (B, N, L); only sampling draws, from each image's own generator."""
+        """Return tokens (B, N, L); sampling draws from each image's own generator."""
         if not request.valid.numel():
             return empty_decoded(request)
-        own = self.options
-        sampler = TokenSampler(request, generators, temperature=own.temperature, top_p=own.top_p, crossing=own.crossing)
-        end = request.format.end if own.stop_at_end else None
-        generated = generate(network, memory, request, sampler, cached=own.use_cache, end=end)
+        options = self.options
+        sampler = TokenSampler(
+            request, generators, temperature=options.temperature, top_p=options.top_p, crossing=options.crossing
+        )
+        end = request.format.end if options.stop_at_end else None
+        generated = generate(network, memory, request, sampler, cached=options.use_cache, end=end)
         probabilities = generated.logits.softmax(dim=-1)
         if end is not None:
-            over = (generated.tokens == end).cumsum(dim=-1) > 1  # (B, N, L): an earlier token was the end already
+            over = (generated.tokens == end).cumsum(dim=-1) > 1  # (B, N, L): behind an end token
             certain = (request.format.ids.to(over.device) == end).float()
             probabilities = torch.where(over[..., None], certain, probabilities)
         return Decoded(generated.tokens, probabilities, generated.evaluations, generated.positions)
@@ -81,5 +83,5 @@ class Autoregressive:
     def training_views(
         self, network: Any, format: SequenceFormat, batch: TrainingBatch, generator: torch.Generator
     ) -> list[View]:
-        """Teacher forcing."""
+        """Return the teacher-forced view."""
         return [teacher_forced(network, format, batch, generator, order=self.options.order)]

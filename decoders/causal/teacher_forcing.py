@@ -1,4 +1,4 @@
-"""Teacher forcing: how causal strategies are trained.
+"""Teacher forcing: the training view of causal strategies (object order as in Pix2Seq).
 
 Shapes: B images, N sequences, P prompt, L targets, G groups, S slots of a group.
 """
@@ -19,7 +19,7 @@ ORDERS: tuple[Order, ...] = ("ascending", "random")
 
 
 def check_order(name: str, order: str) -> None:
-    """Raises ValueError for an order of objects that there is none of."""
+    """Raise ValueError unless ``order`` is an order of objects."""
     if order not in ORDERS:
         raise ValueError(f"{name}: order is {order!r}; give {' or '.join(ORDERS)}")
 
@@ -27,19 +27,19 @@ def check_order(name: str, order: str) -> None:
 def teacher_forced(
     network: Any, format: SequenceFormat, batch: TrainingBatch, generator: torch.Generator, *, order: Order
 ) -> View:
-    """The start token and the targets but the last go in, each predicts the next.
+    """Return the view whose inputs are the start token and all targets but the last; each predicts the next.
 
-    Groups that are a set get an order: objects first, then the noise in random order (Pix2Seq). Noise goes in as it is
-    but its target is that of an unmatched group. Of alternatives each one is a sequence of its own. Where the task says
-    what later positions see in place of the targets, that goes in.
+    Groups that are a set get an order: objects first, then noise in random order (Pix2Seq). Noise tokens are inputs,
+    but their targets are those of an unmatched group. Each alternative is a sequence. Where a task gives
+    ``TrainingBatch.inputs``, those replace the targets as inputs.
 
     Args:
         network: whose start token opens the sequences.
-        format: of the sequences.
-        batch: what is learned.
+        format: format of the sequences.
+        batch: targets.
         generator: draws the order.
         order: of the objects: ``ascending`` by their tokens, the first slot first, so that boxes go from left to right;
-            or ``random``, drawn anew for every sequence (Pix2Seq).
+            or ``random``, drawn for every sequence (Pix2Seq).
     """
     tokens, targets, weights = batch.tokens, batch.tokens, batch.weights
     if format.matching == "groups":
@@ -60,7 +60,7 @@ def teacher_forced(
 def _objects_first(
     format: SequenceFormat, batch: TrainingBatch, generator: torch.Generator, order: Order
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Input tokens, target tokens and weights, (B, N, L) each."""
+    """Return input tokens, target tokens and weights, (B, N, L) each."""
     if batch.real is None:
         raise ValueError(f"{format.task}: ordering groups needs TrainingBatch.real, the groups that hold an object")
     size = (format.groups, len(format.slots))
@@ -84,7 +84,7 @@ def _objects_first(
 
 
 def _ascending(tokens: Tensor) -> Tensor:
-    """(B, N, G) rows of groups (B, N, G, S) by their first token, of equal ones by the second, and so on."""
+    """Return the order (B, N, G) of groups (B, N, G, S) by their first token, then the second, and so on."""
     order = torch.arange(tokens.shape[2], device=tokens.device).expand(tokens.shape[:3])
     for slot in reversed(range(tokens.shape[3])):
         order = order.gather(-1, tokens[..., slot].gather(-1, order).argsort(dim=-1, stable=True))

@@ -1,6 +1,9 @@
-"""MAD: masked training and masked inference; a few passes that mask and predict part of the tokens again (section 3.3).
+"""MAD: masked training and masked inference (MAD, section 3.3).
 
-``mad`` follows the paper's text, ``mad-released`` the released code where the two differ; the options name each choice.
+The first pass predicts all L tokens from mask tokens. Each further pass masks a share of them, at random or where
+confidence is lowest, predicts those again, and ensembles the logits of all passes. ``mad`` follows the paper's text,
+``mad-released`` the released code where the two differ; the options name each choice.
+
 Shapes: B images, N sequences, P prompt, L targets, W columns of the logits, k positions masked again.
 """
 
@@ -20,7 +23,7 @@ from decoders.masking import (
     image_draws,
     masked_count,
     masked_inputs,
-    random_mask,
+    partly_masked_view,
     ranked_by_last_slot,
     with_random_word,
 )
@@ -40,16 +43,16 @@ class MadOptions:
     """Options of ``mad``; the defaults are the paper's (sections 3.3 and 4.1).
 
     Args:
-        train_ratios: share of the tokens that is masked in each partly masked copy; one copy per ratio.
-        train_range: lowest and highest ratio instead, drawn anew for every sequence of one partly masked copy.
-        augment: in captions, put a random word in place of one token of every training sequence.
+        train_ratios: share of tokens masked in each partly masked training copy; one copy per ratio.
+        train_range: one copy instead, whose sequences draw their ratio between these two.
+        augment: in captions, replace one token of every training sequence by a random word.
         references: partly masked captions per image; 0 means all references.
-        ratios: task to the share masked again in each further pass; a task that is missing takes one pass.
-        remask: which tokens are masked again: ``random`` ones (paper), those of ``lowest`` confidence, or as the
-            ``released`` code does: random in captions, lowest elsewhere, joints ranked by their visibility.
-        ensemble: logits of a position that several passes predicted: their ``mean`` (the paper's words: the
-            predictions of all passes are averaged), ``recursive`` (old + new) / 2, in which the newest pass counts
-            half (released), or the ``newest`` alone.
+        ratios: task to the share masked again in each further pass; other tasks take one pass.
+        remask: which tokens are masked again: ``random`` ones (paper), those of ``lowest`` confidence, or ``released``:
+            random in captions, lowest elsewhere, joints ranked by their visibility.
+        ensemble: logits of a position that several passes predicted: their ``mean`` (paper: the predictions of all
+            passes are averaged), ``recursive`` (old + new) / 2, so that the newest pass counts half (released), or
+            only the ``newest``.
         released_scores: as for ``parallel``.
     """
 
@@ -63,8 +66,8 @@ class MadOptions:
     released_scores: bool = False
 
     def __post_init__(self) -> None:
-        given = [*self.train_ratios, *(self.train_range or ()), *(r for list_ in self.ratios.values() for r in list_)]
-        for ratio in given:
+        decoding = (ratio for ratios in self.ratios.values() for ratio in ratios)
+        for ratio in (*self.train_ratios, *(self.train_range or ()), *decoding):
             if not 0 <= ratio <= 1:
                 raise ValueError(f"mad: mask ratio {ratio} is not a share; give a number between 0 and 1")
         if self.train_range and self.train_range[0] > self.train_range[1]:
@@ -77,8 +80,8 @@ class MadOptions:
 class MadReleasedOptions(MadOptions):
     """Options of ``mad-released``: as ``mad``, with the released defaults (keypoints take one pass there).
 
-    The release differs in two more places, which are not a decoder's: it reads coordinates at the lower edge of
-    their bin, and a pose without a visible joint keeps its detection's score. The whole is
+    The release also differs outside the decoder: it reads coordinates at the lower edge of their bin, and a pose
+    without a visible joint keeps its detection's score. For the whole release:
     ``run --decoder mad-released --reading edge --score_unseen true``.
     """
 
@@ -93,7 +96,7 @@ class Pass:
     """One pass of masked inference.
 
     Args:
-        inputs: (B, N, P + L) what went in.
+        inputs: (B, N, P + L) input tokens.
         masked: (B, N, L) bool, positions that were masked.
         logits: (B, N, L, W) running logits after the pass.
     """
@@ -104,7 +107,7 @@ class Pass:
 
 
 class Mad:
-    """Fills all tokens in one pass, then masks some of them and predicts those again, once per ratio of the task."""
+    """One pass for all tokens, then one for each ratio of the task, which masks and predicts some of them again."""
 
     name: ClassVar[str] = "mad"
     summary: ClassVar[str] = "all tokens at once, then some masked and predicted again"
@@ -127,22 +130,22 @@ class Mad:
         *,
         draws: Tensor | None = None,
     ) -> Decoded:
-        """Tokens (B, N, L) after the last pass; with no ratios for the task this is ``parallel``.
+        """Return the tokens (B, N, L) after the last pass; without ratios for the task this is ``parallel``.
 
         Args:
             network: the shared network.
             memory: its encoding of the B images.
             request: what to fill.
-            generators: one random stream per image, read for random masks only.
-            draws: (further passes, B, N, L) numbers instead of random ones; the lowest are masked.
+            generators: one random stream per image, for random masks only.
+            draws: (further passes, B, N, L) numbers in place of random ones; the lowest are masked.
         """
         if not request.valid.numel():
             return empty_decoded(request)
-        reader = self._reader(network, request)
+        legal = self._legal_logits(network, request)
         evaluations = positions = 0
-        for done in self._passes(reader, network, memory, request, self._draws(request, generators, draws)):
-            evaluations, positions = evaluations + 1, positions + done.inputs.numel()
-        return Decoded(reader.best(done.logits), reader.probabilities(done.logits), evaluations, positions)
+        for last in self._passes(legal, network, memory, request, self._draws(request, generators, draws)):
+            evaluations, positions = evaluations + 1, positions + last.inputs.numel()
+        return Decoded(legal.best(last.logits), legal.probabilities(last.logits), evaluations, positions)
 
     @torch.no_grad()
     def passes(
@@ -154,60 +157,35 @@ class Mad:
         *,
         draws: Tensor | None = None,
     ) -> list[Pass]:
-        """Every pass of ``decode``, for those who want to look at them one by one."""
-        drawn = self._draws(request, generators, draws)
-        return list(self._passes(self._reader(network, request), network, memory, request, drawn))
+        """Return every pass of ``decode``."""
+        draws = self._draws(request, generators, draws)
+        return list(self._passes(self._legal_logits(network, request), network, memory, request, draws))
 
     def training_views(
         self, network: Any, format: SequenceFormat, batch: TrainingBatch, generator: torch.Generator
     ) -> list[View]:
-        """The fully masked copy and the partly masked ones (section 3.3).
-
-        In a partly masked copy only masked tokens are in the loss. Object slots are matched anew there too, with the
-        given tokens taken as certain (released code), and each reference of a caption has its own tokens as targets.
-        """
+        """Return the fully masked copy and the partly masked ones (section 3.3)."""
         options = self.options
+        augment = options.augment and format.matching == "alternatives"
         full = fully_masked_view(network, format, batch)
-        if options.augment and format.matching == "alternatives":
+        if augment:
             full = replace(full, inputs=with_random_word(format, full.inputs, full.counted, generator))
-        ratios: Sequence[float | tuple[float, float]] = options.train_ratios
-        if options.train_range is not None:
-            ratios = [options.train_range]
-        return [full, *(self._partly_masked(network, format, batch, ratio, generator) for ratio in ratios)]
+        views = [full]
+        for ratios in [options.train_range] if options.train_range is not None else options.train_ratios:
+            view = partly_masked_view(network, format, batch, ratios, generator, references=options.references)
+            if augment:
+                view = replace(view, inputs=with_random_word(format, view.inputs, ~view.counted, generator))
+            views.append(view)
+        return views
 
-    def _partly_masked(
-        self,
-        network: Any,
-        format: SequenceFormat,
-        batch: TrainingBatch,
-        ratio: float | tuple[float, float],
-        generator: torch.Generator,
-    ) -> View:
-        alternatives = format.matching == "alternatives"
-        shown = slice(self.options.references or None) if alternatives else slice(None)
-        tokens = batch.tokens[:, shown]
-        masked = random_mask(tokens.shape, ratio, generator).to(tokens.device)
-        inputs = masked_inputs(network, batch.prompts[:, shown], tokens, masked)
-        if self.options.augment and alternatives:
-            inputs = with_random_word(format, inputs, ~masked, generator)
-        return View(
-            inputs=inputs,
-            attention="full",
-            tokens=tokens,
-            weights=batch.weights[:, shown],
-            counted=masked,
-            matching="fixed" if alternatives else format.matching,
-            real=batch.real,
-        )
-
-    def _reader(self, network: Any, request: Request) -> LegalLogits:
+    def _legal_logits(self, network: Any, request: Request) -> LegalLogits:
         return LegalLogits(network, request.format, request.prompts.device, released=self.options.released_scores)
 
-    def _draws(self, request: Request, generators: Sequence[torch.Generator], given: Tensor | None) -> Tensor | None:
-        """(further passes, B, N, L), or None where confidence decides."""
+    def _draws(self, request: Request, generators: Sequence[torch.Generator], draws: Tensor | None) -> Tensor | None:
+        """Return (further passes, B, N, L), or None where confidence decides."""
         ratios = self.options.ratios.get(request.format.task, ())
-        if given is not None or not ratios or not self._random(request.format):
-            return given
+        if draws is not None or not ratios or not self._random(request.format):
+            return draws
         return image_draws(request.valid, request.format.length, len(ratios), generators)
 
     def _random(self, format: SequenceFormat) -> bool:
@@ -215,38 +193,38 @@ class Mad:
         return released or self.options.remask == "random"
 
     def _passes(
-        self, reader: LegalLogits, network: Any, memory: Any, request: Request, draws: Tensor | None
+        self, legal: LegalLogits, network: Any, memory: Any, request: Request, draws: Tensor | None
     ) -> Iterator[Pass]:
         form, prompts = request.format, request.prompts
         masked = torch.ones(*prompts.shape[:2], form.length, dtype=torch.bool, device=prompts.device)
         inputs = masked_inputs(network, prompts, masked.long(), masked)
-        logits = reader.logits(network.decode(memory, inputs)[:, :, form.prompt_length :])  # (B, N, L, W)
+        logits = legal.logits(network.decode(memory, inputs)[:, :, form.prompt_length :])  # (B, N, L, W)
         yield Pass(inputs, masked, logits)
         times = torch.ones_like(masked, dtype=logits.dtype)  # (B, N, L): passes that predicted a position
         for number, ratio in enumerate(self.options.ratios.get(form.task, ())):
-            scores = self._scores(reader, form, logits, number) if draws is None else draws[number]
+            scores = self._scores(legal, form, logits, number) if draws is None else draws[number]
             count = masked_count(form.length, ratio)
-            stable = self.options.remask != "released"  # the release leaves ties to the sort, and has many
+            stable = self.options.remask != "released"  # the release's sort decides its many ties
             chosen = scores.argsort(dim=-1, stable=stable)[..., :count]  # (B, N, k)
             masked = torch.zeros_like(masked).scatter(-1, chosen, True)
-            inputs = masked_inputs(network, prompts, reader.best(logits), masked)
+            inputs = masked_inputs(network, prompts, legal.best(logits), masked)
             hidden = network.decode(memory, inputs)  # (B, N, P + L, D)
             at = (chosen + form.prompt_length)[..., None].expand(-1, -1, -1, hidden.shape[-1])
-            new = reader.logits(hidden.gather(2, at))  # (B, N, k, W): the head runs where it is needed
+            new = legal.logits(hidden.gather(2, at))  # (B, N, k, W): the head runs on masked positions only
             times = times.scatter_add(-1, chosen, torch.ones_like(chosen, dtype=times.dtype))
             logits = self._ensemble(logits, new, chosen, times)
             yield Pass(inputs, masked, logits)
 
-    def _scores(self, reader: LegalLogits, format: SequenceFormat, logits: Tensor, number: int) -> Tensor:
-        """(B, N, L) confidence in the running tokens; the released ranking is that of the second pass only."""
-        scores = reader.confidence(logits)
+    def _scores(self, legal: LegalLogits, format: SequenceFormat, logits: Tensor, number: int) -> Tensor:
+        """Return the confidence (B, N, L) of the running tokens; the release ranks groups before pass two only."""
+        scores = legal.confidence(logits)
         if self.options.remask != "released":
             return scores
-        scores = (scores + 1) - 1  # as in the release: float32 then ties scores that differ by less than 2**-23
+        scores = (scores + 1) - 1  # as in the release: float32 ties scores that differ by less than 2**-23
         return ranked_by_last_slot(scores, format) if number == 0 else scores
 
     def _ensemble(self, logits: Tensor, new: Tensor, chosen: Tensor, times: Tensor) -> Tensor:
-        """Running logits (B, N, L, W) with ``new`` (B, N, k, W) taken in at the positions ``chosen`` (B, N, k)."""
+        """Ensemble ``new`` (B, N, k, W) into the running logits (B, N, L, W) at positions ``chosen`` (B, N, k)."""
         index = chosen[..., None].expand_as(new)
         old = logits.gather(2, index)
         share = 1 / times.gather(-1, chosen)[..., None]  # (B, N, k, 1)
@@ -256,7 +234,7 @@ class Mad:
 
 
 class MadReleased(Mad):
-    """MAD as its released code decodes: see the options."""
+    """MAD as its released code decodes; ``MadReleasedOptions`` names the differences."""
 
     name: ClassVar[str] = "mad-released"
     summary: ClassVar[str] = "mad as its released code does it, where that differs from the paper"

@@ -1,4 +1,4 @@
-"""MAD without refinement: what masked training alone brings (the row "+ masked training" of the paper's Table 2)."""
+"""MAD in one pass: the gain of masked training alone (row "+ masked training" of MAD's Table 2)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class MadOnePassOptions(MadOptions):
 
 
 class MadOnePass(Mad):
-    """The weights of ``mad``, decoded like ``parallel``."""
+    """Weights of ``mad``, decoded like ``parallel``."""
 
     name: ClassVar[str] = "mad-one-pass"
     summary: ClassVar[str] = "the weights of mad, all tokens in one pass"

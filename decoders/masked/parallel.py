@@ -1,4 +1,4 @@
-"""Parallel: every position is a mask token and one pass fills them all (MAD without masked training, section 3.2)."""
+"""Parallel: one pass predicts every position from mask tokens (MAD section 3.2, without masked training)."""
 
 from __future__ import annotations
 
@@ -19,18 +19,15 @@ class ParallelOptions:
     """Options of ``parallel``.
 
     Args:
-        released_scores: whether object scores are probabilities among everything but the words, as in MAD's release,
-            instead of among what the task is trained on.
+        released_scores: take object scores from a softmax over everything but the words, as in MAD's release, instead
+            of over the task's vocabulary.
     """
 
     released_scores: bool = False
 
 
 class Parallel:
-    """One pass over the prompt and L mask tokens; at every position the likeliest legal token is taken.
-
-    Trained on one fully masked copy of the targets.
-    """
+    """One pass over the prompt and L mask tokens, greedy at every position; trained on a fully masked copy."""
 
     name: ClassVar[str] = "parallel"
     summary: ClassVar[str] = "all tokens at once, in one pass"
@@ -43,19 +40,19 @@ class Parallel:
 
     @torch.no_grad()
     def decode(self, network: Any, memory: Any, request: Request, generators: Sequence[torch.Generator]) -> Decoded:
-        """Tokens (B, N, L) of one pass; nothing is drawn, ``generators`` are unused."""
+        """Return the likeliest legal tokens (B, N, L); ``generators`` are unused."""
         if not request.valid.numel():
             return empty_decoded(request)
         form, prompts = request.format, request.prompts
-        reader = LegalLogits(network, form, prompts.device, released=self.options.released_scores)
+        legal = LegalLogits(network, form, prompts.device, released=self.options.released_scores)
         tokens = prompts.new_zeros(*prompts.shape[:2], form.length)
         inputs = masked_inputs(network, prompts, tokens, torch.ones_like(tokens, dtype=torch.bool))
         hidden = network.decode(memory, inputs)  # (B, N, P + L, D)
-        logits = reader.logits(hidden[:, :, form.prompt_length :])  # (B, N, L, V)
-        return Decoded(reader.best(logits), reader.probabilities(logits), evaluations=1, positions=inputs.numel())
+        logits = legal.logits(hidden[:, :, form.prompt_length :])  # (B, N, L, V)
+        return Decoded(legal.best(logits), legal.probabilities(logits), evaluations=1, positions=inputs.numel())
 
     def training_views(
         self, network: Any, format: SequenceFormat, batch: TrainingBatch, generator: torch.Generator
     ) -> list[View]:
-        """The fully masked copy; nothing is drawn, ``generator`` is unused."""
+        """Return the fully masked copy; ``generator`` is unused."""
         return [fully_masked_view(network, format, batch)]

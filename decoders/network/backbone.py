@@ -1,4 +1,4 @@
-"""Backbones of timm behind one interface: images in, one feature map at the preset's stride out."""
+"""timm backbones behind one interface: images to one feature map at the preset's stride."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ COARSEST = 32
 PLAIN = ("vit_", "eva02_", "deit")  # one map of stride 14 or 16
 PLAIN_STRIDE = 16
 SECOND = "swinv2_"
-WINDOWED = ("swin_", SECOND)  # their maps come without a norm
-PRETRAINED_WINDOWS = (12, 12, 12, 6)  # of a Swin V2 at 192 pixels, which its position biases refer to (SimMIM, AiT)
+WINDOWED = ("swin_", SECOND)  # timm leaves their maps without a norm
+PRETRAINED_WINDOWS = (12, 12, 12, 6)  # of Swin V2 at 192 pixels, for its position biases (SimMIM, AiT)
 EPSILON, FIRST_EPSILON = 1e-6, 1e-5  # of the layer norms of AiT's Swin V2, and of MAD's Swin
 STEM = ("conv1", "bn1")
 PRETRAINING = "encoder."  # prefix of the backbone in SimMIM's files
 
 
 class Body(nn.Module):
-    """The maps of a timm model, finest first; what comes behind the last is cut off.
+    """The maps of a timm model, finest first; layers after the last are pruned.
 
     Args:
         model: any timm model with ``forward_intermediates``.
-        indices: which of the maps that it offers.
+        indices: of its maps.
     """
 
     def __init__(self, *, model: Any, indices: Sequence[int]) -> None:
@@ -53,14 +53,14 @@ class Body(nn.Module):
 
 
 class Backbone(nn.Module):
-    """A timm body that gives maps of one or more strides, and a neck that makes one map of them.
+    """A timm body with maps of one or more strides, and a neck that fuses them.
 
     Args:
-        body: gives a list of maps (B, C_i, h_i, w_i), finest first.
-        used: which of them the neck gets.
-        neck: makes (B, C, h, w) of those.
+        body: images to maps (B, C_i, h_i, w_i), finest first.
+        used: indices of the neck's maps.
+        neck: those maps to (B, C, h, w).
         channels: C.
-        multiple: the input's sides are padded at right and bottom to a multiple of so many pixels.
+        multiple: images are padded at right and bottom to sides that are multiples of this.
     """
 
     def __init__(
@@ -79,15 +79,15 @@ class Backbone(nn.Module):
         if below or right:
             images = functional.pad(images, (0, right, 0, below))
         maps = self.body(images)
-        result: Tensor = self.neck([maps[index] for index in self._used])
-        return result
+        fused: Tensor = self.neck([maps[index] for index in self._used])
+        return fused
 
 
 def build_backbone(options: NetworkOptions) -> Backbone:
-    """The backbone of a preset.
+    """Return the backbone of a preset.
 
     Raises:
-        NetworkError: if timm does not know the model, it has no map of that stride, or its weights cannot be had.
+        NetworkError: if timm does not know the model, the model has no such stride, or its weights cannot be had.
     """
     body = _body(options)
     strides, channels = body.strides, body.channels
@@ -102,15 +102,15 @@ def build_backbone(options: NetworkOptions) -> Backbone:
     if options.stride not in strides:
         raise NetworkError(f"backbone {options.backbone!r} has strides {strides}; set network.stride to one of them")
     used = [index for index, stride in enumerate(strides) if stride >= options.stride]
-    own = [channels[index] for index in used]
+    widths = [channels[index] for index in used]
     norms: list[nn.Module] | None = None
     if options.backbone.startswith(WINDOWED):
         epsilon = EPSILON if options.backbone.startswith(SECOND) else FIRST_EPSILON
-        norms = [ChannelNorm(width, eps=epsilon) for width in own]
+        norms = [ChannelNorm(width, eps=epsilon) for width in widths]
     if options.stride == COARSEST:
         last = LastMap(norm=norms[-1] if norms else None)
-        return Backbone(body=body, used=used[-1:], neck=last, channels=own[-1])
-    fused = TopDown(channels=own, width=options.width, norms=norms)
+        return Backbone(body=body, used=used[-1:], neck=last, channels=widths[-1])
+    fused = TopDown(channels=widths, width=options.width, norms=norms)
     return Backbone(body=body, used=used, neck=fused, channels=options.width)
 
 
@@ -136,7 +136,7 @@ def _body(options: NetworkOptions) -> Body:
 
 
 def _arguments(options: NetworkOptions) -> dict[str, Any]:
-    """What a model is built with."""
+    """Return the arguments of ``timm.create_model``."""
     arguments: dict[str, Any] = {"num_classes": 0}
     if options.backbone.startswith(PLAIN):
         arguments |= {"dynamic_img_size": True}
@@ -156,7 +156,7 @@ def _arguments(options: NetworkOptions) -> dict[str, Any]:
 
 
 def _load(model: nn.Module, path: Path, name: str) -> None:
-    """Load a file in timm's, or the original authors', naming; names that the features do not need are left out."""
+    """Load a file in the naming of timm or of the original authors, but no tensors behind the features."""
     tensors: dict[str, Tensor] = read_tensors(path)
     if any(key.startswith(PRETRAINING) for key in tensors):
         tensors = {

@@ -1,7 +1,7 @@
-"""The error of the network: what was given cannot be used, and what to do about it."""
+"""The error of networks, backbones and weights."""
 
 from __future__ import annotations
 
 
 class NetworkError(ValueError):
-    """The network was given something it cannot use; the message names it and says what to do."""
+    """Options or weights that no network can be built from; the message says what to do."""

@@ -1,4 +1,4 @@
-"""Sizes of a network, as a preset gives them; no heavy imports, the command line reads this."""
+"""Sizes of a network, as in a preset; imports nothing heavy, since the command line reads this."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class NetworkOptions:
-    """The shared network. Defaults are MAD-R50 (section 4.1, Table 9).
+    """Options of the shared network; defaults are MAD-R50 (section 4.1, Table 9).
 
     Args:
         family: ``mad`` (post-norm, DETR-like; the network of every controlled comparison) or ``ait`` (pre-norm,
             Pix2Seq-like; AiT section 4.1).
         backbone: name of a timm model.
         weights: backbone weights: a local file, ``timm`` for timm's pretrained ones, or None for random.
-        image_side: pixels of the square image that a ViT or Swin backbone's positions and windows are made for; None
-            keeps the model's own. Other image sizes are accepted all the same.
-        windows: sides of a Swin V2's attention windows, one per stage; none keeps the model's own.
-        backbone_drop_path: share of residuals that the last layer of a ViT or Swin backbone leaves out while training.
+        image_side: pixels of the square image for which a ViT or Swin backbone builds positions and windows; None keeps
+            the model's. Other image sizes still work.
+        windows: sides of a Swin V2's attention windows, one per stage; none keeps the model's.
+        backbone_drop_path: share of residuals that the last layer of a ViT or Swin backbone skips while training.
         stride: pixels per memory position (8, 16 or 32).
         frozen_norm: whether the backbone's batch norms are frozen.
         frozen_stem: whether the backbone's stem is frozen (ResNets).
@@ -29,14 +29,13 @@ class NetworkOptions:
         encoder_layers: encoder layers.
         decoder_layers: decoder layers.
         dropout: dropout while training.
-        drop_path: share of residuals that encoder and decoder leave out while training (``ait`` only).
+        drop_path: share of residuals that encoder and decoder skip while training (``ait`` only).
         positions: learned sequence positions, prompt included; at least P + L of the longest task. Family ``ait`` has
             as many for each task.
-        sinusoid_bins: whether coordinate and depth tokens start as sinusoids of their value, so that near values start
-            near each other; MAD starts all tokens at random.
-        placed_values: whether positions enter what the decoder reads from the memory, and not only where it looks, as
-            in MAD. An encoder that is frozen before any decoder is trained never learns to write places into its
-            states.
+        sinusoid_bins: initialize coordinate and depth tokens as sinusoids of their value, so that near values start
+            near each other; MAD initializes all tokens at random.
+        placed_values: add positions to the values of cross-attention too, not only to its keys as in MAD. An encoder
+            that is frozen before any decoder is trained never learns to write positions into its states.
     """
 
     family: Literal["mad", "ait"] = "mad"

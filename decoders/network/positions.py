@@ -1,4 +1,4 @@
-"""Sine positions of a feature map: as a fraction of what is not padding (DETR; MAD 3.3), or in cells (AiT)."""
+"""Sine positions of a feature map: as fractions of the unpadded part (DETR; MAD section 3.3), or in cells (AiT)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ EPSILON = 1e-6
 
 
 class SinePositions(nn.Module):
-    """Half of the channels code the row, half the column, both as a fraction of the image's valid part.
+    """Half of the channels encode the row, half the column, as fractions of the image's valid part.
 
     Args:
         width: D, a multiple of 4.
@@ -33,7 +33,7 @@ class SinePositions(nn.Module):
 
 
 class GridPositions(nn.Module):
-    """Half of the channels code the row, half the column, both counted in cells from 0 (AiT's release).
+    """Half of the channels encode the row, half the column, counted in cells from 0 (AiT's release).
 
     Args:
         width: D, a multiple of 4.
@@ -44,17 +44,17 @@ class GridPositions(nn.Module):
         self.width = width
 
     def forward(self, pad: Tensor) -> Tensor:
-        """(B, h, w) bool, of which only the shape counts, to (B, D, h, w) float32; first rows, then columns."""
+        """(B, h, w) bool, whose values are ignored, to (B, D, h, w) float32; first rows, then columns."""
         batch, height, width = pad.shape
         rows = torch.arange(height, dtype=torch.float32, device=pad.device)[:, None].expand(height, width)
         columns = torch.arange(width, dtype=torch.float32, device=pad.device).expand(height, width)
         periods = _periods(self.width // 2, pad.device)
-        found = torch.cat([_waves(rows[None], periods), _waves(columns[None], periods)], dim=3)  # (1, h, w, D)
-        return found.permute(0, 3, 1, 2).expand(batch, -1, -1, -1)
+        waves = torch.cat([_waves(rows[None], periods), _waves(columns[None], periods)], dim=3)  # (1, h, w, D)
+        return waves.permute(0, 3, 1, 2).expand(batch, -1, -1, -1)
 
 
 def _periods(half: int, device: torch.device) -> Tensor:
-    """(D / 2,) of half of the channels; a sine and a cosine share one."""
+    """Return (D / 2,) periods of half of the channels; a sine and a cosine share one."""
     steps = torch.arange(half, dtype=torch.float32, device=device)
     return TEMPERATURE ** (2 * (steps // 2) / half)
 

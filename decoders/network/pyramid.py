@@ -1,4 +1,4 @@
-"""Necks: one feature map of the wanted stride out of what a backbone gives."""
+"""Necks: one feature map of the preset's stride from a backbone's maps."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch.nn import functional
 
 
 class ChannelNorm(nn.LayerNorm):
-    """Layer norm over the channels of (B, C, h, w); unlike a batch or group norm it mixes no padding in."""
+    """Layer norm over the channels of (B, C, h, w); unlike batch or group norm it reads no padding."""
 
     def forward(self, maps: Tensor) -> Tensor:
         """(B, C, h, w) to the same shape."""
@@ -17,7 +17,7 @@ class ChannelNorm(nn.LayerNorm):
 
 
 class LastMap(nn.Module):
-    """The coarsest map as it is (MAD-R50), or normalized (MAD-SwinB)."""
+    """The coarsest map, unchanged (MAD-R50) or normalized (MAD-SwinB)."""
 
     def __init__(self, *, norm: nn.Module | None = None) -> None:
         super().__init__()
@@ -30,7 +30,7 @@ class LastMap(nn.Module):
 
 
 class TopDown(nn.Module):
-    """Maps summed from coarse to fine on the finest one's grid, then smoothed (feature pyramid networks).
+    """Maps summed from coarse to fine on the finest grid, then smoothed (feature pyramid network).
 
     Args:
         channels: C_i of the maps, finest first.
@@ -41,13 +41,13 @@ class TopDown(nn.Module):
     def __init__(self, *, channels: Sequence[int], width: int, norms: Sequence[nn.Module] | None = None) -> None:
         super().__init__()
         self.norms = nn.ModuleList(norms or [nn.Identity() for _ in channels])
-        self.lateral = nn.ModuleList(nn.Conv2d(own, width, 1) for own in channels)
+        self.lateral = nn.ModuleList(nn.Conv2d(count, width, 1) for count in channels)
         self.smooth = nn.Conv2d(width, width, 3, padding=1)
         self.norm = ChannelNorm(width)
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
         """Maps (B, C_i, h_i, w_i), finest first, to (B, C, h_0, w_0)."""
-        projected = [conv(norm(one)) for conv, norm, one in zip(self.lateral, self.norms, maps, strict=True)]
+        projected = [conv(norm(level)) for conv, norm, level in zip(self.lateral, self.norms, maps, strict=True)]
         total: Tensor = projected[-1]
         for finer in reversed(projected[:-1]):
             total = finer + functional.interpolate(total, size=finer.shape[-2:], mode="nearest")
@@ -56,7 +56,7 @@ class TopDown(nn.Module):
 
 
 class SimplePyramid(nn.Module):
-    """The single map of a plain ViT, pooled or enlarged, then a 1x1 and a 3x3 convolution (ViTDet; MAD-ViTB).
+    """The single map of a plain ViT, pooled or upsampled, then a 1x1 and a 3x3 convolution (ViTDet; MAD-ViTB).
 
     Args:
         channels: channels of the ViT's map.

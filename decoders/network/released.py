@@ -46,34 +46,34 @@ class NameTranslation:
 
 
 def fill(
-    released: Mapping[str, Tensor], own: Mapping[str, Tensor], translate: Callable[[str], str | None], fit: Fit
+    released: Mapping[str, Tensor], state: Mapping[str, Tensor], translate: Callable[[str], str | None], fit: Fit
 ) -> Conversion:
     """Put released tensors in the places of our own.
 
     Args:
         released: released name to tensor.
-        own: our network's state dict, for names, shapes and values that are not released.
+        state: our network's state dict, for names, shapes and values that are not released.
         translate: released name to ours, or None.
         fit: brings a released tensor to our shape, as far as it can.
 
     Raises:
-        NetworkError: if a tensor has another shape than in our network.
+        NetworkError: if a tensor's shape differs from our network's.
     """
-    tensors, unused, filled = dict(own), [], set()
+    tensors, unused, filled = dict(state), [], set()
     for name, value in released.items():
         ours = translate(name)
-        if ours is None or ours not in own:
+        if ours is None or ours not in state:
             unused.append(name)
             continue
-        fitted = fit(name, value, ours, own[ours])
-        if fitted.shape != own[ours].shape:
+        fitted = fit(name, value, ours, state[ours])
+        if fitted.shape != state[ours].shape:
             raise NetworkError(
-                f"{name} has shape {list(fitted.shape)}, the network's {ours} {list(own[ours].shape)}; "
+                f"{name} has shape {list(fitted.shape)}, the network's {ours} {list(state[ours].shape)}; "
                 "the preset's sizes differ from the checkpoint's"
             )
         tensors[ours] = fitted
         filled.add(ours)
-    return Conversion(tensors, unused, [name for name in own if name not in filled])
+    return Conversion(tensors, unused, [name for name in state if name not in filled])
 
 
 def _pattern(template: str) -> re.Pattern[str]:

@@ -1,4 +1,4 @@
-"""Reading weight files without ever running code from them."""
+"""Weight files read without running code from them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ WRAPPERS = ("model", "state_dict", "module", "weights")
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Named tensors of a safetensors file or of a pickle that holds nothing but tensors and plain containers.
+    """Return the named tensors of a safetensors file, or of a pickle that holds only tensors and plain containers.
 
     Checkpoints that wrap their state dict in ``model``, ``state_dict``, ``module`` or ``weights`` are unwrapped.
 
@@ -30,14 +30,14 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     """
     if not path.is_file():
         raise NetworkError(f"{path}: no such weight file; give a .safetensors file or a PyTorch state dict")
-    found: Any = _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
-    while isinstance(found, dict) and any(isinstance(found.get(name), dict) for name in WRAPPERS):
-        found = next(found[name] for name in WRAPPERS if isinstance(found.get(name), dict))
-    if not isinstance(found, dict):
+    content: Any = _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
+    while isinstance(content, dict) and any(isinstance(content.get(name), dict) for name in WRAPPERS):
+        content = next(content[name] for name in WRAPPERS if isinstance(content.get(name), dict))
+    if not isinstance(content, dict):
         raise NetworkError(
-            f"{path}: holds a {type(found).__name__}, not a state dict; save module.state_dict() instead"
+            f"{path}: holds a {type(content).__name__}, not a state dict; save module.state_dict() instead"
         )
-    named = {str(name): value for name, value in found.items() if isinstance(value, Tensor)}
+    named = {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
     if not named:
         raise NetworkError(f"{path}: holds no tensors; give a state dict")
     return named
@@ -65,7 +65,7 @@ def _read_pickle(path: Path) -> Any:
 
 
 def skip_retries_offline() -> None:
-    """Ask the Hugging Face hub's cache only, if its host cannot be reached: its own retries take a minute."""
+    """Use only the Hugging Face cache if its host cannot be reached; the hub's own retries take a minute."""
     if any(os.environ.get(name) for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")):
         return
     host = urlparse(constants.ENDPOINT)

@@ -7,7 +7,7 @@ import itertools
 import pytest
 import torch
 
-from decoders.matching import assign, group_costs, know, match_groups, nearest_alternative
+from decoders.matching import assign, fix_known, group_costs, match_groups, nearest_alternative
 from tests.decoders import golden as released
 from tests.tasks.task_examples import Golden
 
@@ -42,7 +42,7 @@ def test_known_tokens_are_certain() -> None:
     log_probabilities = torch.randn(2, 3, 4).log_softmax(-1)
     columns = torch.tensor([[0, 1, 2], [3, 2, 1]])
     predicted = torch.tensor([[True, False, True], [False, True, True]])
-    found = know(log_probabilities, columns, predicted)
+    found = fix_known(log_probabilities, columns, predicted)
     assert torch.equal(found[predicted], log_probabilities[predicted])
     assert found[0, 1].tolist() == [-40, 0, -40, -40]
     logits = torch.tensor([-20.0, 20, -20, -20])

@@ -62,21 +62,21 @@ def _templates() -> dict[str, str]:
 to_ours = NameTranslation(_templates())  # of names behind the transformer's prefix
 
 
-def convert(released: Mapping[str, Tensor], own: Mapping[str, Tensor], vocabulary: Vocabulary) -> Conversion:
+def convert(released: Mapping[str, Tensor], state: Mapping[str, Tensor], vocabulary: Vocabulary) -> Conversion:
     """Fit a released state dict into ours; tensors of the backbone must have our names already.
 
     Args:
         released: released name to tensor; the transformer's names may begin with ``transformer.``.
-        own: our network's state dict, for names, shapes and values that are not released.
+        state: our network's state dict, for names, shapes and values that are not released.
         vocabulary: of our network, in layout ``ait``.
 
     Raises:
-        NetworkError: if a tensor has another shape than in our network.
+        NetworkError: if a tensor's shape differs from our network's.
     """
     named = {name.removeprefix(TRANSFORMER): value for name, value in released.items()}
     named = {name: value for name, value in named.items() if name not in COMPUTED}  # our network computes those
     tables = {name: named.pop(name) for name in (TASKS, PARALLEL) if name in named}
-    conversion = fill(_join_projections(named), own, _our_name, partial(_fit, vocabulary=vocabulary))
+    conversion = fill(_join_projections(named), state, _our_name, partial(_fit, vocabulary=vocabulary))
     _fill_tokens(conversion.tensors, tables, vocabulary)
     conversion.missing.extend(f"{TABLE} ({name})" for name in (TASKS, PARALLEL) if name not in tables)
     return conversion

@@ -56,20 +56,20 @@ to_ours = NameTranslation(_templates())
 to_released = NameTranslation({ours: released for released, ours in _templates().items()})
 
 
-def convert(released: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> Conversion:
+def convert(released: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> Conversion:
     """Fit a released state dict into ours.
 
     Args:
         released: released name to tensor.
-        own: our network's state dict, for names, shapes and values that are not released.
+        state: our network's state dict, for names, shapes and values that are not released.
 
     Raises:
-        NetworkError: if a tensor has another shape than in our network, or holds integers.
+        NetworkError: if a tensor's shape differs from our network's, or holds integers.
     """
-    conversion = fill(released, own, to_ours, _fit)
+    conversion = fill(released, state, to_ours, _fit)
     if RELEASED_TABLE not in released:
         return conversion
-    return replace(conversion, kept_rows=len(own[TABLE]) - len(released[RELEASED_TABLE]))
+    return replace(conversion, kept_rows=len(state[TABLE]) - len(released[RELEASED_TABLE]))
 
 
 def _fit(name: str, value: Tensor, ours: str, own: Tensor) -> Tensor:

@@ -82,7 +82,7 @@ def test_sparse_sequences_are_autoregressive(task: type[Detection]) -> None:
 def test_a_pass_begins_at_every_sparse_position_and_at_the_first() -> None:
     assert passes(JOINT) == [(0, 1), (1, 2), (2, 6), (6, 7), (7, 8), (8, 12)]
     assert passes(ENDS_SPARSE) == [(0, 3), (3, 4), (4, 5), (5, 9), (9, 10), (10, 11), (11, 12)]
-    assert passes(JOINT, together=False) == [(place, place + 1) for place in range(12)]
+    assert passes(JOINT, one_pass=False) == [(place, place + 1) for place in range(12)]
 
 
 def training_batch(form: SequenceFormat, prompts: torch.Tensor, tokens: torch.Tensor) -> TrainingBatch:
