@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from bench.parity.golden_file import AIT, INPUTS, GoldenFile, ParityTable, as_table
+from bench.parity.golden_file import AIT, GoldenFile
+from bench.parity.parity_table import ParityTable
 
+INPUTS = ("param/", "gt/", "given/", "in/")  # arrays that others are computed from
 Steps = dict[str, Callable[[], None]]
 
 
@@ -21,49 +23,38 @@ def run_parity(path: Path) -> tuple[str, bool]:
     """
     golden = GoldenFile(path)
     table = ParityTable(golden, relative=AIT in golden)
-    steps = _ait(golden, table) if AIT in golden else _mad(golden, table)
-    for name, step in steps.items():
-        try:
-            step()
-        except (LookupError, ValueError, RuntimeError, TypeError, ArithmeticError) as error:
-            table.failed(name, f"{type(error).__name__}: {' '.join(str(error).split())[:150]}")
-    left = sorted(name for name in golden.unread if not name.startswith(INPUTS))
-    if left:
-        table.failed("not recomputed", f"{len(left)} arrays that nothing here knows, {', '.join(left[:3])} first")
-    return as_table(table), table.good
+    for name, step in (_ait(table) if AIT in golden else _mad(table)).items():
+        table.attempt(name, step)
+    unread = sorted(name for name in golden.unread if not name.startswith(INPUTS))
+    if unread:
+        table.fail("not recomputed", f"{len(unread)} arrays that nothing here knows, {', '.join(unread[:3])} first")
+    return str(table), table.good
 
 
-def _mad(golden: GoldenFile, table: ParityTable) -> Steps:
-    from bench.parity import mad_functions as parity_alone
-    from bench.parity import mad_inference as parity_inference
-    from bench.parity import mad_model as parity_subject
-    from bench.parity import mad_training as parity_training
+def _mad(table: ParityTable) -> Steps:
+    from bench.parity import mad_functions, mad_inference, mad_model, mad_training
 
-    subject = parity_subject.build(golden)
+    subject = mad_model.build(table.golden)
     return {
-        "vocabulary": lambda: parity_subject.check_vocabulary(subject, golden, table),
-        "memory": lambda: parity_subject.check_memory(subject, table),
-        "inference": lambda: parity_inference.check_inference(subject, golden, table),
-        "training": lambda: parity_training.check_training(subject, golden, table),
-        "stand-alone": lambda: parity_alone.check_alone(subject, golden, table),
+        "vocabulary": lambda: mad_model.check_vocabulary(subject, table),
+        "memory": lambda: mad_model.check_memory(subject, table),
+        "inference": lambda: mad_inference.check_inference(subject, table),
+        "training": lambda: mad_training.check_training(subject, table),
+        "stand-alone": lambda: mad_functions.check_functions(subject, table),
     }
 
 
-def _ait(golden: GoldenFile, table: ParityTable) -> Steps:
-    from bench.parity import ait_codecs as parity_codec
-    from bench.parity import ait_functions as parity_ait_alone
-    from bench.parity import ait_inference as parity_ait_decoding
-    from bench.parity import ait_model as parity_ait_subject
-    from bench.parity import ait_training as parity_ait_training
+def _ait(table: ParityTable) -> Steps:
+    from bench.parity import ait_codecs, ait_functions, ait_inference, ait_model, ait_training
 
-    subject = parity_ait_subject.build(golden)
+    subject = ait_model.build(table.golden)
     return {
-        "codecs": lambda: parity_codec.check_codec(golden, table),
-        "memory": lambda: parity_ait_subject.check_memory(subject, golden, table),
-        "depth": lambda: parity_ait_decoding.check_depth(subject, golden, table),
-        "objects": lambda: parity_ait_decoding.check_objects(subject, golden, table),
-        "depth training": lambda: parity_ait_training.check_depth(subject, golden, table),
-        "objects training": lambda: parity_ait_training.check_objects(subject, golden, table),
-        "post-processing": lambda: parity_ait_alone.check_post(subject, golden, table),
-        "stand-alone": lambda: parity_ait_alone.check_alone(golden, table),
+        "codecs": lambda: ait_codecs.check_codecs(table),
+        "memory": lambda: ait_model.check_memory(subject, table),
+        "depth": lambda: ait_inference.check_depth(subject, table),
+        "objects": lambda: ait_inference.check_objects(subject, table),
+        "depth training": lambda: ait_training.check_depth(subject, table),
+        "objects training": lambda: ait_training.check_objects(subject, table),
+        "post-processing": lambda: ait_functions.check_post_processing(subject, table),
+        "stand-alone": lambda: ait_functions.check_functions(table),
     }

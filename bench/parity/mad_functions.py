@@ -1,13 +1,13 @@
-"""Parity of the stand-alone families: matching, reference choice, caption cut and mask pasting on random numbers."""
+"""Parity of functions on random numbers: matching, reference choice, caption cut and mask pasting."""
 
 from __future__ import annotations
 
 import torch
 from torch.nn.functional import cross_entropy
 
-from bench.parity.golden_file import GoldenFile, ParityTable
-from bench.parity.mad_model import Subject
-from decoders.matching import assign, group_costs, match_groups, nearest_alternative
+from bench.parity.mad_model import MadSubject, compare_pairs, padded_pieces
+from bench.parity.parity_table import ParityTable
+from decoders.matching import group_costs, match_groups, nearest_alternative
 from decoders.objective import mean
 from tasks.formats.sequence import Decoded
 from tasks.pasting import paste
@@ -15,76 +15,69 @@ from tasks.targets import Context
 
 
 @torch.no_grad()
-def check_alone(subject: Subject, golden: GoldenFile, table: ParityTable) -> None:
-    """Every stand-alone family that the file has."""
-    for name, check in {
-        "hung": _check_hungarian,
-        "capmatch": _check_reference,
-        "capcut": _check_cut,
-        "paste": _check_paste,
-    }.items():
-        first = {"paste": "prob"}.get(name, "logits")
-        if f"{name}/{first}" in golden:
-            check(subject, golden, table)
+def check_functions(subject: MadSubject, table: ParityTable) -> None:
+    """Compare every stand-alone family that the file has."""
+    checks = {
+        "hung/logits": _check_hungarian,
+        "capmatch/logits": _check_reference,
+        "capcut/logits": _check_cut,
+        "paste/prob": _check_paste,
+    }
+    for first, check in checks.items():
+        family = f"stand-alone {first.partition('/')[0]}"
+        if first in table.golden:
+            check(subject, table, family)
         else:
-            table.compare(f"stand-alone {name}", f"{name}/{first}", torch.zeros(0))
+            table.absent(family)
 
 
-def _check_hungarian(subject: Subject, golden: GoldenFile, table: ParityTable) -> None:
+def _check_hungarian(subject: MadSubject, table: ParityTable, family: str) -> None:
     """Costs, pairs, targets and loss for images with some, no and as many objects as slots."""
-    family, form = "stand-alone hung", subject.tasks["det"].format
+    golden, form = table.golden, subject.tasks["det"].format
     logits = golden.tensor("hung/logits")[..., form.ids]  # (R, Q, 5, V)
-    certain = logits.log_softmax(dim=-1)
+    log_probabilities = logits.log_softmax(dim=-1)
     columns = form.columns_of(torch.tensor(form.unmatched)).repeat(len(logits), form.groups, 1)  # (R, Q, 5)
     real = torch.zeros(columns.shape[:2], dtype=torch.bool)
     for row in range(len(logits)):
         objects = form.columns_of(golden.tensor(f"hung/gt_tokens_img{row}"))  # (n, 5)
-        costs = group_costs(certain[row : row + 1], objects[None])
-        pairs = assign(costs, torch.tensor([len(objects)]))[0]
-        slots = (pairs >= 0).nonzero()[:, 0]
-        table.compare(family, f"hung/cost_img{row}", costs[0])
-        table.compare(family, f"hung/row_img{row}", slots)
-        table.compare(family, f"hung/col_img{row}", pairs[slots])
+        costs = group_costs(log_probabilities[row : row + 1], objects[None])
+        compare_pairs(table, family, f"hung/{{}}_img{row}", costs[0])
         columns[row, : len(objects)] = objects
         real[row, : len(objects)] = True
     empty = form.columns_of(torch.tensor(form.unmatched)), torch.tensor(form.unmatched_weights)
     weights = torch.where(real[..., None], torch.ones(len(form.slots)), empty[1])
-    found, found_weights = match_groups(
-        certain.flatten(1, 2), columns.flatten(1), weights.flatten(1), real, unmatched=empty
+    targets, weights = match_groups(
+        log_probabilities.flatten(1, 2), columns.flatten(1), weights.flatten(1), real, unmatched=empty
     )
-    table.compare(family, "hung/target_seq", form.ids[found])
-    table.compare(family, "hung/target_weight", found_weights.long())
-    losses = cross_entropy(logits.flatten(0, 2), found.flatten(), reduction="none") * found_weights.flatten()
-    table.compare(family, "hung/loss", mean(losses.sum(), found_weights.sum()))
+    losses = cross_entropy(logits.flatten(0, 2), targets.flatten(), reduction="none") * weights.flatten()
+    table.row(family, "hung")(
+        target_seq=form.ids[targets], target_weight=weights.long(), loss=mean(losses.sum(), weights.sum())
+    )
 
 
-def _check_reference(subject: Subject, golden: GoldenFile, table: ParityTable) -> None:
-    """The nearest of five references, padded ones aside."""
-    family, form = "stand-alone capmatch", subject.tasks["caption"].format
-    certain = golden.tensor("capmatch/logits")[..., form.ids].log_softmax(dim=-1)  # (R, L, V)
+def _check_reference(subject: MadSubject, table: ParityTable, family: str) -> None:
+    """The nearest of five references, padded ones excluded."""
+    golden, form = table.golden, subject.tasks["caption"].format
+    log_probabilities = golden.tensor("capmatch/logits")[..., form.ids].log_softmax(dim=-1)  # (R, L, V)
     references = golden.tensor("capmatch/references")  # (R, A, L)
     present = 1 - golden.tensor("capmatch/pad_flag")[..., None].expand(references.shape)
-    chosen = nearest_alternative(certain, form.columns_of(references), present)
+    chosen = nearest_alternative(log_probabilities, form.columns_of(references), present)
     index = torch.arange(len(chosen)), chosen
-    table.compare(family, "capmatch/target_seq", references[index])
-    table.compare(family, "capmatch/target_weight", present[index])
+    table.row(family, "capmatch")(target_seq=references[index], target_weight=present[index])
 
 
-def _check_cut(subject: Subject, golden: GoldenFile, table: ParityTable) -> None:
+def _check_cut(subject: MadSubject, table: ParityTable, family: str) -> None:
     """Captions up to their first end token."""
     task = subject.tasks["caption"]
-    logits = golden.tensor("capcut/logits")[:, 0][..., task.format.ids]  # (R, L, V)
-    wanted = torch.zeros(logits.shape[:2], dtype=torch.int64)
-    for row, own in enumerate(logits):
-        tokens = task.format.ids[own.argmax(dim=-1)]
-        decoded = Decoded(tokens[None], own.softmax(dim=-1)[None], evaluations=1, positions=0)
-        pieces = [int(piece) for piece in task.interpret(decoded, Context((1, 1))).split()]
-        wanted[row, : len(pieces)] = torch.tensor(pieces, dtype=torch.int64)
-    table.compare("stand-alone capcut", "capcut/token_ids", wanted)
+    logits = table.golden.tensor("capcut/logits")[:, 0][..., task.format.ids]  # (R, L, V)
+    decoded = Decoded(task.format.ids[logits.argmax(dim=-1)][:, None], logits.softmax(dim=-1)[:, None], 1, positions=0)
+    captions = [task.interpret(decoded.image(row, 1), Context((1, 1))) for row in range(len(logits))]
+    table.compare(family, "capcut/token_ids", padded_pieces(captions, logits.shape[1]))
 
 
-def _check_paste(subject: Subject, golden: GoldenFile, table: ParityTable) -> None:
+def _check_paste(subject: MadSubject, table: ParityTable, family: str) -> None:
     """Masks pasted at image size."""
+    golden = table.golden
     height, width = golden.tensor("paste/size").tolist()
     pasted = paste(golden.tensor("paste/prob"), golden.tensor("paste/boxes"), (0, 0, width, height))
-    table.compare("stand-alone paste", "paste/mask", pasted)
+    table.compare(family, "paste/mask", pasted)

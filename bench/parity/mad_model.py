@@ -1,20 +1,22 @@
-"""Our network and tasks at the sizes, and with the weights, of a golden file."""
+"""Our network and tasks at the sizes, and with the weights, of a golden file of MAD's released classes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from bench.errors import UserError
-from bench.parity.golden_file import GoldenFile, ParityTable
-from decoders.network.errors import NetworkError
+from bench.parity.golden_file import GoldenFile
+from bench.parity.golden_network import golden_errors, golden_network
+from bench.parity.parity_table import ParityTable
+from decoders.matching import assign
 from decoders.network.mad.released import convert
 from decoders.network.memory import Features
-from decoders.network.network import Network, assemble
+from decoders.network.network import Network
 from decoders.network.options import NetworkOptions
 from tasks.base import Task, TaskParts
 from tasks.captioning import Captioning
@@ -41,8 +43,8 @@ RANGES = {  # name in the file's vocabulary, ours
 }
 
 
-class Pieces:
-    """A tokenizer whose text is its pieces' numbers."""
+class NumberTokenizer:
+    """A tokenizer whose text is the numbers of its pieces, such as ``"4 8 15"``."""
 
     def __init__(self, words: int) -> None:
         self._words = words
@@ -51,13 +53,22 @@ class Pieces:
         return self._words
 
     def encode(self, text: str) -> list[int]:
-        """Pieces of ``"4 8 15"``."""
+        """Return the pieces of a text."""
         return [int(piece) for piece in text.split()]
 
     def decode(self, pieces: list[int]) -> str:
-        """The pieces before the first 0."""
+        """Return the text of the pieces before the first 0."""
         end = pieces.index(0) if 0 in pieces else len(pieces)
         return " ".join(map(str, pieces[:end]))
+
+
+def padded_pieces(captions: Sequence[str], length: int) -> Tensor:
+    """Return (B, length) pieces of captions, 0 behind their end."""
+    rows = torch.zeros(len(captions), length, dtype=torch.int64)
+    for row, caption in zip(rows, captions, strict=True):
+        pieces = [int(piece) for piece in caption.split()]
+        row[: len(pieces)] = torch.tensor(pieces, dtype=torch.int64)
+    return rows
 
 
 class EverySlot(Keypoints):
@@ -67,57 +78,21 @@ class EverySlot(Keypoints):
         return torch.arange(len(context.earlier[Detection.name].boxes))
 
 
-class GivenMaps(nn.Module):
-    """A backbone whose maps are given; the images only say how many."""
-
-    def __init__(self, maps: Tensor) -> None:
-        super().__init__()
-        self.maps = maps
-
-    def forward(self, images: Tensor) -> Tensor:
-        """The maps (B, C, h, w)."""
-        return self.maps
-
-
 @dataclass(frozen=True)
-class Subject:
-    """What is tested.
+class MadSubject:
+    """What is tested."""
 
-    Args:
-        network: ours, with the file's weights.
-        tasks: tag in the file to our task.
-        sizes: sizes of the sequences.
-        visible: tag to the ids that the file has logits of.
-        features: of the file's images.
-        inputs: height and width of each image as the network gets it, without padding.
-        originals: height and width of each original image.
-    """
-
-    network: Network
-    tasks: dict[str, Task]
-    sizes: Sizes
-    visible: dict[str, slice]
-    features: Features
-    inputs: list[tuple[int, int]]
-    originals: list[tuple[int, int]]
-
-
-def build(golden: GoldenFile) -> Subject:
-    """Build everything from the file's own configuration.
-
-    Raises:
-        UserError: if the file lacks something, or its weights do not fit its configuration.
-    """
-    try:
-        return _build(golden)
-    except KeyError as error:
-        raise UserError(f"the golden file lacks {error}; its arrays do not describe a MAD model") from None
-    except (NetworkError, ValueError, TypeError, ArithmeticError, LookupError, RuntimeError) as error:
-        raise UserError(f"the golden file's weights and configuration disagree: {error}") from None
+    network: Network  # ours, with the file's weights
+    tasks: dict[str, Task]  # tag in the file to our task
+    sizes: Sizes  # sizes of the sequences
+    visible: dict[str, slice]  # tag to the ids that the file has logits of
+    features: Features  # of the file's images
+    inputs: list[tuple[int, int]]  # height and width of each network input, without padding
+    originals: list[tuple[int, int]]  # height and width of each original image
 
 
 def golden_sizes(config: Mapping[str, Any]) -> Sizes:
-    """Sizes of the sequences from a golden file's configuration."""
+    """Return the sizes of the sequences in a golden file's configuration."""
     return Sizes(
         classes=config["num_classes"],
         bins=config["num_bins"],
@@ -129,28 +104,32 @@ def golden_sizes(config: Mapping[str, Any]) -> Sizes:
     )
 
 
-def _build(golden: GoldenFile) -> Subject:
-    config = golden.meta["config"]
-    sizes = golden_sizes(config)
-    maps = golden.tensor("in/feature")
+@golden_errors("a MAD")
+def build(golden: GoldenFile) -> MadSubject:
+    """Build everything from the file's own configuration.
+
+    Raises:
+        UserError: if the file lacks something, or its weights do not fit its configuration.
+    """
+    config, ends = golden.meta["config"], golden.meta["end_idx"]
+    sizes, maps = golden_sizes(config), golden.tensor("in/feature")
     vocabulary = Vocabulary(sizes)
     network = _network(golden, config, vocabulary, maps)
     names = ["person", *(f"class {index}" for index in range(1, sizes.classes))]
-    parts = TaskParts(vocabulary, sizes, names, Pieces(sizes.words), reading="edge", score_unseen=True)
+    parts = TaskParts(vocabulary, sizes, names, NumberTokenizer(sizes.words), reading="edge", score_unseen=True)
     tasks: dict[str, Task] = {
         "det": Detection(parts),
         "seg": Segmentation(parts),
         "keypoint": EverySlot(parts),
         "caption": Captioning(parts),
     }
-    ends = golden.meta["end_idx"]
-    whole = vocabulary["word"].stop
+    last = vocabulary["word"].stop
     pad = golden.tensor("in/image_pad_mask")
-    return Subject(
+    return MadSubject(
         network=network,
         tasks=tasks,
         sizes=sizes,
-        visible={tag: slice(0, whole if ends[tag] is None else ends[tag]) for tag in tasks},
+        visible={tag: slice(0, last if ends[tag] is None else ends[tag]) for tag in tasks},
         features=network.backbone_features(torch.zeros(len(maps), 3, *pad.shape[1:]), pad),
         inputs=_pairs(golden.tensor("in/image_sizes")),
         originals=_pairs(golden.tensor("in/orig_sizes")),
@@ -168,44 +147,40 @@ def _network(golden: GoldenFile, config: dict[str, Any], vocabulary: Vocabulary,
         dropout=0.0,
         positions=len(released["seq_pos_embed"]),
     )
-    network = assemble(options, vocabulary, backbone=GivenMaps(maps), channels=maps.shape[1])
-    found = convert(released, network.state_dict())
-    if found.unused or found.missing:
-        raise NetworkError(f"unused {found.unused[:3]}, missing {found.missing[:3]}")
-    network.load_state_dict(found.tensors)
-    return network.eval()
+    return golden_network(options, vocabulary, maps, partial(convert, released))
 
 
 def _pairs(sizes: Tensor) -> list[tuple[int, int]]:
     return [(height, width) for height, width in sizes.tolist()]
 
 
-def check_vocabulary(subject: Subject, golden: GoldenFile, table: ParityTable) -> None:
-    """Our ranges beside the file's."""
-    for theirs, wanted in _ranges(golden.meta["vocab"]):
-        ours = subject.network.vocabulary[RANGES[theirs]]
-        table.note("vocabulary", (ours.start, ours.stop) == wanted, f"{theirs}: {ours}, expected {wanted}")
-
-
-def _ranges(vocabulary: dict[str, Any]) -> Iterator[tuple[str, tuple[int, int]]]:
-    for name in RANGES:
-        value = vocabulary[name]
-        if name.endswith("_range"):
-            yield name, (value[0], value[1])
-        elif isinstance(value, list):
-            yield name, (value[0], value[-1] + 1)
+def check_vocabulary(subject: MadSubject, table: ParityTable) -> None:
+    """Compare our id ranges with the file's."""
+    for theirs, name in RANGES.items():
+        ids, ours = table.golden.meta["vocab"][theirs], subject.network.vocabulary[name]
+        if theirs.endswith("_range"):
+            expected = ids[0], ids[1]
         else:
-            yield name, (value, value + 1)
+            expected = (ids[0], ids[-1] + 1) if isinstance(ids, list) else (ids, ids + 1)
+        table.check("vocabulary", (ours.start, ours.stop) == expected, f"{theirs}: {ours}, expected {expected}")
 
 
-def check_memory(subject: Subject, table: ParityTable) -> None:
-    """Padding of the map, its projection, its positions and its encoding."""
+@torch.no_grad()
+def check_memory(subject: MadSubject, table: ParityTable) -> None:
+    """Compare the padding of the map, its projection, its positions and its encoding."""
     network, features = subject.network, subject.features
-    with torch.no_grad():
-        encoding = network.encode(features)
-        projected = network.projection(features.map)
+    encoding = network.encode(features)
     pad = torch.zeros(features.map[:, 0].shape, dtype=torch.bool) if features.pad is None else features.pad
-    table.compare("memory", "in/feature_pad_mask", pad)
-    table.compare("memory", "enc/projected", projected)
-    for name, rows in {"in/pos_embed": encoding.positions, "enc/memory": encoding.states}.items():
-        table.compare("memory", name, rows.mT.reshape(*rows.mT.shape[:2], *encoding.grid))  # (B, D, h, w)
+    positions, states = (
+        rows.mT.reshape(*rows.mT.shape[:2], *encoding.grid) for rows in (encoding.positions, encoding.states)
+    )  # (B, D, h, w)
+    table.row("memory", "in")(feature_pad_mask=pad, pos_embed=positions)
+    table.row("memory", "enc")(projected=network.projection(features.map), memory=states)
+
+
+def compare_pairs(table: ParityTable, family: str, name: str, costs: Tensor) -> None:
+    """Match objects to groups by costs (Q, n) and compare; ``name`` has braces for ``cost``, ``row`` and ``col``."""
+    pairs = assign(costs[None], torch.tensor([costs.shape[1]]))[0]
+    slots = (pairs >= 0).nonzero()[:, 0]
+    for array, actual in {"cost": costs, "row": slots, "col": pairs[slots]}.items():
+        table.compare(family, name.format(array), actual)

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from bench.parity.ait_codecs import check_codec
-from bench.parity.golden_file import GoldenFile, ParityTable
+from bench.parity.ait_codecs import check_codecs
+from bench.parity.golden_file import GoldenFile
+from bench.parity.parity_table import ParityTable
 from tests.tasks.task_examples import shared
 
 Arrays = dict[str, NDArray[Any]]
@@ -22,7 +23,7 @@ OWN = ("vqm/", "vqd/", "vqtrain/", "loss/")
 def compared(path: Path) -> tuple[ParityTable, GoldenFile]:
     golden = GoldenFile(path)
     table = ParityTable(golden, relative=True)
-    check_codec(golden, table)
+    check_codecs(table)
     return table, golden
 
 
