@@ -1,4 +1,4 @@
-"""All installed decoders and tasks, ours and third parties' alike, each task in every layout and format that has it."""
+"""All installed decoders and tasks, ours and third parties', each task in every layout and format that has it."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> text.Tokenizer:
 
 @pytest.fixture(scope="session")
 def worlds(tokenizer: text.Tokenizer) -> dict[str, World]:
-    """What a decoder keeps, it keeps untrained: tiny networks and codecs with random weights."""
+    """Tiny networks and codecs with random weights."""
     return {kind: world(kind, tokenizer) for kind in ("plain", "codes", "ait")}
 
 
@@ -79,29 +79,34 @@ def world(kind: str, tokenizer: text.Tokenizer) -> World:
     return World({task.name: task for task in made}, build_network(options, vocabulary).eval())
 
 
-@pytest.fixture(params=CASES, ids=lambda case: f"{case[1]}-in-{case[0]}")
+@pytest.fixture(scope="session", params=CASES, ids=lambda case: f"{case[1]}-in-{case[0]}")
 def case(request: pytest.FixtureRequest) -> tuple[str, str]:
     """A world and one of its tasks."""
-    found: tuple[str, str] = request.param
-    return found
+    layout_and_task: tuple[str, str] = request.param
+    return layout_and_task
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def task_name(case: tuple[str, str]) -> str:
     return case[1]
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
+def task(tasks: dict[str, Task], task_name: str) -> Task:
+    return tasks[task_name]
+
+
+@pytest.fixture(scope="session")
 def tasks(worlds: dict[str, World], case: tuple[str, str]) -> dict[str, Task]:
     """All installed tasks of the layout, dependencies first."""
     return worlds[case[0]].tasks
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def network(worlds: dict[str, World], case: tuple[str, str]) -> Network:
     return worlds[case[0]].network
 
 
-@pytest.fixture(params=registry.names(registry.DECODERS))
+@pytest.fixture(scope="session", params=registry.names(registry.DECODERS))
 def decoder(request: pytest.FixtureRequest) -> Any:
     return registry.load(registry.DECODERS, request.param)()

@@ -1,4 +1,4 @@
-"""What every task keeps: shapes, legal tokens, a round trip, and images on which there is nothing to find."""
+"""What every task guarantees: shapes, legal tokens, a round trip, and images on which there is nothing to find."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every trainable decoder keeps on every task: views of the right shape, a finite loss, a gradient, a seed."""
+"""What every trainable decoder guarantees on every task: views of the right shape, a finite loss, gradients, a seed."""
 
 from __future__ import annotations
 
@@ -16,10 +16,12 @@ from tasks.formats.sequence import TrainingBatch, collate
 from tests.contract.samples import targets
 
 CLASSES = {name: registry.load(registry.DECODERS, name) for name in registry.names(registry.DECODERS)}
+TRAINABLE = {cls.training_views: name for name, cls in reversed(CLASSES.items()) if hasattr(cls, "training_views")}
 
 
-@pytest.fixture(params=[name for name, cls in CLASSES.items() if hasattr(cls, "training_views")])
+@pytest.fixture(params=sorted(TRAINABLE.values()))
 def trainable(request: pytest.FixtureRequest) -> Any:
+    """One decoder for each way of training: some share it."""
     return CLASSES[request.param]()
 
 
