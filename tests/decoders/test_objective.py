@@ -1,43 +1,17 @@
-"""The loss: targets, weights and sums of the release's training step, and nothing from sequences that only pad."""
+"""The loss: sums over counted positions, nothing from padding. Parity holds the release's targets and losses."""
 
 from __future__ import annotations
 
-import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
 from decoders.base import View
-from decoders.objective import mean, resolve, view_loss
-from tests.decoders import golden as released
-from tests.tasks.task_examples import Golden, parts
-
-
-@pytest.fixture(scope="module")
-def golden() -> Golden:
-    return Golden()
+from decoders.objective import mean, view_loss
+from tests.tasks.task_examples import parts
 
 
 def identity(hidden: torch.Tensor) -> torch.Tensor:
     return hidden
-
-
-@pytest.mark.parametrize("tag", released.TASKS)
-def test_released_targets_and_losses(golden: Golden, tag: str) -> None:
-    task = released.task(golden, tag)
-    logits = released.logits(golden, task, tag)
-    views = released.views(golden, task, tag)
-    copies = logits.split([view.inputs.shape[1] for view in views], dim=2)
-    resolved = [
-        resolve(task.format, view, copy[..., task.format.prompt_length :, :], identity)
-        for view, copy in zip(views, copies, strict=True)
-    ]
-    tokens = task.format.ids[torch.cat([columns for columns, _ in resolved], dim=2)]
-    weights = torch.cat([weights for _, weights in resolved], dim=2)
-    torch.testing.assert_close(weights, golden.tensor(f"train/{tag}/target_weight"), atol=0, rtol=0)
-    assert torch.equal(tokens, golden.tensor(f"train/{tag}/target_seq"))
-    sums = [view_loss(task.format, view, copy, identity) for view, copy in zip(views, copies, strict=True)]
-    loss = mean(sums[0][0] + sums[1][0], sums[0][1] + sums[1][1])
-    torch.testing.assert_close(loss, golden.tensor(f"train/{tag}/loss_unweighted"), atol=1e-4, rtol=0)
 
 
 def test_padding_trains_nothing() -> None:

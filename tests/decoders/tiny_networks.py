@@ -8,13 +8,13 @@ from typing import Any
 import torch
 from torch import nn
 
+from bench.parity.mad_model import NumberTokenizer
 from decoders.base import Request
 from decoders.network.memory import Features
 from decoders.network.network import Network, assemble
 from decoders.network.options import NetworkOptions
 from tasks.base import TaskParts
 from tasks.formats.sequence import SequenceFormat, Slot
-from tests.decoders.golden import Words
 from tests.tasks.task_examples import parts
 
 CHANNELS = 8
@@ -23,7 +23,7 @@ CHANNELS = 8
 def small_parts() -> TaskParts:
     """Sizes at which every sequence is short."""
     made = parts(slots=4, mask_size=3, keypoints=3, caption_length=7, words=12, depth_bins=5, depth_grid=(2, 3))
-    return TaskParts(made.vocabulary, made.sizes, made.class_names, Words(12))
+    return TaskParts(made.vocabulary, made.sizes, made.class_names, NumberTokenizer(12))
 
 
 def joint(own: TaskParts) -> SequenceFormat:
