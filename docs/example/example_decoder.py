@@ -1,4 +1,4 @@
-"""A complete third-party decoder: every token is drawn at random among those that are legal at its position."""
+"""A complete third-party decoder: every token is drawn at random from those that are legal at its position."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tasks.formats.sequence import Decoded, one_hot
 
 
 class Guess:
-    """Knows formats only: which ids may stand where. No network, no box, no caption."""
+    """Uniform draws from the legal ids of each position; uses no network."""
 
     name: ClassVar[str] = "guess"
     summary: ClassVar[str] = "random legal tokens: the floor that every decoder must beat"
@@ -20,7 +20,7 @@ class Guess:
     needs_network: ClassVar[bool] = False
 
     def decode(self, network: Any, memory: Any, request: Request, generators: Sequence[torch.Generator]) -> Decoded:
-        """Tokens (B, N, L) drawn uniformly; every image from its own stream, so that batching changes nothing."""
+        """Return tokens (B, N, L) drawn uniformly, each image's from its own stream: batching changes no result."""
         sequences = request.prompts.shape[1]
         legal = request.format.legal.float()  # (L, V)
         tokens = torch.zeros(*request.prompts.shape[:2], request.format.length, dtype=torch.int64)  # (B, N, L)

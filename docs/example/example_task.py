@@ -1,4 +1,4 @@
-"""A complete third-party task: how many objects are in the image? One token, with an id range of its own."""
+"""A complete third-party task: the number of objects in the image, as one token from an id range of the task."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MOST = 20
 
 
 class Counting:
-    """A prompt of one token, a target of one token: ``count[n]`` says n objects, the last one says MOST or more."""
+    """Prompt and target are one token each: ``count[n]`` for n objects, the last for MOST or more."""
 
     name: ClassVar[str] = "counting"
     summary: ClassVar[str] = "number of objects, one token"
@@ -27,7 +27,7 @@ class Counting:
 
     @staticmethod
     def ranges(sizes: Sizes) -> Mapping[str, int]:
-        """Id ranges that this task adds to the shared vocabulary."""
+        """Return the sizes of the id ranges that this task adds to the shared vocabulary."""
         return {"count_prompt": 1, "count": MOST + 1}
 
     def __init__(self, parts: TaskParts) -> None:
@@ -36,50 +36,50 @@ class Counting:
         self.format = SequenceFormat(task=self.name, prompt_length=1, slots=(Slot((self._counts,)),), groups=1)
 
     def annotated(self, targets: Targets) -> bool:
-        """Whether objects are annotated."""
+        """Return whether objects are annotated."""
         return targets.instances is not None
 
     def unreachable(self, targets: Targets) -> int:
-        """Nothing: every number has a token."""
+        """Always 0: every count has a token."""
         return 0
 
     def encode(self, targets: Targets, generator: torch.Generator | None = None) -> Encoded:
-        """Tokens and weights (1, 1), prompts (1, 1)."""
+        """Return tokens and weights (1, 1), prompts (1, 1)."""
         count = min(MOST, len(targets.instances or ()))
         return Encoded(torch.tensor([[self._counts.start + count]]), torch.ones(1, 1), self._prompt)
 
     def sample(self, targets: Targets, generator: torch.Generator, *, limit: int) -> TrainingExample:
-        """What is trained on: the same sequence; nothing is drawn."""
+        """Return the training target: the same sequence; ``generator`` is unused."""
         return TrainingExample.of(self.encode(targets, generator))
 
     def prompt(self, context: Context) -> Tensor:
-        """(1, 1) int64."""
+        """Return (1, 1) int64."""
         return self._prompt
 
     def interpret(self, decoded: Decoded, context: Context) -> int:
-        """The count."""
+        """Return the count."""
         return int(decoded.tokens[0, 0]) - self._counts.start
 
     def target_rows(self, context: Context) -> Tensor:
-        """(1,) int64: the only sequence."""
+        """Return (1,) int64, the index of the only sequence."""
         return torch.zeros(1, dtype=torch.int64)
 
     def metric(self, parts: MetricParts) -> CountingError:
-        """Mean absolute error."""
+        """Return the metric: mean absolute error."""
         return CountingError()
 
 
 class CountingError:
-    """Keeps the absolute error of every image."""
+    """Mean absolute error of the count."""
 
     def observe(self, image_id: int, prediction: int, targets: Targets) -> int:
-        """Absolute error of one image."""
+        """Return the absolute error of one image."""
         return abs(prediction - len(targets.instances or ()))
 
     def summarize(self, records: Mapping[int, Any]) -> dict[str, float | None]:
-        """Mean over images."""
+        """Return the mean over images, None without any."""
         return {"mae": sum(records.values()) / len(records) if records else None}
 
     def notes(self) -> dict[str, str]:
-        """Nothing to add."""
+        """Return remarks for the record: none."""
         return {}

@@ -13,9 +13,9 @@ from decoders.matching import assign, fix_known, nearest_alternative
 def test_assign_finds_the_cheapest_pairs_among_the_objects_that_there_are() -> None:
     costs = torch.rand(4, 5, 3, generator=torch.Generator().manual_seed(0))
     counts = torch.tensor([3, 1, 0, 2])
-    found = assign(costs, counts)
+    actual = assign(costs, counts)
     for row, count in enumerate(counts.tolist()):
-        pairs = [(int(o), q) for q, o in enumerate(found[row]) if o >= 0]
+        pairs = [(int(o), q) for q, o in enumerate(actual[row]) if o >= 0]
         assert sorted(o for o, _ in pairs) == list(range(count))
         best = min(
             (
@@ -35,11 +35,11 @@ def test_known_tokens_are_certain() -> None:
     log_probabilities = torch.randn(2, 3, 4).log_softmax(-1)
     columns = torch.tensor([[0, 1, 2], [3, 2, 1]])
     predicted = torch.tensor([[True, False, True], [False, True, True]])
-    found = fix_known(log_probabilities, columns, predicted)
-    assert torch.equal(found[predicted], log_probabilities[predicted])
-    assert found[0, 1].tolist() == [-40, 0, -40, -40]
+    actual = fix_known(log_probabilities, columns, predicted)
+    assert torch.equal(actual[predicted], log_probabilities[predicted])
+    assert actual[0, 1].tolist() == [-40, 0, -40, -40]
     logits = torch.tensor([-20.0, 20, -20, -20])
-    torch.testing.assert_close(found[0, 1], logits.log_softmax(-1))
+    torch.testing.assert_close(actual[0, 1], logits.log_softmax(-1))
 
 
 def test_an_alternative_that_pads_is_never_chosen() -> None:

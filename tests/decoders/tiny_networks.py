@@ -22,8 +22,8 @@ CHANNELS = 8
 
 def small_parts() -> TaskParts:
     """Sizes at which every sequence is short."""
-    made = parts(slots=4, mask_size=3, keypoints=3, caption_length=7, words=12, depth_bins=5, depth_grid=(2, 3))
-    return TaskParts(made.vocabulary, made.sizes, made.class_names, NumberTokenizer(12))
+    small = parts(slots=4, mask_size=3, keypoints=3, caption_length=7, words=12, depth_bins=5, depth_grid=(2, 3))
+    return TaskParts(small.vocabulary, small.sizes, small.class_names, NumberTokenizer(12))
 
 
 def joint(own: TaskParts) -> SequenceFormat:
@@ -40,14 +40,14 @@ def network(own: TaskParts) -> Network:
     return assemble(options, own.vocabulary, backbone=nn.Identity(), channels=CHANNELS).eval()
 
 
-def memory(own: Network, images: Sequence[int]) -> Any:
+def make_memory(shared: Network, images: Sequence[int]) -> Any:
     """The memory of numbered random images."""
     maps = [torch.randn(CHANNELS, 3, 4, generator=torch.Generator().manual_seed(n)) for n in images]
     with torch.no_grad():
-        return own.project_memory(own.encode(Features(torch.stack(maps))))
+        return shared.project_memory(shared.encode(Features(torch.stack(maps))))
 
 
-def request(form: SequenceFormat, counts: Sequence[int]) -> Request:
+def make_request(form: SequenceFormat, counts: Sequence[int]) -> Request:
     """Images with the given numbers of sequences; prompts differ from row to row."""
     valid = torch.arange(max(counts)) < torch.tensor(counts)[:, None]  # (B, N)
     prompts = torch.arange(max(counts))[:, None].repeat(1, form.prompt_length) % 5  # (N, P)

@@ -17,7 +17,7 @@ from tasks.detection import Detection
 from tasks.formats.sequence import SequenceFormat, TrainingBatch
 from tasks.keypoints import Keypoints
 from tasks.segmentation import Segmentation
-from tests.decoders.tiny_networks import generators, joint, memory, network, request, small_parts
+from tests.decoders.tiny_networks import generators, joint, make_memory, make_request, network, small_parts
 
 PARTS = small_parts()
 NETWORK = network(PARTS)
@@ -36,9 +36,10 @@ def decoder(**options: object) -> Ait:
 @every_format
 @pytest.mark.parametrize("top_p", [GREEDY, SAMPLED], ids=["greedy", "sampled"])
 def test_the_cache_changes_no_token(form: SequenceFormat, top_p: dict[str, float]) -> None:
-    wanted, seen = request(form, [2, 1]), memory(NETWORK, [0, 1])
+    request, memory = make_request(form, [2, 1]), make_memory(NETWORK, [0, 1])
     cached, plain = (
-        decoder(use_cache=use, top_p=top_p).decode(NETWORK, seen, wanted, generators([0, 1])) for use in (True, False)
+        decoder(use_cache=use, top_p=top_p).decode(NETWORK, memory, request, generators([0, 1]))
+        for use in (True, False)
     )
     assert torch.equal(cached.tokens, plain.tokens)
     torch.testing.assert_close(cached.probabilities, plain.probabilities, atol=1e-5, rtol=1e-4)
@@ -48,22 +49,22 @@ def test_the_cache_changes_no_token(form: SequenceFormat, top_p: dict[str, float
 
 @every_format
 def test_without_soft_tokens_it_is_autoregressive(form: SequenceFormat) -> None:
-    wanted, seen = request(form, [2, 1]), memory(NETWORK, [0, 1])
-    hard = decoder(soft_input=False, soft_output=False, top_p=GREEDY).decode(NETWORK, seen, wanted, [])
-    plain = Autoregressive().decode(NETWORK, seen, wanted, [])
+    request, memory = make_request(form, [2, 1]), make_memory(NETWORK, [0, 1])
+    hard = decoder(soft_input=False, soft_output=False, top_p=GREEDY).decode(NETWORK, memory, request, [])
+    plain = Autoregressive().decode(NETWORK, memory, request, [])
     assert torch.equal(hard.tokens, plain.tokens)
     assert (hard.evaluations, hard.positions) == (plain.evaluations, plain.positions)
     assert not hard.soft
 
 
-def by_hand(form: SequenceFormat, prompts: Tensor, seen: object) -> tuple[Tensor, Tensor]:
+def by_hand(form: SequenceFormat, prompts: Tensor, memory: object) -> tuple[Tensor, Tensor]:
     """Likeliest tokens (B, N, L) and logits (B, N, L, V) of a loop that knows no cache and no slots."""
     table = NETWORK.embedding.table.weight
     start = torch.full((*prompts.shape[:2], 1), PARTS.vocabulary.id("start"))
     inputs = table[torch.cat([prompts, start], dim=-1)]  # (B, N, P + 1, D)
     tokens, all_logits = [], []
     for step in range(form.length):
-        hidden = NETWORK.decode(seen, inputs, attention="causal")[:, :, -1]  # type: ignore[arg-type]
+        hidden = NETWORK.decode(memory, inputs, attention="causal")[:, :, -1]  # type: ignore[arg-type]
         logits = NETWORK.logits(hidden, form.ids)
         legal = logits.masked_fill(~form.legal[step], -torch.inf)
         tokens.append(form.ids[legal.argmax(-1)])
@@ -76,38 +77,41 @@ def by_hand(form: SequenceFormat, prompts: Tensor, seen: object) -> tuple[Tensor
 @every_format
 @torch.no_grad()
 def test_dense_positions_pass_the_mean_of_legal_embeddings_on(form: SequenceFormat) -> None:
-    wanted, seen = request(form, [2]), memory(NETWORK, [4])
-    found = decoder(top_p=GREEDY).decode(NETWORK, seen, wanted, [])
-    tokens, logits = by_hand(form, wanted.prompts, seen)
-    assert torch.equal(found.tokens, tokens)
-    torch.testing.assert_close(found.probabilities[:, :, ~form.dense], logits.softmax(-1)[:, :, ~form.dense])
+    request, memory = make_request(form, [2]), make_memory(NETWORK, [4])
+    decoded = decoder(top_p=GREEDY).decode(NETWORK, memory, request, [])
+    tokens, logits = by_hand(form, request.prompts, memory)
+    assert torch.equal(decoded.tokens, tokens)
+    torch.testing.assert_close(decoded.probabilities[:, :, ~form.dense], logits.softmax(-1)[:, :, ~form.dense])
     mixtures = logits.masked_fill(~form.legal, -torch.inf).softmax(-1)
-    torch.testing.assert_close(found.probabilities[:, :, form.dense], mixtures[:, :, form.dense], atol=1e-6, rtol=1e-4)
+    torch.testing.assert_close(
+        decoded.probabilities[:, :, form.dense], mixtures[:, :, form.dense], atol=1e-6, rtol=1e-4
+    )
 
 
 def test_the_answer_says_whether_it_is_to_be_read_softly() -> None:
-    wanted, seen = request(JOINT, [1]), memory(NETWORK, [0])
+    request, memory = make_request(JOINT, [1]), make_memory(NETWORK, [0])
     for soft in (True, False):
-        assert decoder(soft_output=soft).decode(NETWORK, seen, wanted, generators([0])).soft is soft
+        assert decoder(soft_output=soft).decode(NETWORK, memory, request, generators([0])).soft is soft
 
 
 def test_soft_input_changes_what_follows() -> None:
-    wanted, seen = request(JOINT, [2]), memory(NETWORK, [0])
+    request, memory = make_request(JOINT, [2]), make_memory(NETWORK, [0])
     soft, hard = (
-        decoder(soft_input=soft, top_p=GREEDY).decode(NETWORK, seen, wanted, []).probabilities for soft in (True, False)
+        decoder(soft_input=soft, top_p=GREEDY).decode(NETWORK, memory, request, []).probabilities
+        for soft in (True, False)
     )
     torch.testing.assert_close(soft[:, :, :4], hard[:, :, :4])
     assert float((soft[:, :, 4:] - hard[:, :, 4:]).abs().max()) > 1e-4
 
 
 def test_only_what_is_read_hard_is_drawn() -> None:
-    wanted, seen = request(JOINT, [3]), memory(NETWORK, [0])
-    first, second = (decoder(top_p=SAMPLED).decode(NETWORK, seen, wanted, generators([n])) for n in (0, 1))
+    request, memory = make_request(JOINT, [3]), make_memory(NETWORK, [0])
+    first, second = (decoder(top_p=SAMPLED).decode(NETWORK, memory, request, generators([n])) for n in (0, 1))
     assert not torch.equal(first.tokens, second.tokens)
-    for found in (first, second):
-        best = found.probabilities.masked_fill(~JOINT.legal, -1).argmax(-1)
-        assert torch.equal(JOINT.columns_of(found.tokens)[..., JOINT.dense], best[..., JOINT.dense])
-    hard = decoder(top_p=SAMPLED, soft_input=False).decode(NETWORK, seen, wanted, generators([0]))
+    for decoded in (first, second):
+        best = decoded.probabilities.masked_fill(~JOINT.legal, -1).argmax(-1)
+        assert torch.equal(JOINT.columns_of(decoded.tokens)[..., JOINT.dense], best[..., JOINT.dense])
+    hard = decoder(top_p=SAMPLED, soft_input=False).decode(NETWORK, memory, request, generators([0]))
     best = hard.probabilities.masked_fill(~JOINT.legal, -1).argmax(-1)
     assert not torch.equal(JOINT.columns_of(hard.tokens)[..., JOINT.dense], best[..., JOINT.dense])
 
@@ -115,17 +119,17 @@ def test_only_what_is_read_hard_is_drawn() -> None:
 @every_format
 def test_a_batch_gives_what_its_images_give(form: SequenceFormat) -> None:
     sampled = decoder(top_p=SAMPLED)
-    together = sampled.decode(NETWORK, memory(NETWORK, [0, 1]), request(form, [2, 1]), generators([0, 1]))
+    batched = sampled.decode(NETWORK, make_memory(NETWORK, [0, 1]), make_request(form, [2, 1]), generators([0, 1]))
     for image, count in ((0, 2), (1, 1)):
-        alone = sampled.decode(NETWORK, memory(NETWORK, [image]), request(form, [count]), generators([image]))
-        assert torch.equal(alone.tokens[0], together.tokens[image, :count])
-        torch.testing.assert_close(alone.probabilities[0], together.probabilities[image, :count], atol=1e-5, rtol=1e-4)
+        alone = sampled.decode(NETWORK, make_memory(NETWORK, [image]), make_request(form, [count]), generators([image]))
+        assert torch.equal(alone.tokens[0], batched.tokens[image, :count])
+        torch.testing.assert_close(alone.probabilities[0], batched.probabilities[image, :count], atol=1e-5, rtol=1e-4)
 
 
 def test_no_sequences() -> None:
-    found = decoder().decode(NETWORK, memory(NETWORK, [0, 1]), request(JOINT, [0, 0]), generators([0, 1]))
-    assert found.tokens.shape == (2, 0, JOINT.length)
-    assert found.evaluations == 0
+    decoded = decoder().decode(NETWORK, make_memory(NETWORK, [0, 1]), make_request(JOINT, [0, 0]), generators([0, 1]))
+    assert decoded.tokens.shape == (2, 0, JOINT.length)
+    assert decoded.evaluations == 0
 
 
 @pytest.mark.parametrize(
@@ -163,17 +167,17 @@ def test_the_auxiliary_loss_is_added_and_reaches_only_the_legal_logits_of_dense_
         for weight in (0.0, 3.0)
     }
     hidden = torch.randn(2, 2, 1, form.prompt_length + form.length, len(form.ids))  # the head is the identity
-    found, gradients = [], []
+    losses, gradients = [], []
     for view in views.values():
-        own = hidden.clone().requires_grad_()
-        loss = mean(*view_loss(form, view, own, lambda logits: logits))
+        leaf = hidden.clone().requires_grad_()
+        loss = mean(*view_loss(form, view, leaf, lambda logits: logits))
         loss.backward()  # type: ignore[no-untyped-call]
-        assert own.grad is not None
-        found.append(loss.detach())
-        gradients.append(own.grad)
+        assert leaf.grad is not None
+        losses.append(loss.detach())
+        gradients.append(leaf.grad)
     last = hidden[-1, :1, 0, form.prompt_length :]  # only the first image's sequence has weight
     share = float(form.dense.float().mean())  # it counts once for every dense token
-    torch.testing.assert_close(found[1] - found[0], 3.0 * share * expected_code(last, originals[0]))
+    torch.testing.assert_close(losses[1] - losses[0], 3.0 * share * expected_code(last, originals[0]))
     touched = ((gradients[1] - gradients[0]).abs() > 1e-8)[..., form.prompt_length :, :]  # (Y, B, N, L, V)
     assert not bool(touched[0].any()), "only the last layer"
     assert not bool(touched[-1, 1].any()), "only sequences with weight"
@@ -183,9 +187,9 @@ def test_the_auxiliary_loss_is_added_and_reaches_only_the_legal_logits_of_dense_
 
 
 def test_training_is_teacher_forcing_with_hard_tokens() -> None:
-    given = batch(JOINT, None)
-    (view,) = decoder().training_views(NETWORK, JOINT, given, torch.Generator())
-    (plain,) = Autoregressive().training_views(NETWORK, JOINT, given, torch.Generator())
+    training = batch(JOINT, None)
+    (view,) = decoder().training_views(NETWORK, JOINT, training, torch.Generator())
+    (plain,) = Autoregressive().training_views(NETWORK, JOINT, training, torch.Generator())
     assert torch.equal(view.inputs, plain.inputs)
     assert torch.equal(view.tokens, plain.tokens)
     assert (view.attention, view.dense_weight) == ("causal", 0.0)

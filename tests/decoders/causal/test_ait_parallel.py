@@ -15,7 +15,7 @@ from tasks.detection import Detection
 from tasks.formats.sequence import SequenceFormat, TrainingBatch
 from tasks.keypoints import Keypoints
 from tasks.segmentation import Segmentation
-from tests.decoders.tiny_networks import generators, joint, memory, network, request, small_parts
+from tests.decoders.tiny_networks import generators, joint, make_memory, make_request, network, small_parts
 
 PARTS = small_parts()
 NETWORK = network(PARTS)
@@ -37,9 +37,9 @@ def decoder(**options: object) -> AitParallel:
 @every_format
 @pytest.mark.parametrize("top_p", [GREEDY, SAMPLED], ids=["greedy", "sampled"])
 def test_one_pass_for_a_run_gives_what_steps_give(form: SequenceFormat, top_p: dict[str, float]) -> None:
-    wanted, seen = request(form, [2, 1]), memory(NETWORK, [0, 1])
+    request, memory = make_request(form, [2, 1]), make_memory(NETWORK, [0, 1])
     runs, steps = (
-        decoder(one_pass=one, top_p=top_p).decode(NETWORK, seen, wanted, generators([0, 1])) for one in (True, False)
+        decoder(one_pass=one, top_p=top_p).decode(NETWORK, memory, request, generators([0, 1])) for one in (True, False)
     )
     assert torch.equal(runs.tokens, steps.tokens)
     torch.testing.assert_close(runs.probabilities, steps.probabilities, atol=1e-5, rtol=1e-5)
@@ -51,9 +51,9 @@ def test_one_pass_for_a_run_gives_what_steps_give(form: SequenceFormat, top_p: d
 
 @every_format
 def test_the_cache_changes_no_token(form: SequenceFormat) -> None:
-    wanted, seen = request(form, [2, 1]), memory(NETWORK, [0, 1])
+    request, memory = make_request(form, [2, 1]), make_memory(NETWORK, [0, 1])
     cached, plain = (
-        decoder(use_cache=use, one_pass=False, top_p=SAMPLED).decode(NETWORK, seen, wanted, generators([0, 1]))
+        decoder(use_cache=use, one_pass=False, top_p=SAMPLED).decode(NETWORK, memory, request, generators([0, 1]))
         for use in (True, False)
     )
     assert torch.equal(cached.tokens, plain.tokens)
@@ -63,20 +63,20 @@ def test_the_cache_changes_no_token(form: SequenceFormat) -> None:
 @pytest.mark.parametrize("task", [Depth, Segmentation, Keypoints])
 def test_whole_dense_sequences_are_one_pass(task: type[Depth]) -> None:
     form = task(PARTS).format
-    found = decoder().decode(NETWORK, memory(NETWORK, [0]), request(form, [2]), generators([0]))
-    assert found.evaluations == 1
-    assert found.positions == 2 * (form.prompt_length + form.length)
+    decoded = decoder().decode(NETWORK, make_memory(NETWORK, [0]), make_request(form, [2]), generators([0]))
+    assert decoded.evaluations == 1
+    assert decoded.positions == 2 * (form.prompt_length + form.length)
 
 
 @pytest.mark.parametrize("task", [Detection, Captioning])
 def test_sparse_sequences_are_autoregressive(task: type[Detection]) -> None:
     form = task(PARTS).format
-    wanted, seen = request(form, [2, 1]), memory(NETWORK, [0, 1])
-    found = decoder(top_p=GREEDY).decode(NETWORK, seen, wanted, [])
-    plain = Autoregressive().decode(NETWORK, seen, wanted, [])
-    assert torch.equal(found.tokens, plain.tokens)
-    torch.testing.assert_close(found.probabilities, plain.probabilities, atol=1e-6, rtol=1e-5)
-    assert (found.evaluations, found.positions) == (plain.evaluations, plain.positions)
+    request, memory = make_request(form, [2, 1]), make_memory(NETWORK, [0, 1])
+    decoded = decoder(top_p=GREEDY).decode(NETWORK, memory, request, [])
+    plain = Autoregressive().decode(NETWORK, memory, request, [])
+    assert torch.equal(decoded.tokens, plain.tokens)
+    torch.testing.assert_close(decoded.probabilities, plain.probabilities, atol=1e-6, rtol=1e-5)
+    assert (decoded.evaluations, decoded.positions) == (plain.evaluations, plain.positions)
 
 
 def test_a_pass_begins_at_every_sparse_position_and_at_the_first() -> None:
@@ -108,55 +108,55 @@ def test_inputs_are_parallel_where_dense_tokens_are_predicted_and_hard_elsewhere
 def test_training_shows_the_inputs_of_inference(form: SequenceFormat) -> None:
     if form.matching == "groups":
         form = replace(form, matching="fixed")  # the order of the decoded groups is to be kept
-    wanted, seen = request(form, [2]), memory(NETWORK, [3])
-    found = decoder(top_p=SAMPLED).decode(NETWORK, seen, wanted, generators([3]))
-    batch = training_batch(form, wanted.prompts, found.tokens)
+    request, memory = make_request(form, [2]), make_memory(NETWORK, [3])
+    decoded = decoder(top_p=SAMPLED).decode(NETWORK, memory, request, generators([3]))
+    batch = training_batch(form, request.prompts, decoded.tokens)
     (view,) = decoder().training_views(NETWORK, form, batch, torch.Generator())
-    hidden = NETWORK.decode(seen, view.inputs, attention=view.attention)[:, :, form.prompt_length :]
+    hidden = NETWORK.decode(memory, view.inputs, attention=view.attention)[:, :, form.prompt_length :]
     logits = NETWORK.logits(hidden, form.ids)
     sparse = ~form.dense
-    torch.testing.assert_close(logits.softmax(-1)[:, :, sparse], found.probabilities[:, :, sparse], atol=1e-5, rtol=0)
+    torch.testing.assert_close(logits.softmax(-1)[:, :, sparse], decoded.probabilities[:, :, sparse], atol=1e-5, rtol=0)
     mixtures = logits.masked_fill(~form.legal, -torch.inf).softmax(-1)
-    torch.testing.assert_close(mixtures[:, :, form.dense], found.probabilities[:, :, form.dense], atol=1e-5, rtol=0)
+    torch.testing.assert_close(mixtures[:, :, form.dense], decoded.probabilities[:, :, form.dense], atol=1e-5, rtol=0)
 
 
 def test_dense_tokens_are_the_likeliest_and_sparse_ones_are_drawn() -> None:
-    wanted, seen = request(JOINT, [3]), memory(NETWORK, [0])
-    first, second = (decoder(top_p=SAMPLED).decode(NETWORK, seen, wanted, generators([n])) for n in (0, 1))
+    request, memory = make_request(JOINT, [3]), make_memory(NETWORK, [0])
+    first, second = (decoder(top_p=SAMPLED).decode(NETWORK, memory, request, generators([n])) for n in (0, 1))
     assert not torch.equal(first.tokens[..., ~JOINT.dense], second.tokens[..., ~JOINT.dense])
-    for found in (first, second):
-        best = found.probabilities.masked_fill(~JOINT.legal, -1).argmax(-1)
-        assert torch.equal(JOINT.columns_of(found.tokens)[..., JOINT.dense], best[..., JOINT.dense])
+    for decoded in (first, second):
+        best = decoded.probabilities.masked_fill(~JOINT.legal, -1).argmax(-1)
+        assert torch.equal(JOINT.columns_of(decoded.tokens)[..., JOINT.dense], best[..., JOINT.dense])
 
 
 @every_format
 def test_a_batch_gives_what_its_images_give(form: SequenceFormat) -> None:
     sampled = decoder(top_p=SAMPLED)
-    together = sampled.decode(NETWORK, memory(NETWORK, [0, 1]), request(form, [2, 1]), generators([0, 1]))
+    batched = sampled.decode(NETWORK, make_memory(NETWORK, [0, 1]), make_request(form, [2, 1]), generators([0, 1]))
     for image, count in ((0, 2), (1, 1)):
-        alone = sampled.decode(NETWORK, memory(NETWORK, [image]), request(form, [count]), generators([image]))
-        assert torch.equal(alone.tokens[0], together.tokens[image, :count])
-        torch.testing.assert_close(alone.probabilities[0], together.probabilities[image, :count], atol=1e-5, rtol=1e-4)
+        alone = sampled.decode(NETWORK, make_memory(NETWORK, [image]), make_request(form, [count]), generators([image]))
+        assert torch.equal(alone.tokens[0], batched.tokens[image, :count])
+        torch.testing.assert_close(alone.probabilities[0], batched.probabilities[image, :count], atol=1e-5, rtol=1e-4)
 
 
 def test_no_sequences() -> None:
-    found = decoder().decode(NETWORK, memory(NETWORK, [0, 1]), request(JOINT, [0, 0]), generators([0, 1]))
-    assert found.tokens.shape == (2, 0, JOINT.length)
-    assert found.evaluations == 0
+    decoded = decoder().decode(NETWORK, make_memory(NETWORK, [0, 1]), make_request(JOINT, [0, 0]), generators([0, 1]))
+    assert decoded.tokens.shape == (2, 0, JOINT.length)
+    assert decoded.evaluations == 0
 
 
 def test_soft_reading_and_the_loss_through_the_detokeniser_are_options() -> None:
     assert AitParallel.formats == {"segmentation": "codes", "depth": "codes"}
     form = Depth(PARTS).format
-    wanted, seen = request(form, [1]), memory(NETWORK, [0])
+    request, memory = make_request(form, [1]), make_memory(NETWORK, [0])
     for soft in (True, False):
-        assert decoder(soft_output=soft).decode(NETWORK, seen, wanted, []).soft is soft
+        assert decoder(soft_output=soft).decode(NETWORK, memory, request, []).soft is soft
     tokens = form.ids[:1].expand(1, 1, form.length)
-    given = replace(training_batch(form, wanted.prompts, tokens), originals=torch.ones(1, 1, 4, 4))
+    training = replace(training_batch(form, request.prompts, tokens), originals=torch.ones(1, 1, 4, 4))
     for weights, weight in (({}, 0.0), ({"depth": 0.5}, 0.5)):
-        (view,) = decoder(dense_weight=weights).training_views(NETWORK, form, given, torch.Generator())
+        (view,) = decoder(dense_weight=weights).training_views(NETWORK, form, training, torch.Generator())
         assert view.dense_weight == weight
-        assert view.originals is given.originals
+        assert view.originals is training.originals
 
 
 def test_options_out_of_range_are_refused() -> None:

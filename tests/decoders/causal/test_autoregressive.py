@@ -16,7 +16,7 @@ from tasks.formats.sequence import TrainingBatch, collate
 from tasks.keypoints import Keypoints
 from tasks.segmentation import Segmentation
 from tasks.targets import Targets
-from tests.decoders.tiny_networks import generators, memory, network, request, small_parts
+from tests.decoders.tiny_networks import generators, make_memory, make_request, network, small_parts
 from tests.tasks.task_examples import instances
 
 PARTS = small_parts()
@@ -32,9 +32,9 @@ def decoder(**options: object) -> Autoregressive:
 @pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
 def test_the_cache_changes_no_token(task: Task, temperature: float) -> None:
-    wanted, seen = request(task.format, [2, 1]), memory(NETWORK, [0, 1])
+    request, memory = make_request(task.format, [2, 1]), make_memory(NETWORK, [0, 1])
     cached, plain = (
-        decoder(use_cache=use, temperature=temperature).decode(NETWORK, seen, wanted, generators([0, 1]))
+        decoder(use_cache=use, temperature=temperature).decode(NETWORK, memory, request, generators([0, 1]))
         for use in (True, False)
     )
     assert torch.equal(cached.tokens, plain.tokens)
@@ -48,91 +48,91 @@ def test_the_cache_changes_no_token(task: Task, temperature: float) -> None:
 @pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
 def test_every_token_is_the_likeliest_legal_one_after_those_before_it(task: Task) -> None:
     form = task.format
-    wanted, seen = request(form, [2]), memory(NETWORK, [4])
-    found = decoder().decode(NETWORK, seen, wanted, generators([4]))
+    request, memory = make_request(form, [2]), make_memory(NETWORK, [4])
+    decoded = decoder().decode(NETWORK, memory, request, generators([4]))
     start = torch.full((1, 2, 1), START)
-    inputs = torch.cat([wanted.prompts, start, found.tokens[..., :-1]], -1)
+    inputs = torch.cat([request.prompts, start, decoded.tokens[..., :-1]], -1)
     with torch.no_grad():
-        hidden = NETWORK.decode(seen, inputs, attention="causal")[:, :, form.prompt_length :]
+        hidden = NETWORK.decode(memory, inputs, attention="causal")[:, :, form.prompt_length :]
         logits = NETWORK.logits(hidden, form.ids)
     best = form.ids[logits.masked_fill(~form.legal, -torch.inf).argmax(-1)]
-    assert torch.equal(found.tokens, best)
-    torch.testing.assert_close(found.probabilities, logits.softmax(-1), atol=1e-5, rtol=1e-4)
+    assert torch.equal(decoded.tokens, best)
+    torch.testing.assert_close(decoded.probabilities, logits.softmax(-1), atol=1e-5, rtol=1e-4)
 
 
 def ending(images: list[int]) -> tuple[object, object, int]:
     """A caption request whose first image's third token is taken for the end token."""
     form = Captioning(PARTS).format
-    tokens = decoder().decode(NETWORK, memory(NETWORK, images), request(form, [1] * len(images)), []).tokens
+    tokens = decoder().decode(NETWORK, make_memory(NETWORK, images), make_request(form, [1] * len(images)), []).tokens
     return form, tokens, int(tokens[0, 0, 2])
 
 
 def test_stopping_pads_with_end_tokens_and_saves_steps() -> None:
     form, free, end = ending([0])
     first = int((free[0, 0] == end).nonzero()[0])
-    wanted = replace(request(form, [1]), format=replace(form, end=end))  # type: ignore[type-var]
-    stopped = decoder(stop_at_end=True).decode(NETWORK, memory(NETWORK, [0]), wanted, [])
+    request = replace(make_request(form, [1]), format=replace(form, end=end))  # type: ignore[type-var]
+    stopped = decoder(stop_at_end=True).decode(NETWORK, make_memory(NETWORK, [0]), request, [])
     assert stopped.evaluations == first + 1 < form.length
     assert torch.equal(stopped.tokens[0, 0, : first + 1], free[0, 0, : first + 1])
     assert bool((stopped.tokens[0, 0, first:] == end).all())
     assert bool((stopped.probabilities[0, 0, first + 1 :].max(-1).values == 1).all())
-    assert decoder().decode(NETWORK, memory(NETWORK, [0]), wanted, []).evaluations == form.length
+    assert decoder().decode(NETWORK, make_memory(NETWORK, [0]), request, []).evaluations == form.length
 
 
 def test_stopping_gives_an_image_the_same_in_any_batch() -> None:
     form, _, end = ending([0])
-    own = replace(form, end=end)  # type: ignore[type-var]
-    together = decoder(stop_at_end=True).decode(
-        NETWORK, memory(NETWORK, [0, 1, 2]), replace(request(form, [1, 1, 1]), format=own), []
+    ending_format = replace(form, end=end)  # type: ignore[type-var]
+    batched = decoder(stop_at_end=True).decode(
+        NETWORK, make_memory(NETWORK, [0, 1, 2]), replace(make_request(form, [1, 1, 1]), format=ending_format), []
     )
     for image in range(3):
         alone = decoder(stop_at_end=True).decode(
-            NETWORK, memory(NETWORK, [image]), replace(request(form, [1]), format=own), []
+            NETWORK, make_memory(NETWORK, [image]), replace(make_request(form, [1]), format=ending_format), []
         )
-        assert torch.equal(alone.tokens[0], together.tokens[image])
-        torch.testing.assert_close(alone.probabilities[0], together.probabilities[image], atol=1e-5, rtol=1e-4)
+        assert torch.equal(alone.tokens[0], batched.tokens[image])
+        torch.testing.assert_close(alone.probabilities[0], batched.probabilities[image], atol=1e-5, rtol=1e-4)
 
 
 def test_sampling_follows_the_probabilities() -> None:
     form = Depth(PARTS).format
-    many = request(form, [2000])
+    many = make_request(form, [2000])
     same = replace(many, prompts=torch.zeros_like(many.prompts))
-    found = decoder(temperature=1.0).decode(NETWORK, memory(NETWORK, [0]), same, generators([0]))
-    shares = torch.bincount(form.columns_of(found.tokens[0, :, 0]), minlength=len(form.ids)) / 2000
-    torch.testing.assert_close(shares, found.probabilities[0, 0, 0], atol=0.05, rtol=0)
+    decoded = decoder(temperature=1.0).decode(NETWORK, make_memory(NETWORK, [0]), same, generators([0]))
+    shares = torch.bincount(form.columns_of(decoded.tokens[0, :, 0]), minlength=len(form.ids)) / 2000
+    torch.testing.assert_close(shares, decoded.probabilities[0, 0, 0], atol=0.05, rtol=0)
 
 
 @pytest.mark.parametrize("crossing", ["keep", "drop"])
 def test_the_nucleus(crossing: str) -> None:
     form = Depth(PARTS).format
-    many = request(form, [500])
+    many = make_request(form, [500])
     same = replace(many, prompts=torch.zeros_like(many.prompts))
     options = {"temperature": 1.0, "top_p": 0.6, "crossing": crossing}
-    found = decoder(**options).decode(NETWORK, memory(NETWORK, [0]), same, generators([0]))
-    order = found.probabilities[0, 0, 0].sort(descending=True)
+    decoded = decoder(**options).decode(NETWORK, make_memory(NETWORK, [0]), same, generators([0]))
+    order = decoded.probabilities[0, 0, 0].sort(descending=True)
     mass = order.values.cumsum(0)
     inside = int((mass <= 0.6).sum()) + (crossing == "keep")
-    seen = set(form.columns_of(found.tokens[0, :, 0]).tolist())
-    assert seen == set(order.indices[: max(1, inside)].tolist())
+    drawn = set(form.columns_of(decoded.tokens[0, :, 0]).tolist())
+    assert drawn == set(order.indices[: max(1, inside)].tolist())
 
 
 def test_a_small_nucleus_is_greedy() -> None:
     form = Captioning(PARTS).format
-    wanted, seen = request(form, [1, 1]), memory(NETWORK, [0, 1])
-    greedy = decoder().decode(NETWORK, seen, wanted, [])
+    request, memory = make_request(form, [1, 1]), make_memory(NETWORK, [0, 1])
+    greedy = decoder().decode(NETWORK, memory, request, [])
     for crossing in ("keep", "drop"):
-        found = decoder(temperature=2.0, top_p=1e-6, crossing=crossing).decode(
-            NETWORK, seen, wanted, generators([0, 1])
+        decoded = decoder(temperature=2.0, top_p=1e-6, crossing=crossing).decode(
+            NETWORK, memory, request, generators([0, 1])
         )
-        assert torch.equal(found.tokens, greedy.tokens)
+        assert torch.equal(decoded.tokens, greedy.tokens)
 
 
 @pytest.mark.parametrize("temperature", [1e-10, 1e-45])
 def test_a_temperature_next_to_nothing_is_greedy(temperature: float) -> None:
-    wanted, seen = request(Captioning(PARTS).format, [1, 1]), memory(NETWORK, [0, 1])
-    greedy = decoder().decode(NETWORK, seen, wanted, [])
-    found = decoder(temperature=temperature).decode(NETWORK, seen, wanted, generators([0, 1]))
-    assert torch.equal(found.tokens, greedy.tokens)
+    request, memory = make_request(Captioning(PARTS).format, [1, 1]), make_memory(NETWORK, [0, 1])
+    greedy = decoder().decode(NETWORK, memory, request, [])
+    decoded = decoder(temperature=temperature).decode(NETWORK, memory, request, generators([0, 1]))
+    assert torch.equal(decoded.tokens, greedy.tokens)
 
 
 @pytest.mark.parametrize("options", [{"temperature": -1.0}, {"top_p": 0.0}, {"top_p": 1.5}, {"order": "by size"}])
@@ -175,9 +175,9 @@ def test_objects_are_told_from_left_to_right_then_down() -> None:
     draws = torch.Generator().manual_seed(0)
     batch = collate([task.sample(image, draws, limit=1) for _ in range(20)], task.format)
     (view,) = decoder().training_views(NETWORK, task.format, batch, draws)
-    told = view.tokens.view(20, task.format.groups, 5)[:, : len(boxes)]
-    wanted = task.encode(image).tokens.view(-1, 5)[[3, 2, 1, 0]]
-    assert torch.equal(told, wanted.expand_as(told))
+    ordered = view.tokens.view(20, task.format.groups, 5)[:, : len(boxes)]
+    expected = task.encode(image).tokens.view(-1, 5)[[3, 2, 1, 0]]
+    assert torch.equal(ordered, expected.expand_as(ordered))
 
 
 def test_every_reference_is_a_sequence() -> None:

@@ -16,7 +16,7 @@ from tasks.detection import Detection
 from tasks.formats.sequence import TrainingBatch
 from tasks.keypoints import Keypoints
 from tasks.segmentation import Segmentation
-from tests.decoders.tiny_networks import generators, memory, network, request, small_parts
+from tests.decoders.tiny_networks import generators, make_memory, make_request, network, small_parts
 
 PARTS = small_parts()
 NETWORK = network(PARTS)
@@ -26,22 +26,22 @@ TASKS: list[Task] = [task(PARTS) for task in (Detection, Segmentation, Keypoints
 @pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
 @pytest.mark.parametrize("scores", [False, True])
 def test_without_ratios_mad_is_parallel(task: Task, scores: bool) -> None:
-    wanted, seen = request(task.format, [2, 1]), memory(NETWORK, [0, 1])
-    plain = Parallel(ParallelOptions(released_scores=scores)).decode(NETWORK, seen, wanted, generators([0, 1]))
-    mad = Mad(MadOptions(ratios={}, released_scores=scores)).decode(NETWORK, seen, wanted, generators([0, 1]))
+    request, memory = make_request(task.format, [2, 1]), make_memory(NETWORK, [0, 1])
+    plain = Parallel(ParallelOptions(released_scores=scores)).decode(NETWORK, memory, request, generators([0, 1]))
+    mad = Mad(MadOptions(ratios={}, released_scores=scores)).decode(NETWORK, memory, request, generators([0, 1]))
     assert torch.equal(plain.tokens, mad.tokens)
     assert torch.equal(plain.probabilities, mad.probabilities)
     assert (mad.evaluations, mad.positions) == (
         1,
-        wanted.prompts.shape[0] * 2 * (task.format.prompt_length + task.format.length),
+        request.prompts.shape[0] * 2 * (task.format.prompt_length + task.format.length),
     )
 
 
 def test_released_scores_are_shared_with_everything_before_the_words() -> None:
     task = TASKS[0]
-    wanted, seen = request(task.format, [1]), memory(NETWORK, [0])
-    paper = Parallel().decode(NETWORK, seen, wanted, [])
-    other = Parallel(ParallelOptions(released_scores=True)).decode(NETWORK, seen, wanted, [])
+    request, memory = make_request(task.format, [1]), make_memory(NETWORK, [0])
+    paper = Parallel().decode(NETWORK, memory, request, [])
+    other = Parallel(ParallelOptions(released_scores=True)).decode(NETWORK, memory, request, [])
     assert torch.equal(paper.tokens, other.tokens)
     torch.testing.assert_close(paper.probabilities.sum(-1), torch.ones(paper.tokens.shape))
     assert bool((other.probabilities.sum(-1) < 1 - 1e-3).all())
@@ -51,12 +51,12 @@ def test_released_scores_are_shared_with_everything_before_the_words() -> None:
 def test_the_ensemble_of_passes(ensemble: str) -> None:
     form = Captioning(PARTS).format
     options = MadOptions(ratios={"captioning": (0.8, 0.6)}, ensemble=ensemble)  # type: ignore[arg-type]
-    wanted, seen = request(form, [1, 1]), memory(NETWORK, [0, 1])
-    passes = Mad(options).passes(NETWORK, seen, wanted, generators([0, 1]))
+    request, memory = make_request(form, [1, 1]), make_memory(NETWORK, [0, 1])
+    passes = Mad(options).passes(NETWORK, memory, request, generators([0, 1]))
     assert [int(done.masked[0, 0].sum()) for done in passes] == [7, 5, 4]
     predicted = []
     for done in passes:
-        hidden = NETWORK.decode(seen, done.inputs)[:, :, form.prompt_length :]
+        hidden = NETWORK.decode(memory, done.inputs)[:, :, form.prompt_length :]
         predicted.append(NETWORK.logits(hidden, form.ids).detach())
     one, two, three = predicted
     expected = torch.where(passes[1].masked[..., None], two if ensemble == "newest" else (one + two) / 2, one)
@@ -72,21 +72,21 @@ def test_the_ensemble_of_passes(ensemble: str) -> None:
 
 def test_what_was_not_masked_goes_in_as_it_was_found() -> None:
     form = Captioning(PARTS).format
-    wanted, seen = request(form, [1]), memory(NETWORK, [3])
-    passes = Mad().passes(NETWORK, seen, wanted, generators([3]))
+    request, memory = make_request(form, [1]), make_memory(NETWORK, [3])
+    passes = Mad().passes(NETWORK, memory, request, generators([3]))
     assert len(passes) == 4
     for before, after in itertools.pairwise(passes):
-        given = after.inputs[..., form.prompt_length :]
+        inputs = after.inputs[..., form.prompt_length :]
         best = form.ids[before.logits.argmax(-1)]
-        assert torch.equal(given[~after.masked], best[~after.masked])
-        assert bool((given[after.masked] == PARTS.vocabulary.id("mask")).all())
+        assert torch.equal(inputs[~after.masked], best[~after.masked])
+        assert bool((inputs[after.masked] == PARTS.vocabulary.id("mask")).all())
 
 
 def test_draws_replace_the_random_ones() -> None:
     form = Captioning(PARTS).format
     draws = torch.arange(7.0).flip(0).expand(1, 1, 1, 7)
     mad = Mad(MadOptions(ratios={"captioning": (0.3,)}))
-    (_, second) = mad.passes(NETWORK, memory(NETWORK, [0]), request(form, [1]), draws=draws)
+    (_, second) = mad.passes(NETWORK, make_memory(NETWORK, [0]), make_request(form, [1]), draws=draws)
     assert second.masked[0, 0].tolist() == [False] * 5 + [True] * 2
 
 
@@ -112,10 +112,10 @@ def test_training_views_of_captions() -> None:
     assert ((full.inputs == mask).sum(-1) == form.length - 1).all(), "one mask token is overwritten, its loss stays"
     assert (partly.inputs.shape[1], partly.matching) == (5, "fixed")
     assert partly.counted.sum(-1).unique().tolist() == [4]
-    given = partly.inputs[..., form.prompt_length :]
-    assert torch.equal(given == mask, partly.counted)
-    assert int((given != batch.tokens)[~partly.counted].sum()) > 0
-    assert ((given != batch.tokens) & ~partly.counted).sum(-1).max() == 1
+    inputs = partly.inputs[..., form.prompt_length :]
+    assert torch.equal(inputs == mask, partly.counted)
+    assert int((inputs != batch.tokens)[~partly.counted].sum()) > 0
+    assert ((inputs != batch.tokens) & ~partly.counted).sum(-1).max() == 1
 
 
 def test_training_options() -> None:

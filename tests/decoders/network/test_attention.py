@@ -28,7 +28,7 @@ def test_rounded_attention_is_that_of_float32(name: str) -> None:
     torch.manual_seed(0)
     mask = masks()[name]
     queries, keys, values = (torch.randn(2, 3, n, 16) for n in (QUERIES, KEYS, KEYS))
-    wanted = functional.scaled_dot_product_attention(queries, keys, values, attn_mask=mask)
-    found = attend(queries.bfloat16(), keys.bfloat16(), values.bfloat16(), mask, 0.0)
-    assert found.dtype == torch.bfloat16
-    assert (found.float() - wanted).norm() < 0.01 * wanted.norm()
+    expected = functional.scaled_dot_product_attention(queries, keys, values, attn_mask=mask)
+    actual = attend(queries.bfloat16(), keys.bfloat16(), values.bfloat16(), mask, 0.0)
+    assert actual.dtype == torch.bfloat16
+    assert (actual.float() - expected).norm() < 0.01 * expected.norm()

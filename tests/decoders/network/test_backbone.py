@@ -41,8 +41,8 @@ EVA = "eva02_tiny_patch14_224"
 @torch.no_grad()
 def test_every_family_gives_one_map(name: str, stride: int, channels: int, grid: tuple[int, int]) -> None:
     backbone = build_backbone(NetworkOptions(backbone=name, stride=stride, width=16, heads=4)).eval()
-    found = backbone(torch.zeros(1, 3, 100, 132))  # no multiple of any stride
-    assert found.shape == (1, channels, *grid)
+    actual = backbone(torch.zeros(1, 3, 100, 132))  # no multiple of any stride
+    assert actual.shape == (1, channels, *grid)
     assert backbone.channels == channels
 
 
@@ -91,11 +91,11 @@ def test_folded_norms_give_the_same_map(name: str, frozen: bool) -> None:
                 assert values is not None
                 values.copy_(torch.rand(values.shape) + 0.5)
     images = torch.randn(1, 3, 64, 96)
-    wanted = network.backbone_features(images).map
+    expected = network.backbone_features(images).map
     faster = folded(network)
-    torch.testing.assert_close(faster.backbone_features(images).map, wanted, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(faster.backbone_features(images).map, expected, rtol=1e-4, atol=1e-4)
     assert not any(isinstance(module, nn.BatchNorm2d | FrozenBatchNorm2d) for module in faster.modules())
-    torch.testing.assert_close(network.backbone_features(images).map, wanted)  # the original is as it was
+    torch.testing.assert_close(network.backbone_features(images).map, expected)  # the original is as it was
 
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".pth"])

@@ -72,19 +72,19 @@ def test_a_projected_map_is_all_that_a_preset_without_padding_needs(network: Net
 def test_cached_decoding_gives_what_causal_decoding_gives(
     network: Network, memory: Memory, tokens: Tensor, static: bool
 ) -> None:
-    wanted = network.decode(memory, tokens, attention="causal")
+    expected = network.decode(memory, tokens, attention="causal")
     cache = network.cache(batch=B, sequences=N, length=T + 2, static=static)
     for _ in range(2):  # the second time in the same memory
         steps = torch.split(tokens, [4, 2, 1, 1, 1], dim=-1)
-        found = torch.cat([network.decode(memory, step, attention="causal", cache=cache) for step in steps], dim=2)
-        torch.testing.assert_close(found, wanted, atol=1e-5, rtol=0)
+        actual = torch.cat([network.decode(memory, step, attention="causal", cache=cache) for step in steps], dim=2)
+        torch.testing.assert_close(actual, expected, atol=1e-5, rtol=0)
         assert cache.position == T
         cache.reset()
 
 
 @torch.no_grad()
 def test_steps_with_a_static_cache_compile_to_one_graph(network: Network, memory: Memory, tokens: Tensor) -> None:
-    wanted = network.logits(network.decode(memory, tokens, attention="causal"), slice(20, 60))
+    expected = network.logits(network.decode(memory, tokens, attention="causal"), slice(20, 60))
     cache = network.cache(batch=B, sequences=N, length=T, static=True)
 
     def step(token: Tensor) -> Tensor:
@@ -93,8 +93,8 @@ def test_steps_with_a_static_cache_compile_to_one_graph(network: Network, memory
     torch.compiler.reset()
     compiled = torch.compile(step, fullgraph=True, backend="aot_eager")
     with torch._dynamo.config.patch(error_on_recompile=True):
-        found = torch.cat([compiled(token) for token in torch.split(tokens, 1, dim=-1)], dim=2)
-    torch.testing.assert_close(found, wanted, atol=1e-4, rtol=0)
+        actual = torch.cat([compiled(token) for token in torch.split(tokens, 1, dim=-1)], dim=2)
+    torch.testing.assert_close(actual, expected, atol=1e-4, rtol=0)
 
 
 @torch.no_grad()
@@ -109,15 +109,15 @@ def test_causal_outputs_do_not_change_when_later_tokens_do(network: Network, mem
 @torch.no_grad()
 def test_a_mask_says_who_looks_where(network: Network, memory: Memory, tokens: Tensor) -> None:
     triangle = torch.ones(T, T, dtype=torch.bool).tril()
-    found = network.decode(memory, tokens, attention=triangle)
-    torch.testing.assert_close(found, network.decode(memory, tokens, attention="causal"))
+    actual = network.decode(memory, tokens, attention=triangle)
+    torch.testing.assert_close(actual, network.decode(memory, tokens, attention="causal"))
 
 
 @torch.no_grad()
 def test_a_batch_gives_what_its_images_and_sequences_give_alone(
     network: Network, features: Features, memory: Memory, tokens: Tensor
 ) -> None:
-    wanted = network.decode(memory, tokens)
+    expected = network.decode(memory, tokens)
     assert features.pad is not None
     for image in range(B):
         only = Features(features.map[image : image + 1], features.pad[image : image + 1])
@@ -126,30 +126,30 @@ def test_a_batch_gives_what_its_images_and_sequences_give_alone(
         for sequence in range(N):
             one = tokens[image : image + 1, sequence : sequence + 1]
             for own in (alone, chosen):
-                found = network.decode(own, one)[0, 0]
-                torch.testing.assert_close(found, wanted[image, sequence], atol=1e-5, rtol=0)
+                actual = network.decode(own, one)[0, 0]
+                torch.testing.assert_close(actual, expected[image, sequence], atol=1e-5, rtol=0)
 
 
 @torch.no_grad()
 def test_sequences_that_a_cpu_takes_in_pieces_come_out_the_same(
     network: Network, memory: Memory, tokens: Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    wanted = [network.decode(memory, tokens, every_layer=every) for every in (False, True)]
+    expected = [network.decode(memory, tokens, every_layer=every) for every in (False, True)]
     monkeypatch.setattr("decoders.network.mad.transformer.ROWS", 2 * B * T)
     for every in (False, True):
-        found = network.decode(memory, tokens, every_layer=every)
-        torch.testing.assert_close(found, wanted[every], atol=1e-5, rtol=0)
+        actual = network.decode(memory, tokens, every_layer=every)
+        torch.testing.assert_close(actual, expected[every], atol=1e-5, rtol=0)
 
 
 @torch.no_grad()
 def test_padding_changes_nothing(network: Network, features: Features, tokens: Tensor) -> None:
     cut = Features(features.map[1:, :, :, :3])
-    wanted = network.decode(network.project_memory(network.encode(cut)), tokens[1:])
+    expected = network.decode(network.project_memory(network.encode(cut)), tokens[1:])
     assert features.pad is not None
     junk = features.map[1:].clone()
     junk[:, :, :, 3:] = 7.0
     padded = network.project_memory(network.encode(Features(junk, features.pad[1:])))
-    torch.testing.assert_close(network.decode(padded, tokens[1:]), wanted, atol=1e-5, rtol=0)
+    torch.testing.assert_close(network.decode(padded, tokens[1:]), expected, atol=1e-5, rtol=0)
 
 
 def test_the_pixel_mask_is_brought_to_the_map() -> None:
@@ -158,10 +158,10 @@ def test_the_pixel_mask_is_brought_to_the_map() -> None:
     pad = torch.zeros(2, 32, 40, dtype=torch.bool)
     assert network.backbone_features(torch.zeros(2, 3, 32, 40), pad).pad is None  # nothing is padded
     pad[1, 16:] = True
-    found = network.backbone_features(torch.zeros(2, 3, 32, 40), pad).pad
-    assert found is not None
-    assert found.shape == (2, 4, 5)
-    assert found.sum(dim=(1, 2)).tolist() == [0, 10]
+    actual = network.backbone_features(torch.zeros(2, 3, 32, 40), pad).pad
+    assert actual is not None
+    assert actual.shape == (2, 4, 5)
+    assert actual.sum(dim=(1, 2)).tolist() == [0, 10]
 
 
 @pytest.mark.parametrize("ids", [slice(20, 40), torch.arange(20, 40), torch.tensor([20, 21, 25, 60])])
@@ -182,10 +182,10 @@ def test_logits_keep_their_precision_in_a_half_precision_run(network: Network) -
     with torch.no_grad():
         exact = network.logits(hidden.float(), slice(0, 50))
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            found = network.embedding.logits(hidden.float(), slice(0, 50))
-    assert found.dtype == torch.float32
-    assert len(found.unique()) > 0.9 * found.numel(), "bfloat16 would tie many"
-    assert torch.allclose(found, exact, atol=0.2)
+            actual = network.embedding.logits(hidden.float(), slice(0, 50))
+    assert actual.dtype == torch.float32
+    assert len(actual.unique()) > 0.9 * actual.numel(), "bfloat16 would tie many"
+    assert torch.allclose(actual, exact, atol=0.2)
 
 
 @torch.no_grad()
@@ -230,14 +230,14 @@ def test_half_precision_weights_work_throughout(features: Features) -> None:
     vocabulary = Vocabulary(Sizes(words=30))
     network = assemble(OPTIONS, vocabulary, backbone=nn.Identity(), channels=CHANNELS).eval()
     tokens = torch.zeros(B, N, T, dtype=torch.int64)
-    wanted = network.logits(network.decode(network.project_memory(network.encode(features)), tokens), slice(0, 60))
+    expected = network.logits(network.decode(network.project_memory(network.encode(features)), tokens), slice(0, 60))
     network.bfloat16()
     memory = network.project_memory(network.encode(Features(features.map.bfloat16(), features.pad)))
     cache = network.cache(batch=B, sequences=N, length=T)
     assert memory.keys[0].dtype == cache.keys[0].dtype == torch.bfloat16
-    found = network.logits(network.decode(memory, tokens), slice(0, 60))
-    assert found.dtype == torch.float32
-    assert (found - wanted).abs().max() < 1.5  # of logits up to 14
+    actual = network.logits(network.decode(memory, tokens), slice(0, 60))
+    assert actual.dtype == torch.float32
+    assert (actual - expected).abs().max() < 1.5  # of logits up to 14
 
 
 def test_what_does_not_fit_is_refused(network: Network, memory: Memory, tokens: Tensor) -> None:
@@ -274,5 +274,5 @@ def test_sinusoid_rows_are_near_where_values_are() -> None:
     assert (alike[32, 33] > alike[32, 36]) and (alike[32, 36] > alike[32, 60])
     vocabulary = Vocabulary(Sizes(bins=64, words=30))
     network = assemble(replace(OPTIONS, sinusoid_bins=True), vocabulary, backbone=nn.Identity(), channels=3)
-    found = vocabulary["coordinate"]
-    torch.testing.assert_close(network.embedding.table.weight[found.start : found.stop].detach(), rows)
+    actual = vocabulary["coordinate"]
+    torch.testing.assert_close(network.embedding.table.weight[actual.start : actual.stop].detach(), rows)
