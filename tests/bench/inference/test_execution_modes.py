@@ -49,7 +49,7 @@ def filled(network: Any, decoder: Any, images: int, seed: int, *, formats: Any =
     with torch.inference_mode():
         memory = network.project_memory(network.encode(network.backbone_features(pixels)))
         for form in formats:
-            request = tiny.request(form, [1 + seed % 3 if form.task == "segmentation" else 1] * images)
+            request = tiny.make_request(form, [1 + seed % 3 if form.task == "segmentation" else 1] * images)
             found.append(decoder.decode(network, memory, request, tiny.generators(range(images))).tokens.clone())
     return found
 

@@ -89,7 +89,7 @@ def test_images_of_a_batch_share_weights_but_not_operations(counter: FlopCounter
 def test_watching_changes_no_token_and_counts_every_position(decoder: Autoregressive | Parallel | Mad) -> None:
     own = tiny.small_parts()
     network = tiny.network(own)
-    memory, request = tiny.memory(network, [0, 1]), tiny.request(Detection(own).format, [1, 1])
+    memory, request = tiny.make_memory(network, [0, 1]), tiny.make_request(Detection(own).format, [1, 1])
     told: list[str] = []
     watched = CountedNetwork(network, told.append)
     plain = decoder.decode(network, memory, request, tiny.generators([0, 1]))
