@@ -33,14 +33,14 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True):
         decode_ms: milliseconds of each image's decoding, all tasks together.
         against: what was measured in the same run for comparison (``parallel``, ``calibration``): ``total`` and
             ``decode`` to milliseconds of each image.
-        together: whether the decoders of the run took turns image by image.
+        interleaved: whether the decoders of the run alternated image by image; ``together`` in the file.
         environment: of the run's record.
         commit: git commit.
         written: UTC time, ISO 8601.
         tasks: tasks that ran, whose times are in the total; empty in older files, whose ``metrics`` name them.
-        busy: why the machine counted as busy with other things while it was measured; empty if it did not, null in
-            older files.
-        pieces: number of each image's piece: images of one batch are one measurement; empty if each is one of its own.
+        busy: why the machine counted as busy while it was measured; empty if it did not, null in older files.
+        measurements: number of each image's measurement, equal for images of one batch; empty if each image is its
+            own; ``pieces`` in the file.
     """
 
     schema: str = SCHEMA
@@ -57,14 +57,14 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True):
     total_ms: list[float]
     decode_ms: list[float]
     against: dict[str, dict[str, list[float]]]
-    together: bool
+    interleaved: bool = msgspec.field(name="together")
     environment: dict[str, Any]
     commit: str | None
     written: str
     name: str = ""
     tasks: list[str] = []
     busy: str | None = None
-    pieces: list[int] = []
+    measurements: list[int] = msgspec.field(name="pieces", default_factory=list)
 
     def __post_init__(self) -> None:
         columns = [self.total_ms, self.decode_ms, *(c for one in self.against.values() for c in one.values())]

@@ -14,7 +14,7 @@ from results.store import StoreError
 SCHEMA = "decoder-bench/history/1"
 
 
-class Entry(msgspec.Struct, frozen=True, kw_only=True):
+class HistoryEntry(msgspec.Struct, frozen=True, kw_only=True):
     """One decoder of one run.
 
     Args:
@@ -53,7 +53,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
         return (self.machine, self.decoder, self.preset, self.checksum, self.date)
 
 
-def append(path: Path, entries: Sequence[Entry]) -> None:
+def append(path: Path, entries: Sequence[HistoryEntry]) -> None:
     """Add lines at the end of the file, which is made if absent; two processes do not mix theirs.
 
     Runs that are in the file already are left out.
@@ -80,7 +80,7 @@ def _ends_whole(file: int) -> bool:
     return os.pread(file, 1, os.fstat(file).st_size - 1) == b"\n"
 
 
-def read(path: Path) -> list[Entry]:
+def read(path: Path) -> list[HistoryEntry]:
     """All lines in order; those that were cut or are of another version are left out.
 
     Raises:
@@ -93,7 +93,7 @@ def read(path: Path) -> list[Entry]:
     entries = []
     for line in lines:
         try:
-            entry = msgspec.json.decode(line, type=Entry)
+            entry = msgspec.json.decode(line, type=HistoryEntry)
         except msgspec.MsgspecError:
             continue
         if entry.schema == SCHEMA:

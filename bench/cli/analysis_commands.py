@@ -82,10 +82,10 @@ def history(options: HistoryOptions) -> int:
     from reports.terminal.history_plot import plot
 
     if options.add:
-        from bench.gate.gate import entries
+        from bench.gate.gate import history_entries
         from results.history import append
 
-        append(options.file, entries(options.add))
+        append(options.file, history_entries(options.add))
         if options.metric is None:
             return 0
     for number, series in enumerate(past.history(options)):

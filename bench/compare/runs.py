@@ -17,7 +17,7 @@ from bench.compare.comparability import differences, settings, took_turns
 from bench.compare.score_tables import DataPaths, metrics_of, run_tables
 from bench.errors import UserError
 from bench.stats import bootstrap
-from bench.stats.pairing import paired, pieces
+from bench.stats.pairing import paired, sample_blocks
 from bench.stats.permutation import holm
 from bench.stats.time_ratio import time_ratio
 from bench.system.environment import hardware_differences
@@ -266,7 +266,7 @@ def _spent(sample: Sample, phase: str, tasks: Set[str]) -> float | None:
 def _speed(phase: str, pairs: Sequence[tuple[Sample, Sample]], tasks: Set[str], *, seed: int) -> Speed:
     sides = list(zip(*pairs, strict=True))
     a, b = ([_spent(sample, phase, tasks) or 0.0 for sample in side] for side in sides)
-    ratio = time_ratio(a, b, pieces(*([sample.measurement for sample in side] for side in sides)), seed=seed)
+    ratio = time_ratio(a, b, sample_blocks(*sides), seed=seed)
     return Speed(
         phase=phase,
         first_ms=float(np.mean(a)),

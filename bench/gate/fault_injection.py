@@ -1,8 +1,7 @@
-"""Planted faults: does the gate catch a decoder that was slowed or garbled, and stay quiet about one that was not?
+"""Planted faults: prove that the gate catches a slowed or garbled decoder and accepts an unchanged one.
 
-One decoder is run again and again on a few images: once as the baseline, once with a busy loop of a tenth of its own
-time inside decode, once with a hundredth of its tokens replaced, and twenty times as it is (A/A). Each finished run is
-kept, so an interrupted command continues.
+One decoder runs on a few images: as the baseline, slowed by a tenth inside ``decode``, with a hundredth of its tokens
+replaced, and twenty times unchanged (A/A). Finished trials are stored, so an interrupted command continues.
 """
 
 from __future__ import annotations
@@ -27,17 +26,18 @@ from bench.gate import gate as gating
 from bench.gate.gated_run import REFERENCE
 from bench.system.environment import describe_environment, fingerprint, source_hash
 from decoders.base import Request
+from reports.tables.table import pipe_table
 from results.gate_report import GateReport, Verdict
-from results.store import write_atomically
+from results.store import setting_differences, write_atomically
 from tasks.formats.sequence import Decoded
 
 Decode = Callable[..., Decoded]
 SLOWER, FLIPPED, REPEATS, FALSE_ALARMS = 0.10, 0.01, 20, 1
 RESULT = "planted.json"
-TOLD = ("decoder", "preset", "images", "tasks", "machine")  # settings named under the table
+SHOWN = ("decoder", "preset", "images", "tasks", "machine")  # settings printed under the table
 
 
-class Arm(msgspec.Struct, frozen=True, kw_only=True):
+class Trial(msgspec.Struct, frozen=True, kw_only=True):
     """One gated run.
 
     Args:
@@ -53,38 +53,38 @@ class Arm(msgspec.Struct, frozen=True, kw_only=True):
     reasons: list[str]
 
 
-class Planted(msgspec.Struct, frozen=True, kw_only=True):
-    """All arms.
+class FaultInjection(msgspec.Struct, frozen=True, kw_only=True):
+    """Trials of one command.
 
     Args:
-        settings: what must be equal for the command to be continued: options, code and machine.
-        arms: finished ones.
+        settings: options, code and machine, which must be equal for the command to be continued.
+        trials: finished ones; ``arms`` in the file.
     """
 
     settings: dict[str, Any]
-    arms: list[Arm]
+    trials: list[Trial] = msgspec.field(name="arms")
 
     @property
     def false_alarms(self) -> int:
-        """A/A runs that failed."""
-        return sum(arm.verdict == "fail" for arm in self.arms if arm.name.startswith("same"))
+        """Number of A/A trials that failed."""
+        return sum(trial.verdict == "fail" for trial in self.trials if trial.name.startswith("same"))
 
     @property
     def verdict(self) -> Verdict:
-        """``pass`` if both faults failed and at most one A/A run did; ``fail`` if a fault passed or more did."""
-        faults = {arm.name: arm.verdict for arm in self.arms if not arm.name.startswith("same")}
+        """``pass`` if both faults failed and at most one A/A trial did; ``fail`` if a fault passed or more did."""
+        faults = {trial.name: trial.verdict for trial in self.trials if not trial.name.startswith("same")}
         if "pass" in faults.values() or self.false_alarms > FALSE_ALARMS:
             return "fail"
         return "pass" if set(faults.values()) == {"fail"} else "cannot tell"
 
 
 def slowed(decode: Decode, share: float = SLOWER) -> Decode:
-    """``decode`` with a busy loop of ``share`` of its own time at its end."""
+    """Return ``decode`` followed by a busy loop of ``share`` of its own time."""
 
     @wraps(decode)
-    def slow(*given: Any) -> Decoded:
+    def slow(*arguments: Any) -> Decoded:
         start = time.perf_counter()
-        decoded = decode(*given)
+        decoded = decode(*arguments)
         until = start + (1 + share) * (time.perf_counter() - start)
         while time.perf_counter() < until:
             pass
@@ -94,15 +94,15 @@ def slowed(decode: Decode, share: float = SLOWER) -> Decode:
 
 
 def flipped(decode: Decode, share: float = FLIPPED) -> Decode:
-    """``decode`` with ``share`` of its tokens replaced by others that are legal at their place.
+    """Return ``decode`` with ``share`` of its tokens replaced by other tokens that are legal at their position.
 
-    A replaced token swaps its probability with the one that takes its place. Choices are drawn from the images' own
-    generators after decoding, so nothing else changes.
+    A replaced token swaps probabilities with its replacement. Choices are drawn from the images' generators after
+    decoding, so nothing else changes.
     """
 
     @wraps(decode)
-    def flip(*given: Any) -> Decoded:
-        decoded, request, generators = decode(*given), given[-2], given[-1]
+    def flip(*arguments: Any) -> Decoded:
+        decoded, request, generators = decode(*arguments), arguments[-2], arguments[-1]
         tokens, probabilities = decoded.tokens.clone(), decoded.probabilities.clone()
         for image, generator in enumerate(generators):
             _flip(request, tokens[image], probabilities[image], generator, share)
@@ -114,62 +114,62 @@ def flipped(decode: Decode, share: float = FLIPPED) -> Decode:
 def _flip(request: Request, tokens: Tensor, probabilities: Tensor, generator: torch.Generator, share: float) -> None:
     """Replace a share of one image's tokens (N, L), and swap their columns of probabilities (N, L, V), in place."""
     form = request.format
-    rows, places = (torch.rand(tokens.shape, generator=generator) < share).nonzero(as_tuple=True)
-    for row, place in zip(rows.tolist(), places.tolist(), strict=True):
-        legal = form.legal[place].nonzero()[:, 0]
-        before = int(form.columns_of(tokens[row, place].cpu()))
+    rows, positions = (torch.rand(tokens.shape, generator=generator) < share).nonzero(as_tuple=True)
+    for row, position in zip(rows.tolist(), positions.tolist(), strict=True):
+        legal = form.legal[position].nonzero()[:, 0]
+        before = int(form.columns_of(tokens[row, position].cpu()))
         others = legal[legal != before]
         if len(others):
             now = int(others[int(torch.randint(len(others), (), generator=generator))])
-            tokens[row, place] = form.ids[now]
-            probabilities[row, place, [before, now]] = probabilities[row, place, [now, before]]
+            tokens[row, position] = form.ids[now]
+            probabilities[row, position, [before, now]] = probabilities[row, position, [now, before]]
 
 
 @contextmanager
 def fault(decoder: str, change: Callable[[Decode], Decode] | None) -> Iterator[None]:
-    """Run with a decoder's ``decode`` changed; it is as before afterwards."""
+    """Change a decoder's ``decode`` inside the context and restore it afterwards."""
     cls = registry.load(registry.DECODERS, decoder)
     if change is None:
         yield
         return
-    own = "decode" in vars(cls)
+    inherited = "decode" not in vars(cls)
     original = cls.decode
     cls.decode = change(original)
     try:
         yield
     finally:
-        if own:
-            cls.decode = original
-        else:
+        if inherited:
             del cls.decode
+        else:
+            cls.decode = original
 
 
-def planted_faults(options: PlantedOptions) -> Planted:
-    """Run all arms, those left of an interrupted command first; the same as the command ``planted-faults``.
+def planted_faults(options: PlantedOptions) -> FaultInjection:
+    """Run all trials that an interrupted command did not finish.
 
     Raises:
-        UserError: if the decoder cannot be used, or the folder holds arms with other settings.
+        UserError: if the decoder cannot be used, or the folder holds trials with other settings.
     """
     if options.decoder == REFERENCE:
         raise UserError(f"--decoder {REFERENCE}: is what the others are compared with; name another")
     registry.check(registry.DECODERS, options.decoder)
     path = options.out / RESULT
-    found = _begun(path, _settings(options), fresh=options.fresh)
+    result = _read_unfinished(path, _settings(options), fresh=options.fresh)
     changes: dict[str, Callable[[Decode], Decode] | None] = {"slowed": slowed, "flipped": flipped}
     changes |= {f"same-{number:02d}": None for number in range(1, options.repeats + 1)}
     with progress("planted faults") as report:
-        if not found.arms:
-            first = replace(_gate(options, "baseline"), update_baseline=True)
-            gating.update(gating.gate(first), force=True)  # the answers will say so
-            _keep(path, found)
+        if not result.trials:
+            baseline = replace(_gate(options, "baseline"), update_baseline=True)
+            gating.update(gating.gate(baseline), force=True)  # the answers name a busy machine
+            _write(path, result)
         for name, change in changes.items():
-            report(len(found.arms), len(changes))
-            if name not in {arm.name for arm in found.arms}:
+            report(len(result.trials), len(changes))
+            if name not in {trial.name for trial in result.trials}:
                 with fault(options.decoder, change):
                     answer = gating.gate(_gate(options, name)).report
-                found = msgspec.structs.replace(found, arms=[*found.arms, _arm(name, answer)])
-                _keep(path, found)
-    return found
+                result = msgspec.structs.replace(result, trials=[*result.trials, _trial(name, answer)])
+                _write(path, result)
+    return result
 
 
 def _gate(options: PlantedOptions, name: str) -> GateOptions:
@@ -187,11 +187,11 @@ def _gate(options: PlantedOptions, name: str) -> GateOptions:
     )
 
 
-def _arm(name: str, report: GateReport) -> Arm:
+def _trial(name: str, report: GateReport) -> Trial:
     slowdown = next((line.loss for line in report.lines if line.name == f"total time / {REFERENCE}"), None)
-    kept = [line for line in report.lines if line.verdict != "pass"]
-    reasons = [f"{line.name}: {line.verdict}, {line.reason.partition(';')[0]}" for line in kept]
-    return Arm(name=name, verdict=report.verdict, slowdown=slowdown, reasons=reasons)
+    not_passed = [line for line in report.lines if line.verdict != "pass"]
+    reasons = [f"{line.name}: {line.verdict}, {line.reason.partition(';')[0]}" for line in not_passed]
+    return Trial(name=name, verdict=report.verdict, slowdown=slowdown, reasons=reasons)
 
 
 def _settings(options: PlantedOptions) -> dict[str, Any]:
@@ -202,37 +202,33 @@ def _settings(options: PlantedOptions) -> dict[str, Any]:
     return {**chosen, "settings": text, "code": source_hash(), "machine": machine}
 
 
-def _begun(path: Path, settings: dict[str, Any], *, fresh: bool) -> Planted:
-    """What an interrupted command left."""
+def _read_unfinished(path: Path, settings: dict[str, Any], *, fresh: bool) -> FaultInjection:
+    """Return the finished trials of an interrupted command; none if there was no such command."""
     if fresh or not path.exists():
-        return Planted(settings=settings, arms=[])
+        return FaultInjection(settings=settings, trials=[])
     try:
-        found = msgspec.json.decode(path.read_bytes(), type=Planted)
+        result = msgspec.json.decode(path.read_bytes(), type=FaultInjection)
     except msgspec.MsgspecError as error:
         raise UserError(f"{path}: not readable ({error}); --fresh starts over") from None
-    if found.settings != settings:
+    if setting_differences(result.settings, settings):
         raise UserError(f"{path}: was begun with other settings or code; --fresh starts over")
-    return found
+    return result
 
 
-def _keep(path: Path, found: Planted) -> None:
-    plain = {**msgspec.to_builtins(found), "verdict": found.verdict, "false_alarms": found.false_alarms}
+def _write(path: Path, result: FaultInjection) -> None:
+    plain = {**msgspec.to_builtins(result), "verdict": result.verdict, "false_alarms": result.false_alarms}
     write_atomically(path, msgspec.json.format(msgspec.json.encode(plain), indent=2) + b"\n")
-    write_atomically(path.with_suffix(".md"), markdown(found).encode())
+    write_atomically(path.with_suffix(".md"), markdown(result).encode())
 
 
-def markdown(found: Planted) -> str:
-    """The table of the arms, and the count of false alarms."""
-    lines = [
-        "# Planted faults",
-        "",
-        "| run | gate | slowdown | lines that did not pass |",
-        "| --- | --- | ---: | --- |",
-    ]
-    for arm in found.arms:
-        slowdown = "–" if arm.slowdown is None else f"{100 * arm.slowdown:+.1f} %"
-        lines.append(f"| {arm.name} | {arm.verdict} | {slowdown} | {'; '.join(arm.reasons) or '–'} |")
-    repeats = sum(arm.name.startswith("same") for arm in found.arms)
-    counted = f"{found.false_alarms} false alarms in {repeats} runs of the same."
-    told = ", ".join(f"{name} {found.settings[name]}" for name in TOLD if name in found.settings)
-    return "\n".join([*lines, "", counted, *([f"{told[0].upper()}{told[1:]}."] if told else [])]) + "\n"
+def markdown(result: FaultInjection) -> str:
+    """Return the table of the trials, the count of false alarms and the settings."""
+    rows = []
+    for trial in result.trials:
+        slowdown = "–" if trial.slowdown is None else f"{100 * trial.slowdown:+.1f} %"
+        rows.append((trial.name, trial.verdict, slowdown, "; ".join(trial.reasons) or "–"))
+    table = pipe_table(("run", "gate", "slowdown", "lines that did not pass"), rows, left=(0, 1, 3))
+    repeats = sum(trial.name.startswith("same") for trial in result.trials)
+    lines = ["# Planted faults", "", table, "", f"{result.false_alarms} false alarms in {repeats} runs of the same."]
+    shown = ", ".join(f"{name} {result.settings[name]}" for name in SHOWN if name in result.settings)
+    return "\n".join([*lines, *([f"{shown[0].upper()}{shown[1:]}."] if shown else [])]) + "\n"

@@ -9,9 +9,10 @@ from typing import Any
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from bench.stats import bootstrap
-from bench.stats.pairing import paired, pieces
+from bench.stats.pairing import paired, sample_blocks
 from bench.stats.permutation import holm
 from bench.stats.time_ratio import Ratio, block_means, time_ratio
 from bench.system.environment import hardware_differences
@@ -20,7 +21,7 @@ from reports.report_data import AVERAGE, TIME, Interval, MetricDifference, Stati
 from results.run_files import RunFiles
 from tasks.metrics.tables import ScoreTable
 
-Array = np.ndarray[Any, Any]
+Array = NDArray[np.float64]
 Scores = dict[str, Array]  # ``task.metric`` to (1 + R,) values
 
 
@@ -99,7 +100,7 @@ def _time(run: RunFiles, *, resamples: int, seed: int) -> Interval | None:
     """Interval of the mean time: blocks of consecutive images are drawn anew, for neighbors are not independent."""
     timed = [sample for sample in run.samples if "total" in sample.milliseconds]
     totals = np.array([sample.milliseconds["total"] for sample in timed])
-    blocks = block_means(totals, pieces([sample.measurement for sample in timed]))
+    blocks = block_means(totals, sample_blocks(timed))
     if len(blocks) < 2:
         return None
     drawn = bootstrap.draw(len(blocks), resamples=resamples, seed=seed)[1:] @ blocks / len(blocks)
@@ -143,5 +144,5 @@ def _faster(first: RunFiles, second: RunFiles, *, seed: int) -> Ratio | None:
         return None
     sides = list(zip(*pairs, strict=True))
     a, b = ([sample.milliseconds["total"] for sample in side] for side in sides)
-    ratio = time_ratio(b, a, pieces(*([sample.measurement for sample in side] for side in sides)), seed=seed)
+    ratio = time_ratio(b, a, sample_blocks(*sides), seed=seed)
     return ratio if np.isfinite(ratio.high) and ratio.low > 0 else None

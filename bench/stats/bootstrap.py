@@ -8,14 +8,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bench.errors import UserError
 from tasks.metrics.tables import ScoreTable
 
-Array = np.ndarray[Any, Any]
+Array = NDArray[np.float64]
 
 RESAMPLES = 1000
 LEVEL = 0.95

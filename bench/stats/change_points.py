@@ -1,25 +1,23 @@
-"""Change points of a series: the piecewise-constant fit that is worth its steps, with a least length of a piece.
+"""Change points of a series: a piecewise-constant fit in which every step saves more than its penalty.
 
-Costs are absolute deviations from a piece's median, so single outliers make no step; a step has to save more than what
-noise alone would, as estimated from the differences of neighbors. Optimal partitioning (Jackson et al. 2005).
+Costs are absolute deviations from a segment's median, so single outliers make no step. The penalty scales with the
+noise, estimated from the differences of neighbors. Optimal partitioning (Jackson et al. 2005).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-
-Array = np.ndarray[Any, Any]
+from numpy.typing import NDArray
 
 PENALTY = 4.0  # mean deviations that a step has to save, times log(n)
-LONGEST = 400  # values looked at, the newest
+LONGEST = 400  # newest values that are fitted
 
 
 @dataclass(frozen=True)
-class Piece:
+class Segment:
     """A stretch of a series at one level.
 
     Args:
@@ -33,12 +31,12 @@ class Piece:
     level: float
 
 
-def pieces(values: Sequence[float], *, least: int = 3) -> list[Piece]:
-    """The pieces of a series; one if nothing changed.
+def segments(values: Sequence[float], *, least: int = 3) -> list[Segment]:
+    """Return the segments of a series; one if nothing changed.
 
     Args:
         values: the series.
-        least: fewest values of a piece.
+        least: fewest values of a segment.
     """
     series = np.asarray(values, dtype=float)[-LONGEST:]
     offset, count = len(values) - len(series), len(series)
@@ -53,37 +51,37 @@ def pieces(values: Sequence[float], *, least: int = 3) -> list[Piece]:
         total = best[starts] + costs[starts, stop - 1] + penalty
         last[stop] = starts[int(np.argmin(total))]
         best[stop] = total.min()
-    found: list[Piece] = []
+    fit: list[Segment] = []
     stop = count
     while stop > 0 and count >= least:
         start = int(last[stop])
-        found.append(Piece(offset + start, offset + stop, float(np.median(series[start:stop]))))
+        fit.append(Segment(offset + start, offset + stop, float(np.median(series[start:stop]))))
         stop = start
-    found = found[::-1] or [Piece(offset, offset + count, float(np.median(series)))]
-    return _settled(found, series, offset, least)
+    fit = fit[::-1] or [Segment(offset, offset + count, float(np.median(series)))]
+    return _without_borrowed_tail(fit, series, offset, least)
 
 
-def _settled(found: list[Piece], series: Array, offset: int, least: int) -> list[Piece]:
-    """Without a last piece that has its least length only because values of the level before were taken into it."""
-    if len(found) < 2:
-        return found
-    before, last = found[-2:]
-    own = series[last.start - offset :]
-    new = int((np.abs(own - last.level) < np.abs(own - before.level)).sum())
+def _without_borrowed_tail(fit: list[Segment], series: NDArray[np.float64], offset: int, least: int) -> list[Segment]:
+    """Merge a last segment that reaches ``least`` only with values that are closer to the level before."""
+    if len(fit) < 2:
+        return fit
+    before, last = fit[-2:]
+    tail = series[last.start - offset :]
+    new = int((np.abs(tail - last.level) < np.abs(tail - before.level)).sum())
     if new >= least:
-        return found
+        return fit
     level = float(np.median(series[before.start - offset :]))
-    return [*found[:-2], Piece(before.start, last.stop, level)]
+    return [*fit[:-2], Segment(before.start, last.stop, level)]
 
 
-def _noise(series: Array) -> float:
+def _noise(series: NDArray[np.float64]) -> float:
     """Mean absolute deviation of a value from its level, from the differences of neighbors; a step hardly moves it."""
     differences = np.abs(np.diff(series))
     typical = float(np.median(differences)) / 2**0.5 if len(differences) else 0.0
     return max(typical, 1e-9 * float(np.median(np.abs(series))), np.finfo(float).tiny)
 
 
-def _costs(series: Array) -> Array:
+def _costs(series: NDArray[np.float64]) -> NDArray[np.float64]:
     """(n, n) sum of absolute deviations from the median of ``series[i : j + 1]`` for i <= j."""
     count = len(series)
     costs = np.zeros((count, count))

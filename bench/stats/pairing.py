@@ -1,4 +1,4 @@
-"""Lines of two runs that belong together: the same image, decoded for the same time."""
+"""Pair the samples of two runs: the same image, decoded for the same time."""
 
 from __future__ import annotations
 
@@ -8,25 +8,27 @@ from results.record import Sample
 
 
 def paired(first: Sequence[Sample], second: Sequence[Sample]) -> list[tuple[Sample, Sample]]:
-    """Pairs of lines of the same image and repetition, in the order of ``first``.
+    """Return pairs of samples of the same image and repetition, in the order of ``first``.
 
-    Runs for times alone repeat images until there is enough, so one may have lines that the other has not.
+    Runs for speed alone repeat images until there are enough, so either may have samples that the other lacks.
     """
-    other = {sample.key: sample for sample in second}
-    return [(sample, other[sample.key]) for sample in first if sample.key in other]
+    by_key = {sample.key: sample for sample in second}
+    return [(sample, by_key[sample.key]) for sample in first if sample.key in by_key]
 
 
-def pieces(*sides: Sequence[Hashable]) -> list[int]:
-    """Consecutive images that cannot be told apart: a new piece starts where every side starts another batch.
+def sample_blocks(*sides: Sequence[Sample]) -> list[int]:
+    """Return the measurement blocks of paired samples of one or more runs."""
+    return measurement_blocks(*([sample.measurement for sample in side] for side in sides))
+
+
+def measurement_blocks(*sides: Sequence[Hashable]) -> list[int]:
+    """Return the number of each image's block: a block ends where every side starts another measurement.
 
     Args:
-        sides: of each run, what is equal for the images of a batch, image by image.
-
-    Returns:
-        Number of each image's piece.
+        sides: for each run, a value per image that is equal for the images of one batch.
     """
-    found: list[int] = []
-    for place in range(len(sides[0])):
-        other = place > 0 and all(side[place] != side[place - 1] for side in sides)
-        found.append((found[-1] if found else 0) + other)
-    return found
+    blocks: list[int] = []
+    for n in range(len(sides[0])):
+        starts = n > 0 and all(side[n] != side[n - 1] for side in sides)
+        blocks.append((blocks[-1] if blocks else 0) + starts)
+    return blocks

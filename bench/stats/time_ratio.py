@@ -1,23 +1,20 @@
-"""Ratio of two runs' times on the same images, with an interval: consecutive images share the machine's state.
+"""Ratio of two runs' times on the same images, with an interval.
 
-A machine's speed drifts over seconds, so neighboring images are not independent, and a test that takes them for it
-finds differences between two runs of the same thing. Log-ratios are averaged over blocks of consecutive images first.
-Accuracy is resampled by ``bench.stats.bootstrap``.
+A machine's speed drifts over seconds, so neighboring images are not independent: a test that ignores this finds
+differences between two identical runs. Log-ratios are therefore averaged over blocks of consecutive images first.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bench.errors import UserError
 from bench.stats.bootstrap import DETECTABLE
 from bench.stats.permutation import hodges_lehmann, sign_flips
-
-Array = np.ndarray[Any, Any]
 
 FEWEST_BLOCKS, BLOCK = 12, 25
 SHORTEST_MS = 1e-6  # a clock may answer 0
@@ -31,10 +28,10 @@ class Ratio:
         value: Hodges-Lehmann estimate over blocks.
         low: lower end of the 95 % interval.
         high: upper end.
-        p: two-sided, of blocks whose sides could be swapped (paired permutation); 1 where nothing differs.
+        p: two-sided, by paired permutation of blocks; 1 where nothing differs.
         detectable: smallest change of the ratio that would be found with probability 0.8, 0.03 for 3 %.
         images: pairs measured.
-        blocks: independent pieces they were averaged to.
+        blocks: blocks they were averaged to.
     """
 
     value: float
@@ -46,16 +43,16 @@ class Ratio:
     blocks: int
 
 
-def block_means(values: Array, pieces: Sequence[int] | None = None) -> Array:
-    """(b,) means of consecutive values (n,): blocks of 25 or, where these would be fewer than 12, as long as fits.
+def block_means(values: NDArray[np.float64], measurements: Sequence[int] | None = None) -> NDArray[np.float64]:
+    """Return (b,) means of consecutive values (n,): blocks of 25, or shorter ones to get 12 blocks.
 
     Args:
         values: one an image.
-        pieces: images whose times are one measurement (batches) have the same number; a block is a whole number of
-            them. Without it every image is a measurement of its own.
+        measurements: a number per image, equal for images of one batch; a block holds whole measurements. Without it
+            each image is one measurement.
     """
-    if pieces is not None and len(values):
-        starts = [0, *(place for place in range(1, len(values)) if pieces[place] != pieces[place - 1])]
+    if measurements is not None and len(values):
+        starts = [0, *(place for place in range(1, len(values)) if measurements[place] != measurements[place - 1])]
     else:
         starts = list(range(len(values)))
     count = min(len(starts), max(FEWEST_BLOCKS, len(values) // BLOCK))
@@ -65,28 +62,28 @@ def block_means(values: Array, pieces: Sequence[int] | None = None) -> Array:
     return np.array([part.mean() for part in np.split(values, cuts[1:])])
 
 
-def log_ratios(first: Sequence[float], second: Sequence[float]) -> Array:
-    """(n,) log(second / first) of paired milliseconds.
+def log_ratios(first: Sequence[float], second: Sequence[float]) -> NDArray[np.float64]:
+    """Return (n,) log(second / first) of paired milliseconds.
 
     Raises:
-        UserError: if there is not one of each for every image.
+        UserError: if their numbers differ or are 0.
     """
     if len(first) != len(second) or not len(first):
         raise UserError(f"{len(first)} and {len(second)} times are no pairs; compare runs of the same images")
     a, b = (np.log(np.maximum(np.asarray(times, dtype=float), SHORTEST_MS)) for times in (first, second))
-    ratios: Array = b - a
+    ratios: NDArray[np.float64] = b - a
     return ratios
 
 
-def ratio_of(logs: Array, pieces: Sequence[int] | None = None, *, seed: int = 0) -> Ratio:
-    """The ratio of which ``logs`` (n,) are the logarithms, one an image in the order of measurement.
+def ratio_of(logs: NDArray[np.float64], measurements: Sequence[int] | None = None, *, seed: int = 0) -> Ratio:
+    """Return the ratio whose logarithms are ``logs`` (n,), one per image in the order of measurement.
 
     Args:
         logs: logarithms.
-        pieces: as in ``block_means``.
-        seed: of the permutations.
+        measurements: as in ``block_means``.
+        seed: seed of the permutations.
     """
-    means = block_means(logs, pieces)
+    means = block_means(logs, measurements)
     value, low, high = hodges_lehmann(means)
     error = float(np.std(means, ddof=1) / len(means) ** 0.5) if len(means) > 1 else np.inf
     return Ratio(
@@ -101,7 +98,7 @@ def ratio_of(logs: Array, pieces: Sequence[int] | None = None, *, seed: int = 0)
 
 
 def time_ratio(
-    first: Sequence[float], second: Sequence[float], pieces: Sequence[int] | None = None, *, seed: int = 0
+    first: Sequence[float], second: Sequence[float], measurements: Sequence[int] | None = None, *, seed: int = 0
 ) -> Ratio:
-    """How many times as long ``second`` takes as ``first`` (milliseconds of the same images in order)."""
-    return ratio_of(log_ratios(first, second), pieces, seed=seed)
+    """Return how many times as long ``second`` takes as ``first`` (milliseconds of the same images in order)."""
+    return ratio_of(log_ratios(first, second), measurements, seed=seed)

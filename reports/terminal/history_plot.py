@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from results.history import Entry
+from results.history import HistoryEntry
 
 HEIGHT = 10
 MARK, LEVEL, CHANGE = "●", "─", "▲"
@@ -24,7 +24,7 @@ class Series:
     """
 
     title: str
-    entries: Sequence[Entry]
+    entries: Sequence[HistoryEntry]
     values: Sequence[float]
     levels: Sequence[float]
     changes: Sequence[int]
@@ -73,6 +73,6 @@ def changes(series: Series) -> list[str]:
     return lines
 
 
-def short(entry: Entry) -> str:
+def short(entry: HistoryEntry) -> str:
     """The first letters of the commit, with a plus for uncommitted changes."""
     return "no commit" if entry.commit is None else entry.commit[:9] + ("+" if entry.dirty else "")

@@ -32,13 +32,13 @@ def decode(network: Any, memory: Any, request: Request, generators: Sequence[tor
     return Decoded(tokens, one_hot(FORM, tokens) * 0.9, evaluations=1, positions=tokens.numel())
 
 
-def given() -> tuple[Any, ...]:
+def arguments() -> tuple[Any, ...]:
     request = Request(format=FORM, prompts=torch.zeros(2, 3, 1), valid=torch.ones(2, 3, dtype=torch.bool))
     return None, None, request, [torch.Generator().manual_seed(seed) for seed in (1, 2)]
 
 
 def test_a_share_of_tokens_is_replaced_by_legal_ones() -> None:
-    plain, garbled = decode(*given()), planted.flipped(decode, share=0.1)(*given())
+    plain, garbled = decode(*arguments()), planted.flipped(decode, share=0.1)(*arguments())
     changed = garbled.tokens != plain.tokens
     assert 0.05 < changed.float().mean() < 0.15
     legal = FORM.legal.expand(2, 3, -1, -1).gather(3, FORM.columns_of(garbled.tokens)[..., None])
@@ -46,16 +46,16 @@ def test_a_share_of_tokens_is_replaced_by_legal_ones() -> None:
     assert torch.equal(garbled.probabilities.sum(3), plain.probabilities.sum(3))
     best = garbled.probabilities.argmax(3)
     assert torch.equal(FORM.ids[best], garbled.tokens), "the probability goes with the token"
-    again = planted.flipped(decode, share=0.1)(*given())
+    again = planted.flipped(decode, share=0.1)(*arguments())
     assert torch.equal(again.tokens, garbled.tokens)
-    assert torch.equal(planted.flipped(decode, share=0.0)(*given()).tokens, plain.tokens)
+    assert torch.equal(planted.flipped(decode, share=0.0)(*arguments()).tokens, plain.tokens)
 
 
 def test_a_tenth_more_time_and_the_same_tokens() -> None:
     start = time.perf_counter()
-    slow = planted.slowed(decode, share=4.0)(*given())
+    slow = planted.slowed(decode, share=4.0)(*arguments())
     assert time.perf_counter() - start > 0.01
-    assert torch.equal(slow.tokens, decode(*given()).tokens)
+    assert torch.equal(slow.tokens, decode(*arguments()).tokens)
 
 
 @pytest.mark.parametrize("name", ["mad", "mad-one-pass"])
@@ -71,20 +71,20 @@ def test_a_fault_is_taken_back(name: str) -> None:
         assert cls.decode is before
 
 
-def arms(slowed: Verdict, flipped: Verdict, *same: Verdict) -> planted.Planted:
+def injection(slowed: Verdict, flipped: Verdict, *same: Verdict) -> planted.FaultInjection:
     named = {"slowed": slowed, "flipped": flipped} | {f"same-{n:02d}": verdict for n, verdict in enumerate(same)}
-    made = [planted.Arm(name=name, verdict=verdict, slowdown=0.1, reasons=["x"]) for name, verdict in named.items()]
-    return planted.Planted(settings={}, arms=made)
+    trials = [planted.Trial(name=name, verdict=verdict, slowdown=0.1, reasons=["x"]) for name, verdict in named.items()]
+    return planted.FaultInjection(settings={}, trials=trials)
 
 
-def test_what_the_arms_prove() -> None:
-    assert arms("fail", "fail", "pass", "cannot tell").verdict == "pass"
-    assert arms("fail", "fail", "pass", "fail").verdict == "pass", "one in twenty may be a false alarm"
-    assert arms("fail", "fail", "fail", "fail").verdict == "fail"
-    assert arms("pass", "fail", "pass").verdict == "fail"
-    assert arms("cannot tell", "fail", "pass").verdict == "cannot tell"
-    assert "| slowed | fail | +10.0 % | x |" in planted.markdown(arms("fail", "fail"))
-    assert "1 false alarms in 2 runs" in planted.markdown(arms("fail", "fail", "fail", "pass"))
+def test_what_the_trials_prove() -> None:
+    assert injection("fail", "fail", "pass", "cannot tell").verdict == "pass"
+    assert injection("fail", "fail", "pass", "fail").verdict == "pass", "one in twenty may be a false alarm"
+    assert injection("fail", "fail", "fail", "fail").verdict == "fail"
+    assert injection("pass", "fail", "pass").verdict == "fail"
+    assert injection("cannot tell", "fail", "pass").verdict == "cannot tell"
+    assert "| slowed | fail | +10.0 % | x |" in planted.markdown(injection("fail", "fail"))
+    assert "1 false alarms in 2 runs" in planted.markdown(injection("fail", "fail", "fail", "pass"))
 
 
 class Gates:
@@ -95,7 +95,7 @@ class Gates:
         self.plain = registry.load(registry.DECODERS, "mad").decode
         self.stop_at: str | None = None
 
-    def gate(self, options: GateOptions) -> gating.Gated:
+    def gate(self, options: GateOptions) -> gating.GateResult:
         assert options.out is not None
         self.seen.append(options.out.name)
         if options.out.name == self.stop_at:
@@ -110,7 +110,7 @@ class Gates:
             loss=0.1 if faulty else 0.0,
         )
         report = GateReport(preset="embedded", commit=None, machine="", lines=[line], remarks=[])
-        return gating.Gated(report, {}, [], Path(), options.out)
+        return gating.GateResult(report, {}, [], Path(), options.out)
 
 
 @pytest.fixture

@@ -10,14 +10,14 @@ import pytest
 from bench.cli.main import main
 from bench.config.analysis import HistoryOptions
 from bench.gate.history import history
-from bench.stats.change_points import pieces
+from bench.stats.change_points import segments
 from reports.terminal.history_plot import CHANGE, LEVEL, MARK, plot
-from results.history import Entry, append, read
+from results.history import HistoryEntry, append, read
 from results.store import StoreError
 
 
 def starts(values: object, least: int = 3) -> list[int]:
-    return [piece.start for piece in pieces(values, least=least)]  # type: ignore[arg-type]
+    return [segment.start for segment in segments(values, least=least)]  # type: ignore[arg-type]
 
 
 def test_noise_has_no_change_point() -> None:
@@ -33,7 +33,7 @@ def test_a_step_is_found_at_its_place(where: int) -> None:
     values[where:] += 0.06
     found = starts(values)
     assert len(found) == 2 and abs(found[1] - where) <= 1
-    assert pieces(values)[1].level - pieces(values)[0].level == pytest.approx(0.06, abs=0.02)
+    assert segments(values)[1].level - segments(values)[0].level == pytest.approx(0.06, abs=0.02)
 
 
 def test_two_steps_and_an_outlier() -> None:
@@ -51,13 +51,13 @@ def test_a_deterministic_metric_changes_exactly_once_and_only_after_the_least_le
 
 @pytest.mark.parametrize("values", [[], [1.0], [1.0, 2.0], [0.0] * 8])
 def test_short_and_flat_series(values: list[float]) -> None:
-    found = pieces(values)
-    assert [(piece.start, piece.stop) for piece in found] == ([(0, len(values))] if values else [])
+    found = segments(values)
+    assert [(segment.start, segment.stop) for segment in found] == ([(0, len(values))] if values else [])
 
 
-def entry(number: int, *, machine: str = "m1", decoder: str = "mad") -> Entry:
+def entry(number: int, *, machine: str = "m1", decoder: str = "mad") -> HistoryEntry:
     fast = number < 6
-    return Entry(
+    return HistoryEntry(
         date=f"2026-01-{number + 1:02d}T00:00:00+00:00",
         commit=f"{number:040x}",
         dirty=number == 3,

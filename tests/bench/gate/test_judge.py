@@ -14,7 +14,7 @@ import pytest
 
 from bench.errors import UserError
 from bench.gate.gate import read_baselines
-from bench.gate.gated_run import Measured, baseline_of, measured
+from bench.gate.gated_run import GatedRun, baseline_of, gated_runs
 from bench.gate.judge import judge
 from bench.gate.thresholds import BASELINES, FILE, Thresholds, read_thresholds
 from results.baseline import Baseline, baseline_path, read_baseline, write_baseline
@@ -66,7 +66,7 @@ def run(
     other: bool = False,
     drift: float | None = None,
     **fields: Any,
-) -> Measured:
+) -> GatedRun:
     """A run of a decoder that takes 80 ms, beside ``parallel`` (60 ms) and a calibration of 5 ms, taken in turns.
 
     Images differ; a run's errors are the same each time unless ``other``.
@@ -81,7 +81,7 @@ def run(
         return (ms * size * speed * np.exp(rng.normal(0, 0.05, IMAGES))).tolist()
 
     decode = np.array(times(60.0)) * (1 + slower)
-    return Measured(
+    return GatedRun(
         record=record("mad", str(errors.sum()), float(errors.mean()), **fields),
         tables={"depth": MeanTable(range(IMAGES), {"rmse": errors}, frozenset({"rmse"}))},
         images=list(range(IMAGES)),
@@ -91,7 +91,7 @@ def run(
             "parallel": {"total": times(60.0), "decode": times(40.0)},
             "calibration": {"total": times(5.0)},
         },
-        together=True,
+        interleaved=True,
         drift=drift,
     )
 
@@ -100,7 +100,7 @@ BASELINE = baseline_of(run(0))
 
 
 def lines(
-    now: Measured, baseline: Baseline | None = BASELINE, thresholds: Thresholds = THRESHOLDS
+    now: GatedRun, baseline: Baseline | None = BASELINE, thresholds: Thresholds = THRESHOLDS
 ) -> Mapping[str, Line]:
     return {line.name: line for line in judge({"mad": now}, {"mad": baseline}, thresholds)}
 
@@ -193,10 +193,10 @@ def test_times_that_were_not_taken_in_turns_say_nothing(slower: float, resumed: 
         latency = msgspec.structs.replace(now.record.latency, sittings=2)
         now = replace(now, record=msgspec.structs.replace(now.record, latency=latency))
     else:
-        now = replace(now, together=False)
+        now = replace(now, interleaved=False)
     found = lines(now)["decode time / parallel"]
     assert found.verdict == "cannot tell"
-    assert ("interrupted and resumed" if resumed else "this run the decoders did not take turns") in found.reason
+    assert ("interrupted and resumed" if resumed else "this run the decoders were not interleaved") in found.reason
 
 
 def test_a_machine_that_changed_its_speed_makes_the_calibration_worthless() -> None:
@@ -241,14 +241,14 @@ def files(decoder: str, mode: str = "eager") -> RunFiles:
 
 def test_modes_of_one_decoder_are_runs_of_their_own(tmp_path: Path) -> None:
     both = [files(decoder, mode) for decoder in ("parallel", "mad") for mode in ("eager", "graphed")]
-    found = measured(both, lambda run: {})
+    found = gated_runs(both, lambda run: {})
     assert list(found) == ["parallel", "parallel.graphed", "mad", "mad.graphed"]
     assert found["mad.graphed"].against["parallel"]["total"][0] == 4.0, "beside parallel in the same mode"
     paths = [write_baseline(tmp_path, baseline_of(run)) for run in found.values()]
     assert sorted(path.name for path in paths)[:2] == ["embedded-mad.graphed.json", "embedded-mad.json"]
     assert {key[1] for key in read_baselines(tmp_path)} == set(found)
     with pytest.raises(UserError, match=r"both runs of mad\.graphed"):
-        measured([*both, files("mad", "graphed")], lambda run: {})
+        gated_runs([*both, files("mad", "graphed")], lambda run: {})
 
 
 def test_another_machine_is_judged_by_ratios_with_wider_bounds() -> None:
@@ -266,7 +266,7 @@ def test_images_that_are_missing_and_decoders_that_did_not_run() -> None:
     assert (line.verdict, line.reason) == ("cannot tell", "it did not run")
 
 
-def repeated(whole: Measured, *, images: int, count: int) -> Measured:
+def repeated(whole: GatedRun, *, images: int, count: int) -> GatedRun:
     """The same times as those of ``images`` images that were decoded again and again, the first ``count`` of them."""
 
     def cut(times: Any) -> list[float]:

@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 import msgspec
-import numpy as np
 import pytest
 
 from bench.cli.main import main

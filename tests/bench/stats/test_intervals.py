@@ -166,10 +166,10 @@ def test_a_block_is_a_whole_number_of_batches() -> None:
 
 
 def test_images_of_two_runs_stay_together_while_a_batch_of_either_lasts() -> None:
-    assert pairing.pieces([0, 1, 2, 3]) == [0, 1, 2, 3]
-    assert pairing.pieces([0, 0, 1, 1, 2, 2], [0, 1, 2, 3, 4, 5]) == [0, 0, 1, 1, 2, 2]
-    assert pairing.pieces([0, 0, 1, 1, 2, 2], [0, 0, 0, 1, 1, 1]) == [0] * 6
-    assert pairing.pieces([]) == []
+    assert pairing.measurement_blocks([0, 1, 2, 3]) == [0, 1, 2, 3]
+    assert pairing.measurement_blocks([0, 0, 1, 1, 2, 2], [0, 1, 2, 3, 4, 5]) == [0, 0, 1, 1, 2, 2]
+    assert pairing.measurement_blocks([0, 0, 1, 1, 2, 2], [0, 0, 0, 1, 1, 1]) == [0] * 6
+    assert pairing.measurement_blocks([]) == []
 
 
 def test_a_slower_run_is_measured_with_its_interval() -> None:
