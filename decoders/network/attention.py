@@ -1,8 +1,9 @@
-"""Multi-head attention in two steps, project and attend, so that keys and values can be computed once and kept."""
+"""What the layers of both families are made of: multi-head attention and feed-forward."""
 
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +16,9 @@ ROWS = 128  # queries whose scores stay in a CPU's cache
 
 
 class Attention(nn.Module):
-    """Query, key, value and output projections; the parameters of ``nn.MultiheadAttention``.
+    """Multi-head attention in two steps, project and attend, so that keys and values can be computed once and kept.
+
+    Its parameters are those of ``nn.MultiheadAttention``.
 
     Args:
         width: D.
@@ -55,6 +58,34 @@ class Attention(nn.Module):
         attended = attend(queries, keys, values, mask, self.dropout if self.training else 0.0)
         joined = attended.transpose(1, 2).flatten(2)  # (B, T, H, D / H) -> (B, T, D)
         return functional.linear(joined, self.output.weight, self.output.bias)
+
+
+class FeedForward(nn.Module):
+    """Two linear layers with an activation between.
+
+    Args:
+        width: D.
+        hidden: width between the two layers.
+        activation: ``relu`` (MAD) or ``gelu`` (AiT).
+        dropout: while training, after the activation (both releases), and with ``relu`` after the second layer too.
+    """
+
+    def __init__(self, *, width: int, hidden: int, activation: Literal["relu", "gelu"], dropout: float) -> None:
+        super().__init__()
+        self.rise = nn.Linear(width, hidden)
+        self.fall = nn.Linear(hidden, width)
+        self.dropout = dropout
+        self._relu = activation == "relu"
+
+    def forward(self, states: Tensor) -> Tensor:
+        """(..., D) to (..., D), without the residual."""
+        hidden = functional.linear(states, self.rise.weight, self.rise.bias)
+        hidden = functional.relu(hidden, inplace=not torch.is_grad_enabled()) if self._relu else functional.gelu(hidden)
+        dropping = self.training and self.dropout > 0
+        output = functional.linear(
+            functional.dropout(hidden, self.dropout) if dropping else hidden, self.fall.weight, self.fall.bias
+        )
+        return functional.dropout(output, self.dropout) if dropping and self._relu else output
 
 
 def attend(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None, dropout: float) -> Tensor:

@@ -9,7 +9,7 @@ from torch import nn
 from decoders.network.ait.transformer import PreNormDecoder, PreNormEncoder
 from decoders.network.embedding import TokenEmbedding
 from decoders.network.mad.transformer import PostNormDecoder, PostNormEncoder
-from decoders.network.positions import GridPositions, SinePositions
+from decoders.network.positions import SinePositions
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class NetworkParts:
     """
 
     projection: nn.Module
-    positions: SinePositions | GridPositions
+    positions: SinePositions
     encoder: PostNormEncoder | PreNormEncoder
     decoder: PostNormDecoder | PreNormDecoder
     embedding: TokenEmbedding

@@ -6,32 +6,9 @@ from timm.layers.drop import DropPath
 from torch import Tensor, nn
 from torch.nn import functional
 
-from decoders.network.attention import Attention
+from decoders.network.attention import Attention, FeedForward
 from decoders.network.cache import Cache
 from decoders.network.memory import Memory
-
-
-class GeluFeedForward(nn.Module):
-    """Two linear layers with a GELU between; dropout behind the GELU only (AiT's release).
-
-    Args:
-        width: D.
-        hidden: width between the two layers.
-        dropout: while training.
-    """
-
-    def __init__(self, *, width: int, hidden: int, dropout: float) -> None:
-        super().__init__()
-        self.rise = nn.Linear(width, hidden)
-        self.fall = nn.Linear(hidden, width)
-        self.dropout = dropout
-
-    def forward(self, states: Tensor) -> Tensor:
-        """(..., D) to (..., D), without the residual."""
-        hidden = functional.gelu(functional.linear(states, self.rise.weight, self.rise.bias))
-        if self.training and self.dropout:
-            hidden = functional.dropout(hidden, self.dropout)
-        return functional.linear(hidden, self.fall.weight, self.fall.bias)
 
 
 class Residual(nn.Module):
@@ -59,7 +36,7 @@ class PreNormEncoderLayer(Residual):
         drop_path: share of the images whose residual is skipped while training.
     """
 
-    def __init__(self, *, attention: Attention, feed_forward: GeluFeedForward, drop_path: float) -> None:
+    def __init__(self, *, attention: Attention, feed_forward: FeedForward, drop_path: float) -> None:
         super().__init__(drop_path=drop_path)
         self.attention = attention
         self.feed_forward = feed_forward
@@ -89,7 +66,7 @@ class PreNormDecoderLayer(Residual):
         drop_path: share of the sequences whose residual is skipped while training.
     """
 
-    def __init__(self, *, own: Attention, cross: Attention, feed_forward: GeluFeedForward, drop_path: float) -> None:
+    def __init__(self, *, own: Attention, cross: Attention, feed_forward: FeedForward, drop_path: float) -> None:
         super().__init__(drop_path=drop_path)
         self.own = own
         self.cross = cross

@@ -6,12 +6,12 @@ import torch
 from torch import nn
 
 from decoders.network.ait.embedding import TiedEmbedding
-from decoders.network.ait.layers import GeluFeedForward, PreNormDecoderLayer, PreNormEncoderLayer
+from decoders.network.ait.layers import PreNormDecoderLayer, PreNormEncoderLayer
 from decoders.network.ait.transformer import PreNormDecoder, PreNormEncoder, TaskPositions
-from decoders.network.attention import Attention
+from decoders.network.attention import Attention, FeedForward
 from decoders.network.options import NetworkOptions
 from decoders.network.parts import NetworkParts
-from decoders.network.positions import GridPositions
+from decoders.network.positions import SinePositions
 from tasks.formats.vocabulary import Vocabulary
 
 DEVIATION = 0.02
@@ -24,8 +24,8 @@ def build_parts(options: NetworkOptions, vocabulary: Vocabulary, channels: int) 
     def attention() -> Attention:
         return Attention(width=width, heads=options.heads, dropout=0.0)
 
-    def feed_forward() -> GeluFeedForward:
-        return GeluFeedForward(width=width, hidden=hidden, dropout=dropout)
+    def feed_forward() -> FeedForward:
+        return FeedForward(width=width, hidden=hidden, activation="gelu", dropout=dropout)
 
     encoder_layers = [
         PreNormEncoderLayer(attention=attention(), feed_forward=feed_forward(), drop_path=options.drop_path)
@@ -42,7 +42,7 @@ def build_parts(options: NetworkOptions, vocabulary: Vocabulary, channels: int) 
     )
     parts = NetworkParts(
         projection=nn.Sequential(nn.Dropout(dropout), nn.Conv2d(channels, width, 1)),
-        positions=GridPositions(width=width),
+        positions=SinePositions(width=width, unit="cell"),
         encoder=PreNormEncoder(layers=encoder_layers, width=width, hidden=hidden, dropout=dropout),
         decoder=PreNormDecoder(layers=decoder_layers, positions=positions),
         embedding=TiedEmbedding(tokens=len(vocabulary), width=width),

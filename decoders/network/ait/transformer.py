@@ -8,8 +8,8 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from decoders.network.ait.layers import GeluFeedForward, PreNormDecoderLayer, PreNormEncoderLayer
-from decoders.network.attention import self_attention_mask
+from decoders.network.ait.layers import PreNormDecoderLayer, PreNormEncoderLayer
+from decoders.network.attention import FeedForward, self_attention_mask
 from decoders.network.cache import Cache
 from decoders.network.memory import Memory
 
@@ -34,7 +34,7 @@ class PreNormEncoder(nn.Module):
         self.projection = nn.Linear(width, width)
         self.projection_norm = nn.LayerNorm(width)
         self.last_norm = nn.LayerNorm(width)
-        self.last = GeluFeedForward(width=width, hidden=hidden, dropout=dropout)
+        self.last = FeedForward(width=width, hidden=hidden, activation="gelu", dropout=dropout)
 
     def forward(self, states: Tensor, positions: Tensor, mask: Tensor | None = None) -> Tensor:
         """(B, S, D) to (B, S, D).

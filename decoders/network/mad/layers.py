@@ -2,40 +2,17 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from decoders.network.attention import Attention
+from decoders.network.attention import Attention, FeedForward
 from decoders.network.cache import Cache
 from decoders.network.memory import Memory
-
-
-class ReluFeedForward(nn.Module):
-    """Two linear layers with a ReLU between; dropout after each (MAD's release).
-
-    Args:
-        width: D.
-        hidden: width between the two layers.
-        dropout: while training.
-    """
-
-    def __init__(self, *, width: int, hidden: int, dropout: float) -> None:
-        super().__init__()
-        self.rise = nn.Linear(width, hidden)
-        self.fall = nn.Linear(hidden, width)
-        self.dropout = nn.Dropout(dropout)
-
-    def forward(self, states: Tensor) -> Tensor:
-        """(..., D) to (..., D), without the residual."""
-        hidden = functional.relu(self.rise(states), inplace=not torch.is_grad_enabled())
-        return torch.as_tensor(self.dropout(self.fall(self.dropout(hidden))))
 
 
 class PostNormEncoderLayer(nn.Module):
     """Self-attention and feed-forward."""
 
-    def __init__(self, *, attention: Attention, feed_forward: ReluFeedForward) -> None:
+    def __init__(self, *, attention: Attention, feed_forward: FeedForward) -> None:
         super().__init__()
         self.attention = attention
         self.feed_forward = feed_forward
@@ -59,7 +36,7 @@ class PostNormEncoderLayer(nn.Module):
 class PostNormDecoderLayer(nn.Module):
     """Self-attention, cross-attention and feed-forward; each method includes residual and norm."""
 
-    def __init__(self, *, own: Attention, cross: Attention, feed_forward: ReluFeedForward) -> None:
+    def __init__(self, *, own: Attention, cross: Attention, feed_forward: FeedForward) -> None:
         super().__init__()
         self.own = own
         self.cross = cross

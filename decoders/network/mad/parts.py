@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from decoders.network.attention import Attention
+from decoders.network.attention import Attention, FeedForward
 from decoders.network.mad.embedding import CosineEmbedding, sinusoids
-from decoders.network.mad.layers import PostNormDecoderLayer, PostNormEncoderLayer, ReluFeedForward
+from decoders.network.mad.layers import PostNormDecoderLayer, PostNormEncoderLayer
 from decoders.network.mad.transformer import PostNormDecoder, PostNormEncoder
 from decoders.network.options import NetworkOptions
 from decoders.network.parts import NetworkParts
@@ -24,8 +24,8 @@ def build_parts(options: NetworkOptions, vocabulary: Vocabulary, channels: int) 
     def attention() -> Attention:
         return Attention(width=width, heads=options.heads, dropout=dropout)
 
-    def feed_forward() -> ReluFeedForward:
-        return ReluFeedForward(width=width, hidden=options.ffn, dropout=dropout)
+    def feed_forward() -> FeedForward:
+        return FeedForward(width=width, hidden=options.ffn, activation="relu", dropout=dropout)
 
     encoder_layers = [
         PostNormEncoderLayer(attention=attention(), feed_forward=feed_forward()) for _ in range(options.encoder_layers)
@@ -36,7 +36,7 @@ def build_parts(options: NetworkOptions, vocabulary: Vocabulary, channels: int) 
     ]
     parts = NetworkParts(
         projection=nn.Conv2d(channels, width, 1),
-        positions=SinePositions(width=width),
+        positions=SinePositions(width=width, unit="fraction"),
         encoder=PostNormEncoder(layers=encoder_layers),
         decoder=PostNormDecoder(layers=decoder_layers, positions=options.positions),
         embedding=CosineEmbedding(tokens=len(vocabulary), width=width),
