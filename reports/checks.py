@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from reports.errors import ReportError
 from reports.findings import joined, sentence
-from reports.report_data import ReportError, ReportRun
+from reports.report_data import ReportRun
 
 
 def refuse_unlike(runs: Sequence[ReportRun]) -> None:

@@ -20,8 +20,8 @@ from typing import Any, Literal
 from reports import findings
 from reports.metrics import Metric, metric
 from reports.report_data import AVERAGE, TIME, Interval, MetricDifference, ReportData
-from results.study import Outcome
 from results.published import Claim
+from results.study import Outcome
 
 Verdict = Literal["agrees", "disagrees", "cannot tell", "not run"]
 

@@ -13,10 +13,6 @@ TIME = "time.total"  # key of milliseconds per image beside ``task.metric``
 AVERAGE = "average"  # key of the mean over the metrics of ``reports.metrics.averaged``
 
 
-class ReportError(Exception):
-    """The runs cannot be shown together, or there are none; the message says what to do."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class ReportRun:
     """One decoder's run.

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from bench.errors import UserError
+from reports.errors import ReportError
 from reports.report_data import ReportRun
 from results.record import Record
 from results.run_files import RunFiles, read_run
@@ -24,7 +24,7 @@ def find_runs(paths: Sequence[Path]) -> list[RunFiles]:
     """Every run in the folders, at any depth; without paths the newest folder of ``results/runs``.
 
     Raises:
-        UserError: if there is none.
+        ReportError: if there is none.
         StoreError: if a record or its samples cannot be read.
     """
     roots = list(paths) or newest(RUNS)
@@ -35,9 +35,9 @@ def find_runs(paths: Sequence[Path]) -> list[RunFiles]:
         elif path.is_dir():
             folders |= dict.fromkeys(file.parent for file in sorted(path.rglob(RECORD)))
         else:
-            raise UserError(f"{path}: no such run folder; `python -m bench run` makes one")
+            raise ReportError(f"{path}: no such run folder; `python -m bench run` makes one")
     if not folders:
-        raise UserError(f"{', '.join(map(str, roots))}: no run in there; `python -m bench run` makes one")
+        raise ReportError(f"{', '.join(map(str, roots))}: no run in there; `python -m bench run` makes one")
     return [read_run(path) for path in folders]
 
 
@@ -45,7 +45,7 @@ def newest(root: Path) -> list[Path]:
     """The folder below ``root`` with the newest record and all runs beside it."""
     records = sorted(root.rglob(RECORD), key=lambda file: file.stat().st_mtime)
     if not records:
-        raise UserError(f"{root}: no run in there; name run folders, or make one with `python -m bench run`")
+        raise ReportError(f"{root}: no run in there; name run folders, or make one with `python -m bench run`")
     return [records[-1].parent.parent]
 
 

@@ -94,8 +94,12 @@ def _one_line(error: Exception) -> str:
 
 
 def _is_users(error: Exception) -> bool:
-    """Whether an error is about what the user gave. Each room has its own class, as rooms do not import upwards."""
-    if isinstance(error, UserError) or (isinstance(error, OSError) and error.filename is not None):
-        return True
-    own = {("results.store", "StoreError"), ("tasks.errors", "TaskError"), ("decoders.network.errors", "NetworkError")}
-    return any((base.__module__, base.__name__) in own for base in type(error).__mro__)
+    """Return whether an error is about what the user gave, not about the program."""
+    from decoders.network.errors import NetworkError
+    from reports.errors import ReportError
+    from results.store import StoreError
+    from tasks.errors import TaskError
+
+    if isinstance(error, OSError):
+        return error.filename is not None
+    return isinstance(error, UserError | StoreError | TaskError | NetworkError | ReportError)

@@ -1,4 +1,4 @@
-"""Images for the gallery: which ones say most, and what every run predicted for them, from dataset and samples."""
+"""Choose the images of the gallery and collect their ground truth and every run's predictions."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ from pycocotools import mask as rle
 from bench.data.dataset import Dataset, DatasetSample
 from reports.report_data import GalleryImage, GalleryRow
 from results.record import Sample
+from tasks.pasting import decode_mask
 from tasks.targets import ObjectAnnotations, Targets
 
-SCORE = 0.3  # boxes below are not drawn
-MOST = 12  # boxes drawn
+MIN_SCORE = 0.3  # of a drawn box
+MAX_BOXES = 12  # drawn per image
 
 
 @dataclass(frozen=True)
@@ -27,8 +28,8 @@ class Source:
 
     Args:
         label: name in the report.
-        samples: image id to line.
-        scores: image id to metric's heading to its value on that image; higher is better.
+        samples: image id to sample.
+        scores: image id to metric's heading to the image's value; higher is better.
     """
 
     label: str
@@ -37,26 +38,19 @@ class Source:
 
 
 def gallery(dataset: Dataset, sources: Sequence[Source], *, each: int = 1) -> list[GalleryImage]:
-    """Pictures of ``each`` images on which all strategies do best and worst in each metric, and disagree most.
-
-    Args:
-        dataset: the images.
-        sources: runs on them; the first decides nothing more than the others.
-        each: images of each kind.
-    """
+    """Return ``each`` images that are best and worst in each metric, and ``each`` on which the runs disagree most."""
     if not sources or each < 1:
         return []
-    of_id = {sample.image_id: sample for sample in dataset.samples}
+    by_id = {sample.image_id: sample for sample in dataset.samples}
     chosen = choose({source.label: source.scores for source in sources}, each=each)
     limbs = _limbs(dataset)
-    return [_picture(dataset, of_id[image_id], why, sources, limbs) for image_id, why in chosen if image_id in of_id]
+    return [_picture(dataset, by_id[image_id], why, sources, limbs) for image_id, why in chosen if image_id in by_id]
 
 
 def choose(scores: Mapping[str, Mapping[int, Mapping[str, float]]], *, each: int) -> list[tuple[int, str]]:
-    """Image ids with the reason: metric by metric the best and the worst, then those that the runs disagree on most.
+    """Return image ids with reasons: the best and worst in each metric, then those on which the runs disagree most.
 
-    Best and worst by the mean over runs. For the disagreement every metric is turned into its rank among the images and
-    runs first, so that none outweighs another.
+    Best and worst are by the mean over runs. Disagreement is over ranks, so that no metric outweighs another.
 
     Args:
         scores: run to image id to metric to value, higher is better.
@@ -71,68 +65,65 @@ def choose(scores: Mapping[str, Mapping[int, Mapping[str, float]]], *, each: int
         [[[scores[run][image].get(name, np.nan) for name in names] for image in images] for run in runs], dtype=float
     )  # (runs, images, metrics)
     kinds = []
-    for place, name in enumerate(names):
-        middle = values[..., place].mean(axis=0)  # not a number where a run has no value
-        kinds += [(f"best {name}, mean of all strategies", -middle), (f"worst {name}, mean of all strategies", middle)]
+    for name, column in zip(names, np.moveaxis(values, 2, 0), strict=True):
+        mean = column.mean(axis=0)  # NaN where a run has no value
+        kinds += [(f"best {name}, mean of all strategies", -mean), (f"worst {name}, mean of all strategies", mean)]
     if len(runs) > 1:
-        apart = np.nan_to_num(np.std(_ranked(values), axis=0)).mean(axis=1)
-        kinds.append(("the strategies disagree most here", -apart))
-    found: dict[int, str] = {}
-    for why, order in kinds:
-        known = [place for place in np.argsort(order, kind="stable") if np.isfinite(order[place])]
-        fresh = [images[place] for place in known if images[place] not in found]
-        found |= dict.fromkeys(fresh[:each], why)
-    return list(found.items())
+        disagreement = np.nan_to_num(np.std(_ranked(values), axis=0)).mean(axis=1)
+        kinds.append(("the strategies disagree most here", -disagreement))
+    reasons: dict[int, str] = {}
+    for reason, order in kinds:
+        ordered = [images[n] for n in np.argsort(order, kind="stable") if np.isfinite(order[n])]
+        reasons |= dict.fromkeys([image for image in ordered if image not in reasons][:each], reason)
+    return list(reasons.items())
 
 
 def _ranked(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(runs, images, metrics) ranks between 0 and 1 among all runs and images of a metric."""
+    """Return (runs, images, metrics) ranks from 0 to 1 over all runs and images of a metric."""
     ranked = np.full_like(values, np.nan)
-    for place in range(values.shape[2]):
-        known = np.isfinite(values[..., place])
-        order = values[..., place][known]
-        # among equal values the middle rank, so that ties decide nothing
-        below, up_to = (np.searchsorted(np.sort(order), order, side=side) for side in ("left", "right"))
-        ranked[..., place][known] = (below + up_to) / (2 * len(order))
+    for metric in range(values.shape[2]):
+        finite = np.isfinite(values[..., metric])
+        column = values[..., metric][finite]
+        # equal values share the middle rank, so that ties decide nothing
+        below, up_to = (np.searchsorted(np.sort(column), column, side=side) for side in ("left", "right"))
+        ranked[..., metric][finite] = (below + up_to) / (2 * len(column))
     return ranked
 
 
 def image_scores(
     samples: Sequence[Sample], dataset: Dataset, captions: Mapping[int, float]
 ) -> dict[int, dict[str, float]]:
-    """What a run scores on single images: mean IoU of the objects with its best boxes, CIDEr, and minus the RMSE.
+    """Map image ids to scores of a run on each image: box IoU (``mean_iou``), CIDEr and the negative RMSE.
 
     Args:
-        samples: lines of the run.
-        dataset: the truth.
-        captions: image id to CIDEr; empty where it is not known.
+        samples: samples of the run.
+        dataset: the ground truth.
+        captions: image id to CIDEr, as far as known.
     """
-    of_id = {sample.image_id: sample for sample in dataset.samples}
-    categories = [] if dataset.coco is None else dataset.coco.category_ids
-    found: dict[int, dict[str, float]] = {}
+    by_id = {sample.image_id: sample for sample in dataset.samples}
+    result: dict[int, dict[str, float]] = {}
     for sample in samples:
         scores: dict[str, float] = {}
-        kept = sample.predictions
-        image = of_id[sample.image_id]
-        if "detection" in kept and dataset.coco is not None and image.coco:
-            instances = dataset.coco.targets(sample.image_id).instances
-            if instances is not None and len(instances):
-                scores["box IoU"] = mean_iou(kept["detection"], instances, categories)
+        predictions = sample.predictions
+        if "detection" in predictions and dataset.coco is not None and by_id[sample.image_id].coco:
+            objects = dataset.coco.targets(sample.image_id).instances
+            if objects is not None and len(objects):
+                scores["box IoU"] = mean_iou(predictions["detection"], objects, dataset.coco.category_ids)
         if sample.image_id in captions:
             scores["CIDEr"] = captions[sample.image_id]
-        if (kept.get("depth") or {}).get("rmse") is not None:
-            scores["RMSE"] = -float(kept["depth"]["rmse"])
-        found[sample.image_id] = scores
-    return found
+        if (predictions.get("depth") or {}).get("rmse") is not None:
+            scores["RMSE"] = -float(predictions["depth"]["rmse"])
+        result[sample.image_id] = scores
+    return result
 
 
 def mean_iou(results: Sequence[Mapping[str, Any]], truth: ObjectAnnotations, categories: Sequence[int]) -> float:
-    """Mean over the N objects of their IoU with one of the N best-scored boxes of their class, each used once."""
+    """Return the mean IoU of the N objects with the N best-scored boxes of their class, each box used once."""
     best = sorted(results, key=lambda result: -result["score"])[: len(truth)]
     boxes = np.array([result["bbox"] for result in best], dtype=float).reshape(-1, 4)
-    wanted = truth.boxes.numpy().astype(float)
-    wanted = np.concatenate([wanted[:, :2], wanted[:, 2:] - wanted[:, :2]], axis=1)  # (N, 4) x y width height
-    overlap = rle.iou(boxes, wanted, [0] * len(wanted)) if len(boxes) else np.zeros((0, len(wanted)))
+    corners = truth.boxes.numpy().astype(float)
+    targets = np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], axis=1)  # (N, 4) x y width height
+    overlap = rle.iou(boxes, targets, [0] * len(targets)) if len(boxes) else np.zeros((0, len(targets)))
     classes = np.array([categories.index(result["category_id"]) for result in best], dtype=int)
     overlap = np.where(classes[:, None] == truth.classes.numpy()[None], overlap, 0.0)
     total = 0.0
@@ -158,59 +149,63 @@ def _picture(dataset: Dataset, image: DatasetSample, why: str, sources: Sequence
 
 
 def _truth(targets: Targets, dataset: Dataset) -> GalleryRow:
-    instances = targets.instances
+    caption = targets.captions[0] if targets.captions else None
+    depth = None if targets.depth is None else _reduced(targets.depth.numpy().astype(float))
+    objects = targets.instances
+    if objects is None:
+        return GalleryRow(label="truth", caption=caption, depth=depth)
     joints = None
-    if instances is not None and targets.has_keypoints:
-        joints = instances.keypoints.numpy().astype(float)  # (N, K, 3)
+    if targets.has_keypoints:
+        joints = objects.keypoints.numpy().astype(float)  # (N, K, 3)
         joints = joints[(joints[..., 2] > 0).any(axis=1)]
-    depth = None if targets.depth is None else targets.depth.numpy().astype(float)
     return GalleryRow(
         label="truth",
-        boxes=None if instances is None else instances.boxes.numpy().astype(float),
-        classes=[] if instances is None else instances.classes.tolist(),
-        names=[] if instances is None else [dataset.class_names[number] for number in instances.classes.tolist()],
-        masks=None if instances is None else [_mask(found, targets.size) for found in instances.segmentations],
+        boxes=objects.boxes.numpy().astype(float),
+        classes=objects.classes.tolist(),
+        names=[dataset.class_names[number] for number in objects.classes.tolist()],
+        masks=[decode_mask(code, targets.size).astype(bool) for code in objects.segmentations],
         joints=joints,
-        caption=targets.captions[0] if targets.captions else None,
-        depth=None if depth is None else _reduced(depth),
+        caption=caption,
+        depth=depth,
     )
 
 
 def _prediction(source: Source, image_id: int, dataset: Dataset, truth: GalleryRow) -> GalleryRow:
-    sample = source.samples[image_id]
-    kept = sample.predictions
+    predictions = source.samples[image_id].predictions
     categories = [] if dataset.coco is None else dataset.coco.category_ids
-    found = kept.get("detection")
-    numbers = [] if found is None else _drawn(found)
-    classes = [] if found is None else [categories.index(found[number]["category_id"]) for number in numbers]
-    boxes = None if found is None else np.array([found[n]["bbox"] for n in numbers], dtype=float).reshape(-1, 4)
-    if boxes is not None:
+    detections, masks = predictions.get("detection", []), predictions.get("segmentation")
+    numbers = _drawn(detections)
+    classes = [categories.index(detections[n]["category_id"]) for n in numbers]
+    boxes = None
+    if "detection" in predictions:
+        boxes = np.array([detections[n]["bbox"] for n in numbers], dtype=float).reshape(-1, 4)
         boxes[:, 2:] += boxes[:, :2]
-    masks = kept.get("segmentation")
-    aligned = masks is not None and found is not None and len(masks) == len(found)
+    drawn_masks = None
+    if masks and len(masks) == len(detections):
+        drawn_masks = [rle.decode(masks[n]["segmentation"]).astype(bool) for n in numbers]
     scores = source.scores.get(image_id, {})
-    told = [f"RMSE {-v:.2f} m" if name == "RMSE" else f"{name} {v:.2f}" for name, v in scores.items()]
+    texts = [f"RMSE {-v:.2f} m" if name == "RMSE" else f"{name} {v:.2f}" for name, v in scores.items()]
     return GalleryRow(
         label=source.label,
         boxes=boxes,
         classes=classes,
         names=[dataset.class_names[number] for number in classes],
-        masks=[rle.decode(masks[n]["segmentation"]).astype(bool) for n in numbers] if aligned and masks else None,
-        joints=_joints(kept.get("keypoints")),
-        caption=(kept.get("captioning") or {}).get("caption"),
-        depth=_depth((kept.get("depth") or {}).get("picture"), truth),
-        scores=", ".join(told),
+        masks=drawn_masks,
+        joints=_joints(predictions.get("keypoints")),
+        caption=(predictions.get("captioning") or {}).get("caption"),
+        depth=_depth((predictions.get("depth") or {}).get("picture"), truth),
+        scores=", ".join(texts),
     )
 
 
 def _drawn(results: Sequence[Mapping[str, Any]]) -> list[int]:
-    """Positions of the results that are drawn, best last so that they lie on top."""
+    """Return positions of the drawn results, best last so that they lie on top."""
     order = sorted(range(len(results)), key=lambda number: -results[number]["score"])
-    return [number for number in order if results[number]["score"] >= SCORE][:MOST][::-1]
+    return [number for number in order if results[number]["score"] >= MIN_SCORE][:MAX_BOXES][::-1]
 
 
 def _joints(results: Sequence[Mapping[str, Any]] | None) -> NDArray[np.float64] | None:
-    """(M, K, 3) joints of the poses that are drawn."""
+    """Return (M, K, 3) joints of the drawn poses."""
     if results is None:
         return None
     poses = [np.array(results[number]["keypoints"], dtype=float).reshape(-1, 3) for number in _drawn(results)]
@@ -218,7 +213,7 @@ def _joints(results: Sequence[Mapping[str, Any]] | None) -> NDArray[np.float64] 
 
 
 def _depth(picture: Mapping[str, Any] | None, truth: GalleryRow) -> NDArray[np.float64] | None:
-    """(rows, columns) meters of the small picture that the record keeps; None where it keeps none."""
+    """Return (rows, columns) meters of a sample's small depth map; None without one, or if its size is another."""
     if picture is None:
         return None
     levels = np.frombuffer(zlib.decompress(base64.b64decode(picture["levels"])), dtype=np.uint8)
@@ -228,7 +223,7 @@ def _depth(picture: Mapping[str, Any] | None, truth: GalleryRow) -> NDArray[np.f
 
 
 def _reduced(depth: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The truth at the size of the records' pictures: mean of the known pixels of each cell, 0 where none is."""
+    """Return ground truth at the size of samples' depth maps: mean of each cell's known pixels, 0 without any."""
     import torch
 
     from tasks.metrics.depth import picture_size
@@ -237,24 +232,12 @@ def _reduced(depth: NDArray[np.float64]) -> NDArray[np.float64]:
     pool = torch.nn.functional.adaptive_avg_pool2d
     known = pool(torch.from_numpy((depth > 0).astype(float))[None, None], size)[0, 0]
     total = pool(torch.from_numpy(depth)[None, None], size)[0, 0]
-    found: NDArray[np.float64] = torch.where(known > 0, total / known.clamp(min=1e-9), 0.0).numpy()
-    return found
-
-
-def _mask(segmentation: Any, size: tuple[int, int]) -> NDArray[np.bool_]:
-    """(height, width) booleans of a COCO segmentation."""
-    if isinstance(segmentation, list):
-        code = rle.merge(rle.frPyObjects(segmentation, *size))
-    elif isinstance(segmentation["counts"], list):
-        code = rle.frPyObjects(segmentation, *size)
-    else:
-        code = segmentation
-    found: NDArray[np.bool_] = rle.decode(code).astype(bool)
-    return found
+    reduced: NDArray[np.float64] = torch.where(known > 0, total / known.clamp(min=1e-9), 0.0).numpy()
+    return reduced
 
 
 def _limbs(dataset: Dataset) -> list[tuple[int, int]]:
-    """Pairs of joints, counted from 0, of the category that has keypoints."""
+    """Return the skeleton as pairs of joints, counted from 0."""
     if dataset.coco is None or "person_keypoints" not in dataset.coco.kinds:
         return []
     categories = dataset.coco.ground_truth("person_keypoints")["categories"]

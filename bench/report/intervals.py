@@ -1,11 +1,10 @@
-"""Intervals of every number of a report, and comparisons of every pair of its runs, from their per-image tables."""
+"""Intervals of every number of a report and differences of every pair of its runs, from per-image tables."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -33,71 +32,69 @@ def report_statistics(
     resamples: int,
     seed: int,
 ) -> Statistics:
-    """Statistics of runs on the same data.
+    """Return statistics of runs on the same data.
 
     Args:
         runs: label to run.
         tables: label to task to table; a run without samples has none and gets no interval.
-        main: labels of the runs that are compared; they decide which metrics are averaged, and their comparisons are
-            corrected for their number.
-        resamples: of the bootstrap.
-        seed: of the resamples.
+        main: labels of the compared runs. They decide which metrics are averaged, and their differences are corrected
+            for multiple comparisons.
+        resamples: bootstrap resamples.
+        seed: seed of the resamples.
     """
-    scores = {label: _scores(runs[label], own, resamples=resamples, seed=seed) for label, own in tables.items()}
+    scores = {label: _scores(runs[label], by_task, resamples=resamples, seed=seed) for label, by_task in tables.items()}
     _add_average([runs[label] for label in main], scores)
     intervals: dict[str, dict[str, Interval]] = {}
-    for label, own in scores.items():
-        found = {key: bootstrap.estimate(values) for key, values in own.items()}
-        intervals[label] = {key: Interval(e.low, e.high) for key, e in found.items() if e is not None}
+    for label, by_key in scores.items():
+        estimates = {key: bootstrap.estimate(values) for key, values in by_key.items()}
+        intervals[label] = {key: Interval(e.low, e.high) for key, e in estimates.items() if e is not None}
         if (time := _time(runs[label], resamples=resamples, seed=seed)) is not None:
             intervals[label][TIME] = time
-    pairs = combinations(runs, 2)
-    each = [one for a, b in pairs for one in _pair(a, b, runs, scores, tables, seed=seed)]
-    comparisons = corrected(each, main)
-    known = any(intervals.values())
+    pairs = [_differences(a, b, runs, scores, tables, seed=seed) for a, b in combinations(runs, 2)]
+    differences = corrected([difference for pair in pairs for difference in pair], main)
     images = next(iter(runs.values())).record.images
-    told = (
+    method = (
         f"95 % intervals by paired bootstrap over {images} images, {resamples} resamples, seed {seed}; "
         "differences count as significant with p below 0.05 after Holm's correction over the pairs of strategies"
     )
-    return Statistics(told if known else "", intervals, comparisons)
+    return Statistics(method if any(intervals.values()) else "", intervals, differences)
 
 
-def corrected(found: Sequence[MetricDifference], main: Sequence[str]) -> list[MetricDifference]:
-    """The comparisons with Holm's p: among the pairs of compared runs, metric by metric, as one asks who is best in it.
+def corrected(differences: Sequence[MetricDifference], main: Sequence[str]) -> list[MetricDifference]:
+    """Return the differences with Holm's p over the pairs of compared runs, metric by metric.
 
-    Comparisons with further runs of the same strategies keep their own p.
+    Differences from further runs of the same strategies keep their p.
     """
-    family: dict[str, list[int]] = {}
-    for place, one in enumerate(found):
-        if one.p is not None and {one.first, one.second} <= set(main):
-            family.setdefault(one.key, []).append(place)
-    made = list(found)
-    for places in family.values():
-        for place, p in zip(places, holm([found[place].p for place in places]), strict=True):
-            made[place] = replace(found[place], p=p)
-    return made
+    families: dict[str, list[int]] = {}
+    for number, difference in enumerate(differences):
+        if difference.p is not None and {difference.first, difference.second} <= set(main):
+            families.setdefault(difference.key, []).append(number)
+    result = list(differences)
+    for numbers in families.values():
+        for number, p in zip(numbers, holm([differences[number].p for number in numbers]), strict=True):
+            result[number] = replace(differences[number], p=p)
+    return result
 
 
 def _scores(run: RunFiles, tables: Mapping[str, ScoreTable], *, resamples: int, seed: int) -> Scores:
-    found: Scores = {}
-    for task, table in tables.items():
-        for name, values in bootstrap.scores(table, resamples=resamples, seed=seed).items():
-            if run.record.metrics[task].get(name) is not None:
-                found[f"{task}.{name}"] = values
-    return found
+    return {
+        f"{task}.{name}": values
+        for task, table in tables.items()
+        for name, values in bootstrap.scores(table, resamples=resamples, seed=seed).items()
+        if run.record.metrics[task].get(name) is not None
+    }
 
 
 def _add_average(main: Sequence[RunFiles], scores: dict[str, Scores]) -> None:
-    """Add the mean over the metrics that stand for a run, resample by resample."""
+    """Add the mean over the averaged metrics, resample by resample."""
     keys = [metric.key for metric in averaged([msgspec.to_builtins(run.record) for run in main])]
-    for own in scores.values():
-        if keys and all(key in own for key in keys):
-            own[AVERAGE] = np.mean([own[key] for key in keys], axis=0)
+    for by_key in scores.values():
+        if keys and all(key in by_key for key in keys):
+            by_key[AVERAGE] = np.mean([by_key[key] for key in keys], axis=0)
 
 
 def _time(run: RunFiles, *, resamples: int, seed: int) -> Interval | None:
-    """Interval of the mean time: blocks of consecutive images are drawn anew, for neighbors are not independent."""
+    """Return the interval of the mean time by resampling blocks of images, as neighbors are not independent."""
     timed = [sample for sample in run.samples if "total" in sample.milliseconds]
     totals = np.array([sample.milliseconds["total"] for sample in timed])
     blocks = block_means(totals, sample_blocks(timed))
@@ -108,7 +105,7 @@ def _time(run: RunFiles, *, resamples: int, seed: int) -> Interval | None:
     return Interval(float(low), float(high))
 
 
-def _pair(
+def _differences(
     first: str,
     second: str,
     runs: Mapping[str, RunFiles],
@@ -117,26 +114,26 @@ def _pair(
     *,
     seed: int,
 ) -> list[MetricDifference]:
-    found = []
-    ends: dict[str, Any]
+    def difference(key: str, estimate: bootstrap.Estimate | Ratio) -> MetricDifference:
+        interval = Interval(estimate.low, estimate.high)
+        return MetricDifference(
+            first=first, second=second, key=key, value=estimate.value, interval=interval, p=estimate.p
+        )
+
+    differences = []
     a, b = scores.get(first, {}), scores.get(second, {})
     for key in (key for key in a if key in b):
         task = key.partition(".")[0]
-        both = [list(own[task].images) for own in (tables[first], tables[second]) if task in own]
+        images = [list(by_task[task].images) for by_task in (tables[first], tables[second]) if task in by_task]
         estimate = bootstrap.estimate(b[key] - a[key])
-        if estimate is not None and (key == AVERAGE or both[0] == both[1]):
-            interval = Interval(estimate.low, estimate.high)
-            ends = {"value": estimate.value, "interval": interval, "p": estimate.p}
-            found.append(MetricDifference(first=first, second=second, key=key, **ends))
-    time = _faster(runs[first], runs[second], seed=seed)
-    if time is not None:
-        ends = {"value": time.value, "interval": Interval(time.low, time.high), "p": time.p}
-        found.append(MetricDifference(first=first, second=second, key=TIME, **ends))
-    return found
+        if estimate is not None and (key == AVERAGE or images[0] == images[1]):
+            differences.append(difference(key, estimate))
+    speedup = _speedup(runs[first], runs[second], seed=seed)
+    return differences if speedup is None else [*differences, difference(TIME, speedup)]
 
 
-def _faster(first: RunFiles, second: RunFiles, *, seed: int) -> Ratio | None:
-    """How many times faster the second is; None on other hardware, other images, or too few of them."""
+def _speedup(first: RunFiles, second: RunFiles, *, seed: int) -> Ratio | None:
+    """Return how many times faster the second is; None on other hardware, other images, or too few of them."""
     if hardware_differences(first.record.environment, second.record.environment):
         return None
     pairs = [pair for pair in paired(first.samples, second.samples) if all("total" in s.milliseconds for s in pair)]

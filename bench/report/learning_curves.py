@@ -16,24 +16,24 @@ from results.record import Record
 
 
 def curves(records: Sequence[Record], missing: dict[str, str]) -> list[Curve]:
-    """One curve for each checkpoint, named after what was trained; says in ``missing`` why there are none."""
-    found: dict[str, Curve] = {}
-    own = [record.decoder for record in records if record.options.get("checkpoints")]
+    """Return one curve per shipped checkpoint; notes in ``missing`` why there are none."""
+    by_name: dict[str, Curve] = {}
+    with_own_weights = [record.decoder for record in records if record.options.get("checkpoints")]
     for record in records:
         name = _weights(record.decoder)
         path = checkpoint_path(record.preset, name, CHECKPOINTS).with_suffix(".jsonl")
-        if record.decoder not in own and name not in found and path.exists():
-            found[name] = read_curve(name, path)
-    if not found:
-        why = (
-            f"{', '.join(own)} used other weights than those that are shipped" if own else "there are no training logs"
+        if record.decoder not in with_own_weights and name not in by_name and path.exists():
+            by_name[name] = read_curve(name, path)
+    if not by_name:
+        decoders = ", ".join(with_own_weights)
+        missing["curves"] = (
+            f"{decoders} used other weights than those that are shipped" if decoders else "there are no training logs"
         )
-        missing["curves"] = why
-    return list(found.values())
+    return list(by_name.values())
 
 
 def read_curve(label: str, path: Path) -> Curve:
-    """A learning curve as training leaves it: lines with a loss, lines with an evaluation."""
+    """Return the curve of a training log, whose lines have a loss or an evaluation."""
     loss: list[tuple[int, float]] = []
     evaluations: list[tuple[int, dict[str, float]]] = []
     for line in path.read_text().splitlines():
@@ -54,7 +54,7 @@ def read_curve(label: str, path: Path) -> Curve:
 
 
 def _weights(decoder: str) -> str:
-    """Name of the checkpoint that a strategy decodes with."""
+    """Return the name of the checkpoint that a strategy decodes with."""
     try:
         return str(getattr(registry.load(registry.DECODERS, decoder), "weights", decoder))
     except UserError:  # a strategy of a package that is not installed any more

@@ -1,12 +1,15 @@
-"""Commands that make runs again, from what their records say."""
+"""Commands that repeat runs, from the options in their records."""
 
 from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
+import msgspec
+
+from bench.config.loading import load_run, preset_names
 from reports.runs import flat
 from results.record import Record
 
@@ -14,7 +17,7 @@ LEFT_OUT = ("preset", "seed", "strategy", "report", "decoder", "out")
 
 
 def commands(records: Sequence[Record]) -> list[str]:
-    """One command for all runs with the same options, in the order of the runs."""
+    """Return one command per set of options, in the order of the runs."""
     groups: dict[str, list[str]] = {}
     for record in records:
         groups.setdefault(_options(record), []).append(record.decoder)
@@ -24,12 +27,12 @@ def commands(records: Sequence[Record]) -> list[str]:
 
 
 def _options(record: Record) -> str:
-    """What has to be given beside the decoder: everything that is not the preset's own."""
+    """Return the options that differ from the preset's, as words."""
     words = [f"--preset {record.preset}"]
-    usual = _preset(record.preset)
+    defaults = _defaults(record.preset)
     for name, value in flat(record.options).items():
-        known = usual is not None and name in usual
-        if name.partition(".")[0] not in LEFT_OUT and known and _plain(value) != _plain((usual or {})[name]):
+        differs = name in defaults and _plain(value) != _plain(defaults[name])
+        if differs and name.partition(".")[0] not in LEFT_OUT:
             words.append(f"--{name.replace('_', '-')} {_word(value)}")
     words += [f"--seed {record.seed}"] if record.seed else []
     strategy = record.options.get("strategy", {}).get(record.decoder)
@@ -37,20 +40,15 @@ def _options(record: Record) -> str:
     return "".join(f" {word}" for word in words)
 
 
-def _preset(name: str) -> Mapping[str, Any] | None:
-    """Flat options of a preset; None where it is not one of ours any more."""
-    import msgspec
-
-    from bench.config.loading import parse_run, preset_names
-
-    if name not in preset_names():
-        return None
-    plain = msgspec.to_builtins(parse_run(["--decoder", "oracle", "--preset", name]), enc_hook=str)
-    return flat(plain)
+def _defaults(preset: str) -> dict[str, Any]:
+    """Return the flat options of a preset; none if it does not exist any more."""
+    if preset not in preset_names():
+        return {}
+    return flat(msgspec.to_builtins(load_run({"decoder": "oracle", "preset": preset}), enc_hook=str))
 
 
 def _plain(value: Any) -> Any:
-    """As JSON has it, so that tuples equal the lists that records hold."""
+    """Return the value as JSON data, so that tuples equal the lists of records."""
     return json.loads(json.dumps(value, default=str))
 
 

@@ -6,9 +6,10 @@ import html
 from pathlib import Path
 
 from reports import findings
+from reports.errors import ReportError
 from reports.figures.frontier import frontier_figure
 from reports.metrics import averaged
-from reports.report_data import ReportData, ReportError
+from reports.report_data import ReportData
 from reports.style import FAINT, GROUND, INK
 from reports.tables.comparison_tables import comparison_table
 from reports.tables.table import as_csv, latex, markdown

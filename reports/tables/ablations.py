@@ -9,8 +9,8 @@ from reports.findings import joined, points, spread
 from reports.metrics import Metric, metric
 from reports.report_data import TIME, Interval, ReportData
 from reports.tables.table import Cell, Table, number, plain, words
-from results.study import Outcome
 from results.published import Ablation
+from results.study import Outcome
 
 
 def ablation_tables(ablations: Sequence[Ablation], report: ReportData) -> list[Table]:

@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 
 from reports.checks import refuse_unlike, warnings
+from reports.errors import ReportError
 from reports.page.sections import make_page
-from reports.report_data import ReportData, ReportError
+from reports.report_data import ReportData
 from tests.reports.report_data import run
 
 
