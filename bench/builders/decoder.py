@@ -11,7 +11,7 @@ import msgspec
 import torch
 
 from bench import registry
-from bench.builders.random_inputs import load, random_network
+from bench.builders.placeholders import placeholder_load, random_network
 from bench.builders.suite import Suite
 from bench.config.parts import ImageOptions
 from bench.config.run import RunOptions
@@ -66,7 +66,7 @@ def build_network(decoder: Any, suite: Suite, options: RunOptions, device: torch
     from decoders.network.folding import folded
 
     if options.random_weights:
-        return folded(random_network(options, suite.vocabulary)).to(device)
+        return folded(random_network(options.network, suite.vocabulary, seed=options.seed)).to(device)
     hashed = suite.data.get("tokenizer", {}).get("hash")
     network = load_network(weights_name(decoder), options, suite.vocabulary, tokenizer=hashed)
     return folded(network).to(device)
@@ -92,7 +92,9 @@ def build_pipeline(
         prompter=Oracle() if options.prompts == "annotated" else None,
         device=device,
         precision=options.precision,
-        placeholder_predictions=load(instances, min(options.persons, instances)) if options.random_weights else None,
+        placeholder_predictions=placeholder_load(instances, min(options.persons, instances))
+        if options.random_weights
+        else None,
     )
 
 

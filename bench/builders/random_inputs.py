@@ -6,8 +6,7 @@ is given: by default those of the released code's own measurement, every object 
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,9 +20,8 @@ from bench.checkpoints.codec import CODECS, StoredCodec, load_codec, random_code
 from bench.config.codecs import Codecs
 from bench.config.parts import ImageOptions, SuiteOptions
 from bench.errors import UserError
-from decoders.network.network import Network, build_network
-from tasks.formats.vocabulary import Sizes, Vocabulary
-from tasks.targets import Detections, ObjectAnnotations, Targets
+from tasks.formats.vocabulary import Sizes
+from tasks.targets import ObjectAnnotations, Targets
 
 IMAGES = 16  # different ones; a measurement goes round
 SHRINK = 0.6  # of the original's sides to the network's: images of the paper's data sets are enlarged
@@ -164,26 +162,3 @@ def _codec(kind: str, options: SuiteOptions) -> StoredCodec:
     except UserError:
         shape = getattr(Codecs(), kind).shape
         return StoredCodec(kind, random_codec(shape, options.seed), "random", {})
-
-
-def random_network(options: SuiteOptions, vocabulary: Vocabulary) -> Network:
-    """The preset's network with random weights, the same ones for the same seed."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(options.seed)
-        return build_network(dataclasses.replace(options.network, weights=None), vocabulary).eval()
-
-
-def load(instances: int, persons: int) -> Mapping[str, Callable[[tuple[int, int]], Any]]:
-    """Stand-ins of ``Pipeline`` that prompt later tasks with a given number of objects, persons first."""
-    return {"detection": lambda size: objects(size, instances, persons)}
-
-
-def objects(size: tuple[int, int], instances: int, persons: int) -> Detections:
-    """Boxes of random places and sizes within height and width ``size``, the same ones every time."""
-    generator = torch.Generator().manual_seed(0)
-    scale = torch.tensor([size[1], size[0]]).repeat(2)
-    corners = torch.rand(instances, 2, generator=generator) * 0.7  # (N, 2)
-    sides = 0.05 + torch.rand(instances, 2, generator=generator) * 0.25  # (N, 2)
-    boxes = torch.cat([corners, corners + sides], dim=1) * scale  # (N, 4)
-    classes = (torch.arange(instances) >= persons).long()
-    return Detections(boxes, torch.linspace(1, 0.5, instances), classes, torch.arange(instances))

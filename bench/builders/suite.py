@@ -1,32 +1,21 @@
-"""The parts of a run, put together from its options: data set, caption tokenizer, vocabulary, tasks and metrics."""
+"""What decoders run on: data set, tasks and metrics, and how tasks and their vocabulary are made from sizes."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from bench import registry
-from bench.checkpoints.codec import CODECS, load_codec
-from bench.config.parts import DataOptions, SuiteOptions, TaskOptions
-from bench.data.coco.annotations import KINDS
-from bench.data.coco.captions import folder_captions
-from bench.data.coco.classes import COCO_CLASSES
-from bench.data.coco.reader import Coco
+from bench.checkpoints.codec import CODECS
+from bench.config.parts import SuiteOptions
 from bench.data.dataset import Dataset
-from bench.data.nyu.reader import Nyu
 from bench.errors import UserError
-from bench.paths import PRESETS, cache_folder
-from tasks.base import Metric, MetricParts, Task, TaskParts
+from tasks.base import Metric, Task, TaskParts
 from tasks.codecs.formats import DepthCodes, MaskCodes
 from tasks.codecs.vqvae import Codec
-from tasks.formats import tokenizer as text
 from tasks.formats.tokenizer import Tokenizer
 from tasks.formats.vocabulary import DEPTH_CODE, MASK_CODE, Sizes, Vocabulary
-
-Progress = Callable[[int, int], None]
 
 CODE_RANGES = {"segmentation": MASK_CODE, "instances": MASK_CODE, "depth": DEPTH_CODE}
 """Task to the range of its learned codes, in the order in which they are appended to the vocabulary."""
@@ -64,63 +53,32 @@ class Suite:
         return [task.name for task in self.tasks]
 
 
-def build_suite(
-    options: SuiteOptions, *, annotated: bool = False, score_unseen: bool = False, progress: Progress | None = None
-) -> Suite:
-    """Open the data and make everything that depends on it.
+def task_classes(given: str | None, layout: str = "mad") -> dict[str, Any]:
+    """Classes of the named tasks (comma-separated, None for all) and of those they depend on, dependencies first.
 
     Raises:
-        UserError: if data, options or their combination cannot be used.
+        UserError: if a name is unknown, is of another layout of the vocabulary, or there is none.
     """
-    classes = task_classes(options.tasks, options.sizes.layout)
-    _check_windows(options, classes)
-    dataset = open_dataset(options, progress=progress)
-    off = _switched_off(classes, dataset)
-    if annotated:
-        off |= {name: "annotated objects take its place" for cls in classes.values() for name in cls.after}
-    scored = [cls for name, cls in classes.items() if name not in off]
-    needed = {earlier for cls in scored for earlier in cls.after}
-    running = [cls for name, cls in classes.items() if name not in off or name in needed]
-    if not scored:
-        raise UserError("no task is left to run: " + "; ".join(f"{name}: {why}" for name, why in off.items()))
-    captioned = dataset.coco if "captions" in {cls.kind for cls in running} else None
-    tokenizer, told = (None, None) if captioned is None else _tokenizer(options, captioned)
-    vocabulary, tasks = make_tasks(
-        running,
-        sizes=options.sizes,
-        class_names=dataset.class_names,
-        tokenizer=tokenizer,
-        codecs=_compulsory_codecs(options, running),
-        **task_choices(options, score_unseen=score_unseen),
-    )
-    return Suite(
-        dataset=dataset,
-        tasks=tasks,
-        metrics={t.name: t.metric(_metric_parts(t.kind, dataset, options)) for t in tasks if t.name not in off},
-        off=off,
-        vocabulary=vocabulary,
-        data=dataset.summary() | ({"tokenizer": told} if told else {}),
-        classes=running,
-        tokenizer=tokenizer,
-    )
+    known = [n for n in registry.names(registry.TASKS) if layout in layouts(registry.load(registry.TASKS, n))]
+    wanted = known if given is None else [name.strip() for name in given.split(",") if name.strip()]
+    ordered: dict[str, Any] = {}
 
+    def add(name: str) -> None:
+        if name not in ordered:
+            cls = registry.load(registry.TASKS, name)
+            if layout not in layouts(cls):
+                raise UserError(
+                    f"--tasks: {name} is not a task of layout {layout!r} (sizes.layout), which has {', '.join(known)}"
+                )
+            for earlier in cls.after:
+                add(earlier)
+            ordered[name] = cls
 
-def task_choices(options: SuiteOptions, *, score_unseen: bool) -> dict[str, Any]:
-    """What the options say of tasks beside their sizes."""
-    return {
-        "reading": options.reading,
-        "score_unseen": score_unseen,
-        "canvas": options.image.side,
-        "temperatures": options.temperatures,
-    }
-
-
-def _compulsory_codecs(options: SuiteOptions, running: Sequence[Any]) -> dict[str, Codec]:
-    """Task to codec where there is no plain format: in layout ``ait``."""
-    if options.sizes.layout == "mad":
-        return {}
-    kinds = {cls.name: CODECS[cls.name] for cls in running if cls.name in CODECS}
-    return {name: load_codec(kind, str(options.preset), options.checkpoints).codec for name, kind in kinds.items()}
+    for name in wanted:
+        add(name)
+    if not ordered:
+        raise UserError(f"--tasks {given}: names no task; known: {', '.join(known)}")
+    return ordered
 
 
 def make_tasks(
@@ -164,118 +122,16 @@ def _code_format(task: str, parts: TaskParts, codecs: Mapping[str, Codec]) -> di
     return {"depths": DepthCodes(ids, codecs[task], grid=parts.sizes.depth_grid, **given)}
 
 
-def open_dataset(options: DataOptions, *, progress: Progress | None = None) -> Dataset:
-    """The data folders that the options name, or the embedded scenes where they name none."""
-    coco_root, nyu_root = options.coco, options.nyu
-    if coco_root is None and nyu_root is None:
-        from bench.data.scenes import dataset as scenes
-
-        coco_root = nyu_root = scenes.cached(splits=(options.split,), cache=cache_folder(), progress=progress)
-    coco = nyu = None
-    if coco_root is not None:
-        official = COCO_CLASSES if options.sizes.classes == len(COCO_CLASSES) else None
-        coco = Coco(coco_root, split=options.split, classes=official)
-        if coco.category_ids and len(coco.category_ids) > options.sizes.classes:
-            raise UserError(
-                f"{coco_root.name}: has {len(coco.category_ids)} categories, the preset "
-                f"{options.sizes.classes} classes; choose another --preset or give --sizes.classes"
-            )
-    if nyu_root is not None:
-        nyu = Nyu(nyu_root, split="test" if options.split == "val2017" else "train", list_file=options.nyu_list)
-    return Dataset(coco=coco, nyu=nyu, limit=options.limit)
-
-
-def task_classes(given: str | None, layout: str = "mad") -> dict[str, Any]:
-    """Classes of the named tasks (comma-separated, None for all) and of those they depend on, dependencies first.
-
-    Raises:
-        UserError: if a name is unknown, is of another layout of the vocabulary, or there is none.
-    """
-    known = [n for n in registry.names(registry.TASKS) if layout in layouts(registry.load(registry.TASKS, n))]
-    wanted = known if given is None else [name.strip() for name in given.split(",") if name.strip()]
-    ordered: dict[str, Any] = {}
-
-    def add(name: str) -> None:
-        if name not in ordered:
-            cls = registry.load(registry.TASKS, name)
-            if layout not in layouts(cls):
-                raise UserError(
-                    f"--tasks: {name} is not a task of layout {layout!r} (sizes.layout), which has {', '.join(known)}"
-                )
-            for earlier in cls.after:
-                add(earlier)
-            ordered[name] = cls
-
-    for name in wanted:
-        add(name)
-    if not ordered:
-        raise UserError(f"--tasks {given}: names no task; known: {', '.join(known)}")
-    return ordered
+def task_choices(options: SuiteOptions, *, score_unseen: bool) -> dict[str, Any]:
+    """What the options say of tasks beside their sizes."""
+    return {
+        "reading": options.reading,
+        "score_unseen": score_unseen,
+        "canvas": options.image.side,
+        "temperatures": options.temperatures,
+    }
 
 
 def layouts(cls: Any) -> tuple[str, ...]:
     """Layouts of the vocabulary that have a task's ids."""
     return getattr(cls, "layouts", ("mad",))
-
-
-def _check_windows(options: SuiteOptions, classes: Mapping[str, Any]) -> None:
-    """Windows are merged as maps, and AiT's coordinates count in pixels of a square."""
-    transform = options.image.transform
-    if transform == "windows" and list(classes) != ["depth"]:
-        raise UserError(f"--image.transform windows: merges depth only, not {', '.join(classes)}; give --tasks depth")
-    canvas = [name for name, cls in classes.items() if cls.kind == "instances" and options.sizes.layout == "ait"]
-    if canvas and transform not in ("letterbox", "square"):
-        raise UserError(
-            f"--image.transform {transform}: coordinates of {canvas[0]} count in pixels of a square; give letterbox"
-        )
-
-
-def _switched_off(classes: dict[str, Any], dataset: Dataset) -> dict[str, str]:
-    off: dict[str, str] = {}
-    for name, cls in classes.items():
-        if cls.kind in dataset.absent:
-            off[name] = dataset.absent[cls.kind]
-        elif cls.kind == "person_keypoints" and "person" not in dataset.class_names:
-            off[name] = "the annotations have no category 'person'"
-    return off
-
-
-def _metric_parts(kind: str, dataset: Dataset, options: TaskOptions) -> MetricParts:
-    if dataset.coco is None or kind not in KINDS:
-        return MetricParts()
-    return MetricParts(
-        ground_truth=dataset.coco.ground_truth(kind) if kind != "captions" else None,
-        category_ids=dataset.coco.category_ids,
-        references=dataset.coco.references() if kind == "captions" else None,
-        caption_tokenizer=options.caption_tokenizer,
-    )
-
-
-def _tokenizer(options: SuiteOptions, coco: Coco) -> tuple[text.SentencePieceTokenizer, dict[str, Any]]:
-    """The caption tokenizer and what the record says of it: given, shipped with the preset, or trained and cached."""
-    shipped = PRESETS / f"{options.preset}.model"
-    if options.tokenizer is not None:
-        path, source = options.tokenizer, options.tokenizer.name
-    elif shipped.exists():
-        path, source = shipped, f"preset {options.preset}"
-    else:
-        path, source = _trained(coco, options.sizes.words)
-    tokenizer = text.SentencePieceTokenizer(path)
-    if len(tokenizer) > options.sizes.words:
-        raise UserError(
-            f"{path.name}: {len(tokenizer)} pieces, preset {options.preset!r} has room for "
-            f"{options.sizes.words}; "
-            "give --sizes.words or abbreviate the model with `vocabulary --abbreviate`"
-        )
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
-    return tokenizer, {"source": source, "pieces": len(tokenizer), "hash": digest}
-
-
-def _trained(coco: Coco, words: int) -> tuple[Path, str]:
-    captions, files = folder_captions(coco.root)
-    digest = hashlib.sha256("\n".join([text.METHOD, str(words), *captions]).encode()).hexdigest()[:16]
-    path = cache_folder() / "tokenizers" / f"{digest}.model"
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        text.train(captions, path, size=words)
-    return path, f"trained on {' and '.join(files)}"

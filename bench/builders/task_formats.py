@@ -111,8 +111,8 @@ def formats_to_run(options: SuiteOptions, decoder: Any, tasks: Collection[str]) 
         if own.get("hash") != stored.digest:
             raise UserError(
                 f"{path.parent.name}/{path.name}: was trained with another codec of {kind} than "
-                f"{codec_name(kind)}.safetensors ({_told(own)}; this is {_told(stored.reference)}); bring its own back or "
-                f"train it again with `{train_command(name, preset)}`"
+                f"{codec_name(kind)}.safetensors ({_told(own)}; this is {_told(stored.reference)}); bring its own "
+                f"back or train it again with `{train_command(name, preset)}`"
             )
     return Formats(names, codecs)
 

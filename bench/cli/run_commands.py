@@ -93,9 +93,10 @@ def train(options: TrainOptions | CodecTrainOptions) -> int:
         for path in codec_training.train_codec(options):
             print(path)
         return 0
+    from bench.checkpoints.checkpoint import ENCODER
     from bench.train import network as training
 
-    if options.decoder != training.ENCODER:
+    if options.decoder != ENCODER:
         registry.check(registry.DECODERS, options.decoder)
     for path in training.train(options):
         print(path)

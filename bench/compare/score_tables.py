@@ -105,7 +105,7 @@ def open_suite(record: Record, place: DataPaths) -> Suite:
     Raises:
         UserError: if the data is not given or is other data.
     """
-    from bench.builders.suite import build_suite
+    from bench.builders.open_suite import build_suite
     from bench.console import progress
 
     with progress("opening the data") as report:

@@ -1,186 +1,184 @@
-"""Typed options from a preset, a YAML file or a mapping, and words; later ones win."""
+"""Typed options from a preset, a YAML file, and words or a mapping; later ones win.
+
+The command line, the gate, sweeps, studies and reports all get their options here. A mapping has the same names as the
+command line, members of a section nested or with dots: ``{"decoder": "mad", "sizes": {"bins": 1000}}``.
+"""
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
-import json
-import re
+import functools
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import yaml
-from jsonargparse import ArgumentError, ArgumentParser
-
-from bench.config.codecs import CodecTrainOptions
-from bench.config.run import RunOptions
-from bench.config.training import TrainOptions
+from bench import paths
+from bench.config.words import Words, check_name, one_line, option_types, read_words
 from bench.errors import UserError
-from bench.paths import PRESETS
 from bench.registry import unknown
 
-# Of presets, that not every command reads.
+if TYPE_CHECKING:
+    from jsonargparse import ArgumentParser
+
+    from bench.config.codecs import CodecTrainOptions
+    from bench.config.run import RunOptions
+    from bench.config.training import TrainOptions
+
+T = TypeVar("T")
+Given = Sequence[str] | Mapping[str, Any]  # words of a command line, or names to values
+# Sections of presets. Not every command reads each of them.
 SECTIONS = {"codecs", "formats", "image", "network", "reading", "strategy", "tasks", "temperatures", "train"}
 
 
-STUDY = "A study that chooses its decoders itself; what else its runs or trainings take:"
+def load_run(options: Given) -> RunOptions:
+    """Return the options of ``run``: words or mapping over YAML file (``config``) over preset (``preset``).
+
+    Raises:
+        UserError: if one of them is unknown or cannot be used.
+    """
+    from bench.config.run import RunOptions
+
+    return load(RunOptions, options, command="run", preset=choose_preset(options))
 
 
-def parse_run(words: list[str], *, study: str | None = None) -> RunOptions:
-    """Options of ``run``: command line over YAML file (``--config``) over preset (``--preset``).
+def load_train(options: Given) -> TrainOptions:
+    """Return the options of ``train``, with the same precedence."""
+    from bench.config.training import TrainOptions
+
+    return load(TrainOptions, options, command="train", preset=choose_preset(options, with_data="mad-r50"))
+
+
+def load_codec(options: Given) -> CodecTrainOptions:
+    """Return the options of ``train --codec``, with the same precedence."""
+    from bench.config.codecs import CodecTrainOptions
+
+    if _value_of(options, "decoder") is not None:
+        raise UserError("train: --codec and --decoder are two trainings; give one of them")
+    return load(CodecTrainOptions, options, command="train", preset=choose_preset(options))
+
+
+parse_run, parse_train, parse_codec = load_run, load_train, load_codec
+
+
+def load(cls: type[T], options: Given, *, command: str, positional: Sequence[str] = (), preset: str | None = None) -> T:
+    """Return typed options of any command.
 
     Args:
-        words: of the command line.
-        study: the command that has these options too and chooses its decoders itself.
+        cls: class of the options.
+        options: words of a command line, or a mapping of names to values.
+        command: for messages.
+        positional: options that words may give without their name, in order.
+        preset: preset below the options; None for commands that have none.
+
+    Raises:
+        UserError: in one line that names the option, the value and what was expected.
     """
-    about = "Run decoders on a data set: a table, and a record for each."
-    parser = _preset_parser(study or "run", about if study is None else STUDY, choose_preset(words), RunOptions)
-    if study:
-        _hide(parser, "--decoder")
-    options: RunOptions = _typed(parser, words, RunOptions)
-    return options
+    from jsonargparse import ArgumentError
+
+    types, words = option_types(cls), Words()
+    parser = _parser(cls, command, None if preset is None else preset_file(preset))  # type: ignore[arg-type]
+    try:
+        if isinstance(options, Mapping):
+            _check_names(options, types, SECTIONS | {"config"} if preset else set())
+            config = {} if options.get("config") is None else {"config": str(options["config"])}  # below the rest
+            parsed = parser.parse_object(config | {name: options[name] for name in options if name != "config"})
+        else:
+            further = {"config", "print_config"} if preset else set()
+            words = read_words(options, types, positional=positional, further=further)
+            parsed = parser.parse_args(words.options)
+        values = vars(parser.instantiate(parsed))
+        return cls(**{name: values[name] for name in types if name in values})
+    except (ArgumentError, ValueError) as error:
+        message = f"{words.respell(one_line(str(error)))}; see `decoder-bench {command} --help`"
+    except UserError as error:
+        message = words.respell(str(error))
+    raise UserError(message)
 
 
-def parse_train(words: list[str], *, study: str | None = None) -> TrainOptions:
-    """Options of ``train``, with the same precedence; ``study`` as in ``parse_run``."""
-    about = "Train a decoder, or the encoder that decoders share; `train --codec depth --help` tells of codecs."
-    preset = choose_preset(words, with_data="mad-r50")
-    parser = _preset_parser(study or "train", about if study is None else STUDY, preset, TrainOptions)
-    if study:
-        _hide(parser, "--decoder")
-    options: TrainOptions = _typed(parser, words, TrainOptions)
-    return options
+def _check_names(options: Mapping[str, Any], types: Mapping[str, Any], further: set[str], prefix: str = "") -> None:
+    for name, value in options.items():
+        if prefix or name not in further:
+            check_name(f"{prefix}{name}", types)
+        if isinstance(value, Mapping) and any(option.startswith(f"{prefix}{name}.") for option in types):
+            _check_names(value, types, further, f"{prefix}{name}.")
 
 
-def parse_codec(words: list[str]) -> CodecTrainOptions:
-    """Options of ``train --codec``, with the same precedence."""
-    if any(word.split("=")[0] == "--decoder" for word in words):
-        raise UserError("train: --codec and --decoder are two trainings; give one of them")
-    about = "Train a learned codec: depth maps or masks as a few codes."
-    parser = _preset_parser("train", about, choose_preset(words, with_data="paper"), CodecTrainOptions)
-    options: CodecTrainOptions = _typed(parser, words, CodecTrainOptions)
-    return options
+@functools.cache
+def _parser(cls: type, command: str, preset: Path | None) -> ArgumentParser:
+    from jsonargparse import ArgumentParser
 
-
-def _preset_parser(command: str, description: str, preset: str, options: type) -> ArgumentParser:
     parser = ArgumentParser(
         prog=f"decoder-bench {command}",
-        description=description,
-        default_config_files=[str(preset_file(preset))],
+        default_config_files=[] if preset is None else [str(preset)],
         exit_on_error=False,
         allow_abbrev=False,
     )
-    parser.add_argument("--config", action="config", help="YAML file with options")
-    parser.add_class_arguments(options, nested_key=None, as_group=False)
-    for name in sorted(SECTIONS - _names(options)):  # what a preset says to other commands
-        parser.add_argument(f"--{name}", type=Any, help=argparse.SUPPRESS)
-    parser.set_defaults(preset=preset)
+    if preset is not None:
+        parser.add_argument("--config", action="config", help="YAML file with options")
+    parser.add_class_arguments(cls, nested_key=None, as_group=False)
+    if preset is not None:
+        for name in sorted(SECTIONS - option_types(cls).keys()):  # sections that other commands read
+            parser.add_argument(f"--{name}", type=Any, help=argparse.SUPPRESS)
+        parser.set_defaults(preset=preset.stem)
     return parser
 
 
-def _hide(parser: ArgumentParser, option: str) -> None:
-    """Leave an option that the command fills in itself out of its help."""
-    for action in parser._actions:
-        if option in action.option_strings:
-            action.help = argparse.SUPPRESS
-
-
-def _names(options: type) -> set[str]:
-    return {field.name for field in dataclasses.fields(options)}
-
-
-def _typed(parser: ArgumentParser, words: list[str], options: type) -> Any:
-    try:
-        parsed = parser.parse_args(_normalized(words, parser))
-        made = parser.instantiate(parsed)
-        return options(**{name: value for name, value in vars(made).items() if name in _names(options)})
-    except (ArgumentError, ValueError) as error:
-        raise UserError(f"{_one_line(str(error))}; see `{parser.prog} --help`") from None
-
-
-def _normalized(words: list[str], parser: ArgumentParser) -> list[str]:
-    """Accept ``--headers-only`` for ``--headers_only``, a bare ``--fresh`` for ``--fresh true``, a path for a list."""
-    flags, paths = _options_of_type(parser, bool), _options_of_type(parser, list[Path])
-    out = []
-    for position, word in enumerate(words):
-        name, equals, value = word.partition("=")
-        if name.startswith("--"):
-            name = "--" + name[2:].replace("-", "_")
-            following = words[position + 1] if position + 1 < len(words) else "--"
-            if name in flags and not equals and following.startswith("--"):
-                equals, value = "=", "true"
-            out.append(name + equals + value)
-        elif position and out[-1] in paths and not word.startswith("["):
-            out[-1] += f"={json.dumps([word])}"
-        else:
-            out.append(word)
-    return out
-
-
-def _options_of_type(parser: ArgumentParser, hint: Any) -> set[str]:
-    return {
-        option
-        for action in parser._actions
-        for option in action.option_strings
-        if getattr(action, "_typehint", None) == hint
-    }
-
-
-def _one_line(message: str) -> str:
-    """The parser's answer in one line: option, value given, types expected."""
-    text = " ".join(message.split())
-    key = re.search(r'[Pp]arser key "([^"]+)"', text)
-    given = re.findall(r"(?:Given|Got) value: (\S+)", text)
-    expected = [name for name in re.findall(r"Expected an? <class '(\w+)'>", text) if name != "NoneType"]
-    if choices := re.search(r"Expected a typing.Literal\[([^\]]+)\]", text):
-        expected = [f"one of {choices[1]}".replace("'", "")]
-    if key and given and expected:
-        return f"--{key[1]} {given[-1]}: expected {' or '.join(dict.fromkeys(expected))}"
-    return re.sub(r'^[Pp]arser key "([^"]+)":', r"--\1:", text).replace("a typing.Literal", "one of ")
-
-
 def preset_names() -> list[str]:
-    """Names of the presets that ship with the package."""
-    return sorted(path.stem for path in PRESETS.glob("*.yaml"))
+    """Return the names of the presets that ship with the package."""
+    return sorted(path.stem for path in paths.PRESETS.glob("*.yaml"))
 
 
 def preset_file(name: str) -> Path:
-    """Path of a preset.
+    """Return the path of a preset.
 
     Raises:
         UserError: if there is none of that name.
     """
     if name not in preset_names():
         raise UserError(unknown("preset", name, preset_names()))
-    return PRESETS / f"{name}.yaml"
+    return paths.PRESETS / f"{name}.yaml"
 
 
-def choose_preset(arguments: list[str], *, with_data: str = "paper") -> str:
-    """The preset that a command line asks for, itself or through its YAML file, read before the options are parsed.
+def choose_preset(options: Given, *, with_data: str = "paper") -> str:
+    """Return the preset that options ask for, themselves or through their YAML file.
 
-    Where it names none it is ``with_data`` if data is given, else ``embedded``.
-    Precedence is command line over YAML file over preset, so the preset must be known first.
+    Where they name none it is ``with_data`` if data is given, else ``embedded``. The preset lies below all other
+    options, so it must be known before they are parsed.
     """
-    given = {name: _value_of(arguments, f"--{name}") for name in ("preset", "config", "coco", "nyu")}
-    if given["config"] and Path(given["config"]).is_file():
-        try:
-            content = yaml.safe_load(Path(given["config"]).read_text()) or {}
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise UserError(f"{given['config']}: not a YAML file ({' '.join(str(error).split())})") from None
-        if not isinstance(content, dict):
-            raise UserError(f"{given['config']}: expected options as `name: value`, got a {type(content).__name__}")
-        given = {name: value or content.get(name) for name, value in given.items()}
-    if given["preset"]:
-        return str(given["preset"])
-    return with_data if given["coco"] or given["nyu"] else "embedded"
+    values = {name: _value_of(options, name) for name in ("preset", "config", "coco", "nyu")}
+    if values["config"] and Path(values["config"]).is_file():
+        content = read_yaml(Path(values["config"]))
+        values = {name: value or content.get(name) for name, value in values.items()}
+    if values["preset"]:
+        return str(values["preset"])
+    return with_data if values["coco"] or values["nyu"] else "embedded"
 
 
-def _value_of(arguments: list[str], option: str) -> str | None:
-    """The value given for an option; the last one counts, as in the parser."""
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Return the content of a YAML file with options.
+
+    Raises:
+        UserError: if it is no YAML or no mapping.
+    """
+    import yaml
+
+    try:
+        content = yaml.safe_load(path.read_text()) or {}
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not a YAML file ({' '.join(str(error).split())})") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: expected options as `name: value`, got a {type(content).__name__}")
+    return content
+
+
+def _value_of(options: Given, name: str) -> Any:
+    """Return the value of an option; of words the last one counts, as in the parser."""
+    if isinstance(options, Mapping):
+        return options.get(name)
     value = None
-    for position, argument in enumerate(arguments):
-        if argument.startswith(f"{option}="):
-            value = argument.partition("=")[2]
-        if argument == option and position + 1 < len(arguments):
-            value = arguments[position + 1]
+    for position, word in enumerate(options):
+        if word.startswith(f"--{name}="):
+            value = word.partition("=")[2]
+        if word == f"--{name}" and position + 1 < len(options):
+            value = options[position + 1]
     return value

@@ -9,8 +9,8 @@ import pytest
 from reports.claims import Verdict, judge, overall
 from reports.report_data import Interval, MetricDifference, ReportData, Statistics
 from reports.tables.claims import summary
-from results.study import Difference, Outcome, Point
 from results.published import Claim, claims
+from results.study import Difference, Outcome, Point
 from tests.reports.report_data import report_data, run
 
 

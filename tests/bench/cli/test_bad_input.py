@@ -152,7 +152,7 @@ CASES: dict[str, tuple[Case, tuple[str, ...]]] = {
     "negative seed": (fine_data_with("--seed", "-1"), ("--seed -1", "give 0 or more")),
     "image of no pixels": (fine_data_with("--image.side", "0"), ("--image.side 0", "at least 1 pixel")),
     "list without a folder": (fine_data_with("--nyu-list", "x.txt"), ("--nyu-list x.txt", "--nyu DIR")),
-    "abbreviated option": (fine_data_with("--pres", "paper"), ("unrecognized arguments: --pres",)),
+    "abbreviated option": (fine_data_with("--pres", "paper"), ("unknown option --pres", "did you mean --preset?")),
     "option of no decoder": (fine_data_with("--strategy", '{"mad": {}}'), ("'mad'", "known: oracle")),
     "decoder without options": (fine_data_with("--strategy", '{"oracle": {"x": 1}}'), ("oracle has no options",)),
     "format of no task": (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 
 from bench.builders.decoder import build_decoder
 from bench.cli.parser import parse
-from bench.config.loading import choose_preset, parse_run, parse_train, preset_names
+from bench.config.loading import choose_preset, load_run, load_train, preset_names
 from bench.errors import UserError
 from bench.paths import PRESETS
 from bench.registry import DECODERS, load
@@ -20,14 +21,14 @@ PUBLISHED = REPOSITORY / "results" / "published" / "systems.json"
 
 
 def test_presets_follow_the_data() -> None:
-    assert parse_run(["--decoder", "oracle"]).preset == "embedded"
-    assert parse_run(["--decoder", "oracle", "--nyu", "x"]).preset == "paper"
-    assert parse_run(["--decoder", "oracle", "--coco", "x", "--preset", "embedded"]).sizes.slots == 12
+    assert load_run(["--decoder", "oracle"]).preset == "embedded"
+    assert load_run(["--decoder", "oracle", "--nyu", "x"]).preset == "paper"
+    assert load_run(["--decoder", "oracle", "--coco", "x", "--preset", "embedded"]).sizes.slots == 12
 
 
 @pytest.mark.parametrize("name", preset_names())
 def test_every_preset_parses_and_says_its_command_first(name: str) -> None:
-    assert parse_run(["--decoder", "oracle", "--preset", name]).preset == name
+    assert load_run(["--decoder", "oracle", "--preset", name]).preset == name
     assert "# Command:" in (PRESETS / f"{name}.yaml").read_text()
 
 
@@ -49,27 +50,27 @@ def test_presets_of_the_paper_say_what_it_printed(preset: str, system: str) -> N
 def test_command_line_over_file_over_preset(tmp_path: Path) -> None:
     file = tmp_path / "run.yaml"
     file.write_text("preset: paper\nseed: 5\nsizes:\n  mask_size: 14\n  bins: 250\n")
-    options = parse_run(["--config", str(file), "--decoder", "oracle", "--sizes.bins", "1000"])
+    options = load_run(["--config", str(file), "--decoder", "oracle", "--sizes.bins", "1000"])
     assert (options.preset, options.seed) == ("paper", 5)
     assert (options.sizes.bins, options.sizes.mask_size, options.sizes.slots) == (1000, 14, 100)
 
 
 def test_the_last_preset_counts() -> None:
-    options = parse_run(["--decoder", "oracle", "--preset", "embedded", "--preset", "paper"])
+    options = load_run(["--decoder", "oracle", "--preset", "embedded", "--preset", "paper"])
     assert (options.preset, options.sizes.classes) == ("paper", 80)
 
 
 def test_print_config_shows_the_merge(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        parse_run(["--decoder", "oracle", "--sizes.mask_size", "20", "--print_config"])
+        load_run(["--decoder", "oracle", "--sizes.mask_size", "20", "--print_config"])
     shown = capsys.readouterr().out
     assert "mask_size: 20" in shown
     assert "slots: 12" in shown
 
 
 def test_flags_and_dashes() -> None:
-    assert parse_run(["--fresh", "--decoder", "oracle"]).fresh
-    assert parse_run(["--decoder=oracle", "--caption-tokenizer", "python"]).caption_tokenizer == "python"
+    assert load_run(["--fresh", "--decoder", "oracle"]).fresh
+    assert load_run(["--decoder=oracle", "--caption-tokenizer", "python"]).caption_tokenizer == "python"
     assert parse("verify-data", ["--coco", "x", "--headers-only"]).headers_only
 
 
@@ -88,12 +89,12 @@ def test_flags_and_dashes() -> None:
         (["--temperatures", "{depth: 0.0}"], "temperatures.depth 0.0: give a number above 0"),
         (["--preset", "pape"], "did you mean 'paper'"),
         (["--config", "absent.yaml"], "File does not exist"),
-        (["--wings", "2"], "unrecognized arguments: --wings"),
+        (["--wings", "2"], "unknown option --wings"),
     ],
 )
 def test_wrong_options_are_explained_in_one_line(words: list[str], message: str) -> None:
     with pytest.raises(UserError, match=message) as caught:
-        parse_run(["--decoder", "oracle", *words])
+        load_run(["--decoder", "oracle", *words])
     assert "\n" not in str(caught.value)
 
 
@@ -113,7 +114,7 @@ def test_wrong_options_are_explained_in_one_line(words: list[str], message: str)
 )
 def test_impossible_trainings_are_explained_in_one_line(words: list[str], message: str) -> None:
     with pytest.raises(UserError, match=message) as caught:
-        parse_train(["--decoder", "mad", *words])
+        load_train(["--decoder", "mad", *words])
     assert "\n" not in str(caught.value)
 
 
@@ -137,3 +138,54 @@ def test_a_config_that_is_no_yaml_or_no_mapping(tmp_path: Path) -> None:
         file.write_text(text)
         with pytest.raises(UserError, match=r"run\.yaml"):
             choose_preset(["--config", str(file)])
+
+
+def test_a_mapping_says_the_same_as_words(tmp_path: Path) -> None:
+    file = tmp_path / "run.yaml"
+    file.write_text("preset: paper\nseed: 5\nsizes:\n  mask_size: 14\n  bins: 250\n")
+    words = ["--config", str(file), "--decoder", "mad", "--sizes.bins", "1000", "--strategy", "{mad: {remask: lowest}}"]
+    mapping = {"sizes": {"bins": 1000}, "decoder": "mad", "strategy": {"mad": {"remask": "lowest"}}, "config": file}
+    assert load_run(mapping) == load_run(words)
+    options = load_run({"decoder": "oracle", "out": tmp_path, "sizes.bins": 7, "limit": None})
+    assert (options.preset, options.out, options.sizes.bins, options.sizes.slots) == ("embedded", tmp_path, 7, 12)
+    assert load_run(dataclasses.asdict(options)) == options
+
+
+@pytest.mark.parametrize(
+    ("mapping", "message"),
+    [
+        ({"task": "depth"}, "unknown option --task; did you mean --tasks"),
+        ({"sizes": {"bin": 3}}, "unknown option --sizes.bin; did you mean --sizes.bins"),
+        ({"limit": "x"}, "--limit x: expected int"),
+        ({"limit": 0}, "--limit 0: nothing to evaluate"),
+    ],
+)
+def test_a_wrong_mapping_is_explained_in_one_line(mapping: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message) as caught:
+        load_run({"decoder": "oracle", **mapping})
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--accuracy-only", "maybe"], "--accuracy-only maybe: expected true, yes, on, false, no, off"),
+        (["--task", "depth"], "unknown option --task; did you mean --tasks"),
+        (["--min_image", "3"], "unknown option --min_image; did you mean --min_images"),
+        (["--min-image", "3"], "unknown option --min-image; did you mean --min-images"),
+        (["--min_images", "-1"], "--min_images -1: give 0 or more"),
+        (["--min-images", "x"], "--min-images x: expected int"),
+        (["fast"], "unexpected fast: expected options as --name value"),
+    ],
+)
+def test_messages_spell_options_as_they_were_typed(words: list[str], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        load_run(["--decoder", "oracle", *words])
+
+
+@pytest.mark.parametrize(
+    ("word", "value"), [("yes", True), ("ON", True), ("true", True), ("no", False), ("off", False)]
+)
+def test_flags_take_words_for_true_and_false(word: str, value: bool) -> None:
+    assert load_run(["--decoder", "oracle", "--accuracy_only", word]).accuracy_only is value
+    assert load_run(["--decoder", "oracle", f"--accuracy-only={word}"]).accuracy_only is value
