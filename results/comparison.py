@@ -65,7 +65,7 @@ class Speed(msgspec.Struct, frozen=True, kw_only=True):
     blocks: int
 
 
-class Pair(msgspec.Struct, frozen=True, kw_only=True):
+class RunPair(msgspec.Struct, frozen=True, kw_only=True):
     """Two runs.
 
     Args:
@@ -104,4 +104,4 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     images: int
     resamples: int
     seed: int
-    pairs: list[Pair]
+    pairs: list[RunPair]

@@ -22,9 +22,9 @@ def compare(options: CompareOptions) -> int:
     from reports.terminal.comparison import markdown, print_comparison
     from results.store import write_atomically
 
-    place = DataPaths(options.coco, options.nyu, options.nyu_list, options.tokenizer)
+    data = DataPaths(options.coco, options.nyu, options.nyu_list, options.tokenizer)
     found = comparing.compare(
-        options.runs, place=place, resamples=options.resamples, seed=options.seed, every=options.every
+        options.runs, data=data, resamples=options.resamples, seed=options.seed, every=options.every
     )
     print_comparison(found, Console(width=terminal_width(130)))
     if options.out is not None:

@@ -1,4 +1,4 @@
-"""When two times can be compared: same hardware, taken in turns, on a machine with nothing else to do."""
+"""Whether two times can be compared: equal settings, interleaved runs, an idle machine."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from results.run_names import run_name_of
 
 SETTINGS = ("batch", "threads", "device", "precision", "mode", "scenario", "formats", "strategy", "prompts")
 DECIDING = ("formats", "strategy", "prompts")  # settings that change what is predicted, not only how fast
-IDLE_LOAD = 0.75  # processes at work beside our own threads, above which a machine counts as busy
+IDLE_LOAD = 0.75  # load beyond our own threads, above which a machine counts as busy
 
 
 def settings(record: Record) -> dict[str, Any]:
-    """What a run chose that decides its speed beside the decoder."""
+    """Return the settings that decide a run's speed beside the decoder."""
     options = record.options
     chosen = {name: options.get(name) for name in ("batch", "device", "precision")}
     return chosen | {
@@ -29,16 +29,15 @@ def settings(record: Record) -> dict[str, Any]:
 
 
 def differences(now: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """Settings that differ, those of now first; one that an older file does not tell counts as equal."""
-    known = [name for name in SETTINGS if name in now and name in before]
-    return {name: (now[name], before[name]) for name in known if now[name] != before[name]}
+    """Return name to (now, before) of the settings that differ; one that an older file lacks counts as equal."""
+    common = [name for name in SETTINGS if name in now and name in before]
+    return {name: (now[name], before[name]) for name in common if now[name] != before[name]}
 
 
 def took_turns(first: Record, second: Record) -> bool:
-    """Whether one command measured two runs in turns, image by image, so that the machine's drift is in both.
+    """Return whether one command interleaved two runs image by image, so that the machine's drift is in both.
 
-    Two commands at the same time disturb each other instead. Older records do not name who took turns; one command
-    gave all of them the same start.
+    Older records do not name the interleaved runs; one command gave all of them the same start.
     """
     if first.started != second.started:
         return False
@@ -48,9 +47,9 @@ def took_turns(first: Record, second: Record) -> bool:
 
 
 def busy(record: Record) -> str | None:
-    """Why the machine counts as busy with other things while a run was measured; None if it does not.
+    """Return why the machine counts as busy during a run; None if it does not.
 
-    Other processes' use of it was measured image by image; where that is not known, the load average at the end tells.
+    Decided by other processes' use measured image by image or, where unknown, by the load average at the end.
     """
     machine = record.machine
     if machine is None or machine.other_cores is None:
@@ -61,9 +60,9 @@ def busy(record: Record) -> str | None:
 
 
 def loaded(environment: Mapping[str, Any]) -> str | None:
-    """Why the machine counts as busy from the load average of a record's environment; None if it does not.
+    """Return why the machine counts as busy by its load average; None if it does not.
 
-    On a machine of many cores others may work as long as half of the cores are free.
+    On a machine of many cores, others may work as long as half of the cores are free.
     """
     load, threads = environment.get("load_average"), environment.get("threads") or 1
     if load is None or load <= max(threads + IDLE_LOAD, (environment.get("usable_cores") or 1) / 2):

@@ -1,4 +1,4 @@
-"""Runs compared pair by pair on the same images: accuracy by paired bootstrap, time by paired permutation."""
+"""Compare runs pair by pair on the same images: accuracy by paired bootstrap, time by paired permutation."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from bench.stats.time_ratio import time_ratio
 from bench.system.environment import hardware_differences
 from reports.metrics import HEADLINE
 from reports.terminal.comparison import sentence
-from results.comparison import Change, Comparison, Pair, Speed
+from results.comparison import Change, Comparison, RunPair, Speed
 from results.record import Record, Sample
 from results.run_files import RunFiles, read_run
 from results.run_names import label
@@ -32,7 +32,7 @@ from tasks.metrics.tables import ScoreTable
 
 
 @dataclass
-class Run:
+class ScoredRun:
     """One run of a comparison.
 
     Args:
@@ -56,16 +56,16 @@ class Run:
 def compare(
     paths: Sequence[Path],
     *,
-    place: DataPaths | None = None,
+    data: DataPaths | None = None,
     resamples: int = bootstrap.RESAMPLES,
     seed: int = 0,
     every: bool = False,
 ) -> Comparison:
-    """Compare runs; the same as the command ``compare``.
+    """Return the differences of every pair of runs.
 
     Args:
         paths: run folders, record files, or folders of run folders.
-        place: where the data lies that the runs were made on, if it is not the embedded scenes.
+        data: the data of the runs, if it is not the embedded scenes.
         resamples: bootstrap resamples.
         seed: seed of resamples and permutations.
         every: all metrics and phases, instead of each task's headline metrics, the total and decoding.
@@ -78,14 +78,14 @@ def compare(
     if len(files) < 2:
         raise UserError("compare needs two runs or more; give their folders or record files")
     _refuse_other_data(files)
-    metrics = cache(lambda: metrics_of(files[0].record, place or DataPaths()))  # of the same data for all runs
-    runs = [Run(label, one, run_tables(one, metrics)) for label, one in zip(_labels(files), files, strict=True)]
+    metrics = cache(lambda: metrics_of(files[0].record, data or DataPaths()))  # of the same data for all runs
+    runs = [
+        ScoredRun(label, file, run_tables(file, metrics)) for label, file in zip(_labels(files), files, strict=True)
+    ]
     for run in runs:
-        wanted = {task: None if every else headline(task) for task in run.tables}
-        run.scores = {
-            task: bootstrap.scores(table, names=wanted[task], resamples=resamples, seed=seed)
-            for task, table in run.tables.items()
-        }
+        for task, table in run.tables.items():
+            names = None if every else headline(task)
+            run.scores[task] = bootstrap.scores(table, names=names, resamples=resamples, seed=seed)
     pairs = _adjusted([_pair(first, second, seed=seed, every=every) for first, second in combinations(runs, 2)])
     return Comparison(
         runs={run.label: _about(run.record) for run in runs},
@@ -98,34 +98,34 @@ def compare(
 
 
 def expand(paths: Sequence[Path]) -> list[Path]:
-    """Run folders as they are; a folder without a record stands for the runs in it, those of a sweep's folders too."""
-    found: list[Path] = []
+    """Replace each folder without a record by the run folders in it, at any depth; keep other paths."""
+    expanded: list[Path] = []
     for path in paths:
         inside = sorted(file.parent for file in path.rglob(RECORD)) if path.is_dir() else []
-        found += inside if inside and not (path / RECORD).exists() else [path]
-    return found
+        expanded += inside if inside and not (path / RECORD).exists() else [path]
+    return expanded
 
 
 def headline(task: str) -> tuple[str, ...] | None:
-    """A task's metrics for tables; None (all) for a task that is not installed."""
+    """Return a task's metrics for tables; None (all) for a task that is not installed."""
     if task not in registry.names(registry.TASKS):
         return None
     return tuple(registry.load(registry.TASKS, task).headline)
 
 
 def _refuse_other_data(files: Sequence[RunFiles]) -> None:
-    hashes = {one.record.data.get("hash"): one for one in files}
+    hashes = {file.record.data.get("hash"): file.path.name for file in files}
     if len(hashes) > 1:
-        told = "; ".join(f"{one.path.name}: {digest}" for digest, one in hashes.items())
-        raise UserError(f"the runs are of different data (content hash {told}); compare runs of the same images")
+        listed = "; ".join(f"{name}: {digest}" for digest, name in hashes.items())
+        raise UserError(f"the runs are of different data (content hash {listed}); compare runs of the same images")
 
 
 def _labels(files: Sequence[RunFiles]) -> list[str]:
-    """Decoders with mode and batch; with the folder above where two runs are of the same."""
-    names = [label(one.record) for one in files]
+    """Return decoders with mode and batch, followed by the parent folder or a number if they are not unique."""
+    names = [label(file.record) for file in files]
     if len(set(names)) == len(names):
         return names
-    long = [f"{name} ({one.path.resolve().parent.name})" for name, one in zip(names, files, strict=True)]
+    long = [f"{name} ({file.path.resolve().parent.name})" for name, file in zip(names, files, strict=True)]
     if len(set(long)) == len(long):
         return long
     return [f"{name} #{number}" for number, name in enumerate(names, start=1)]
@@ -143,16 +143,16 @@ def _about(record: Record) -> dict[str, str | None]:
     }
 
 
-def _pair(first: Run, second: Run, *, seed: int, every: bool) -> Pair:
+def _pair(first: ScoredRun, second: ScoredRun, *, seed: int, every: bool) -> RunPair:
     blocking, remarks = _about_time(first, second)
     changes = [
         _change(first, second, task, metric)
-        for task in sorted(first.record.metrics, key=_place)
+        for task in sorted(first.record.metrics, key=_table_position)
         if task in second.record.metrics
         for metric in _metrics(first, second, task, every=every)
     ]
     times = [] if blocking else _times(first, second, seed=seed, every=every)
-    return Pair(
+    return RunPair(
         first=first.label,
         second=second.label,
         metrics=[change for change in changes if change is not None],
@@ -161,19 +161,18 @@ def _pair(first: Run, second: Run, *, seed: int, every: bool) -> Pair:
     )
 
 
-def _place(task: str) -> int:
-    """Where a task stands in tables."""
-    known = [metric.task for metric in HEADLINE]
-    return known.index(task) if task in known else len(known)
+def _table_position(task: str) -> int:
+    tasks = [metric.task for metric in HEADLINE]
+    return tasks.index(task) if task in tasks else len(tasks)
 
 
-def _metrics(first: Run, second: Run, task: str, *, every: bool) -> list[str]:
+def _metrics(first: ScoredRun, second: ScoredRun, task: str, *, every: bool) -> list[str]:
     chosen = None if every else headline(task)
-    known = [name for name in first.record.metrics[task] if name in second.record.metrics[task]]
-    return known if chosen is None else [name for name in chosen if name in known]
+    common = [name for name in first.record.metrics[task] if name in second.record.metrics[task]]
+    return common if chosen is None else [name for name in chosen if name in common]
 
 
-def _change(first: Run, second: Run, task: str, metric: str) -> Change | None:
+def _change(first: ScoredRun, second: ScoredRun, task: str, metric: str) -> Change | None:
     a, b = first.record.metrics[task][metric], second.record.metrics[task][metric]
     if a is None and b is None:
         return None
@@ -184,14 +183,15 @@ def _change(first: Run, second: Run, task: str, metric: str) -> Change | None:
     if len(tokenizers) > 1:
         return msgspec.structs.replace(plain, note=f"not comparable: tokenized by {' and '.join(sorted(tokenizers))}")
     plain = msgspec.structs.replace(plain, difference=b - a)
-    found = _difference(first, second, task, metric)
-    if isinstance(found, str):
-        return msgspec.structs.replace(plain, note=found)
-    return msgspec.structs.replace(plain, low=found.low, high=found.high, p=found.p, detectable=found.detectable)
+    estimate = _difference(first, second, task, metric)
+    if isinstance(estimate, str):
+        return msgspec.structs.replace(plain, note=estimate)
+    low, high, p, detectable = estimate.low, estimate.high, estimate.p, estimate.detectable
+    return msgspec.structs.replace(plain, low=low, high=high, p=p, detectable=detectable)
 
 
-def _difference(first: Run, second: Run, task: str, metric: str) -> bootstrap.Estimate | str:
-    """Second minus first with its interval, or why there is none."""
+def _difference(first: ScoredRun, second: ScoredRun, task: str, metric: str) -> bootstrap.Estimate | str:
+    """Return second minus first with its interval, or why there is none."""
     a, b = (run.scores.get(task, {}).get(metric) for run in (first, second))
     if a is None or b is None:
         return _why_not(first, second, task)
@@ -200,7 +200,7 @@ def _difference(first: Run, second: Run, task: str, metric: str) -> bootstrap.Es
     return bootstrap.estimate(b - a) or "no interval: no resample has a value"
 
 
-def _why_not(first: Run, second: Run, task: str) -> str:
+def _why_not(first: ScoredRun, second: ScoredRun, task: str) -> str:
     for run in (first, second):
         if not run.files.samples:
             return f"no interval: {run.label} has no samples beside its record"
@@ -209,8 +209,8 @@ def _why_not(first: Run, second: Run, task: str) -> str:
     return "no interval: the metric cannot be resampled here"
 
 
-def _about_time(first: Run, second: Run) -> tuple[list[str], list[str]]:
-    """Reasons why time is not compared, and what may have disturbed it."""
+def _about_time(first: ScoredRun, second: ScoredRun) -> tuple[list[str], list[str]]:
+    """Return why time is not compared, and what may have disturbed it."""
     a, b = first.record, second.record
     other = hardware_differences(a.environment, b.environment)
     blocking = [f"time is not compared: other hardware ({'; '.join(other)})"] if other else []
@@ -224,10 +224,9 @@ def _about_time(first: Run, second: Run) -> tuple[list[str], list[str]]:
         blocking.append("time is not compared: the runs are of different images")
     elif common < max(counts):
         remarks.append(f"time is compared on the {common} images that both have, of {counts[0]} and {counts[1]}")
-    other_settings = differences(settings(a), settings(b))
-    differ = [f"{name} {now or 'default'} and {then or 'default'}" for name, (now, then) in other_settings.items()]
-    if differ:
-        remarks.append(f"the runs differ in {', '.join(differ)}")
+    if differing := differences(settings(a), settings(b)):
+        texts = [f"{name} {one or 'default'} and {other or 'default'}" for name, (one, other) in differing.items()]
+        remarks.append(f"the runs differ in {', '.join(texts)}")
     if set(a.tasks) != set(b.tasks):
         both = [f"{run.label}: {', '.join(run.record.tasks)}" for run in (first, second)]
         remarks.append(f"the runs ran other tasks ({'; '.join(both)}): decoding is compared on those of both")
@@ -241,23 +240,19 @@ def _about_time(first: Run, second: Run) -> tuple[list[str], list[str]]:
     return blocking, remarks
 
 
-def _times(first: Run, second: Run, *, seed: int, every: bool) -> list[Speed]:
+def _times(first: ScoredRun, second: ScoredRun, *, seed: int, every: bool) -> list[Speed]:
     pairs = paired(first.files.samples, second.files.samples)
     tasks = set(first.record.tasks) & set(second.record.tasks)
     same = set(first.record.tasks) == set(second.record.tasks)
     phases = ["total", "decode"] if same else ["decode"]
     if every:
         phases += [name for name in first.record.latency.phases if name in second.record.latency.phases]
-    found = []
-    for phase in phases:
-        known = [(a, b) for a, b in pairs if _spent(a, phase, tasks) and _spent(b, phase, tasks)]
-        if known:
-            found.append(_speed(phase, known, tasks, seed=seed))
-    return found
+    timed = {phase: [pair for pair in pairs if all(_phase_ms(s, phase, tasks) for s in pair)] for phase in phases}
+    return [_speed(phase, samples, tasks, seed=seed) for phase, samples in timed.items() if samples]
 
 
-def _spent(sample: Sample, phase: str, tasks: Set[str]) -> float | None:
-    """Milliseconds of a phase; ``decode`` is that of all ``tasks``."""
+def _phase_ms(sample: Sample, phase: str, tasks: Set[str]) -> float | None:
+    """Return the milliseconds of a phase; ``decode`` is the sum over ``tasks``."""
     if phase == "decode":
         return sum(sample.milliseconds.get(f"decode.{task}", 0.0) for task in tasks) or None
     return sample.milliseconds.get(phase)
@@ -265,7 +260,7 @@ def _spent(sample: Sample, phase: str, tasks: Set[str]) -> float | None:
 
 def _speed(phase: str, pairs: Sequence[tuple[Sample, Sample]], tasks: Set[str], *, seed: int) -> Speed:
     sides = list(zip(*pairs, strict=True))
-    a, b = ([_spent(sample, phase, tasks) or 0.0 for sample in side] for side in sides)
+    a, b = ([_phase_ms(sample, phase, tasks) or 0.0 for sample in side] for side in sides)
     ratio = time_ratio(a, b, sample_blocks(*sides), seed=seed)
     return Speed(
         phase=phase,
@@ -280,14 +275,14 @@ def _speed(phase: str, pairs: Sequence[tuple[Sample, Sample]], tasks: Set[str], 
     )
 
 
-def _adjusted(pairs: Sequence[Pair]) -> list[Pair]:
-    """The pairs with p values corrected over everything that the table tests."""
-    left = iter(holm([p for pair in pairs for p in [*(c.p for c in pair.metrics), *(s.p for s in pair.times)]]))
+def _adjusted(pairs: Sequence[RunPair]) -> list[RunPair]:
+    """Return the pairs with Holm's p over everything that the comparison tests."""
+    adjusted = iter(holm([p for pair in pairs for p in [*(c.p for c in pair.metrics), *(s.p for s in pair.times)]]))
     return [
         msgspec.structs.replace(
             pair,
-            metrics=[msgspec.structs.replace(change, adjusted=next(left)) for change in pair.metrics],
-            times=[msgspec.structs.replace(speed, adjusted=next(left)) for speed in pair.times],
+            metrics=[msgspec.structs.replace(change, adjusted=next(adjusted)) for change in pair.metrics],
+            times=[msgspec.structs.replace(speed, adjusted=next(adjusted)) for speed in pair.times],
         )
         for pair in pairs
     ]

@@ -1,4 +1,4 @@
-"""Per-image tables of a finished run: its samples scored once against the ground truth, then cached."""
+"""Per-image score tables of a finished run, computed once from its samples and then cached."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ AGREES = 1e-9  # a table and the record must give the same value up to rounding
 
 @dataclass(frozen=True)
 class DataPaths:
-    """Where a run's data lies now; a record names no folders.
+    """Paths of a run's data, of which the record keeps only names.
 
     Args:
         coco: COCO folder, if the run had one.
@@ -48,14 +48,14 @@ class DataPaths:
 
 
 def run_tables(run: RunFiles, metrics: Callable[[], Mapping[str, Any]]) -> dict[str, ScoreTable]:
-    """Task to table of a run; a task whose metric keeps no table is left out, and all are without samples.
+    """Return task to table of a run, without tasks whose metric keeps no table; empty without samples.
 
     Args:
         run: the run.
-        metrics: gives the metrics on the run's data, asked only if the tables are not cached.
+        metrics: returns the metrics on the run's data; called only if the tables are not cached.
 
     Raises:
-        UserError: if the metrics do not give the record's values.
+        UserError: if the tables do not reproduce the record's values.
     """
     if not run.samples:
         return {}
@@ -68,12 +68,12 @@ def run_tables(run: RunFiles, metrics: Callable[[], Mapping[str, Any]]) -> dict[
 
 
 def make_tables(record: Record, samples: Sequence[Sample], metrics: Mapping[str, Any]) -> dict[str, ScoreTable]:
-    """Tables of the record's tasks from the samples, checked against the record's values."""
+    """Return the tables of the record's tasks, checked against the record's values."""
     tables: dict[str, ScoreTable] = {}
     for task in record.metrics:
-        kept = {sample.image_id: sample.predictions[task] for sample in samples if task in sample.predictions}
-        if task in metrics and hasattr(metrics[task], "tables") and kept:
-            tables[task] = metrics[task].tables(kept)
+        predictions = {sample.image_id: sample.predictions[task] for sample in samples if task in sample.predictions}
+        if task in metrics and hasattr(metrics[task], "tables") and predictions:
+            tables[task] = metrics[task].tables(predictions)
             _check(task, record, tables[task])
     return tables
 
@@ -81,26 +81,26 @@ def make_tables(record: Record, samples: Sequence[Sample], metrics: Mapping[str,
 def _check(task: str, record: Record, table: ScoreTable) -> None:
     values, absent = record.metrics[task], record.notes.get(task, {})
     for name, column in table.score(np.ones((1, len(table.images)), dtype=int)).items():
-        known, found = values.get(name), float(column[0])
-        agrees = name in absent or np.isnan(found) if known is None else abs(found - known) <= AGREES
+        recorded, computed = values.get(name), float(column[0])
+        agrees = name in absent or np.isnan(computed) if recorded is None else abs(computed - recorded) <= AGREES
         if not agrees:
             raise UserError(
-                f"{record.decoder}, {task} {name}: the samples give {found:.6f}, the record says {known}; "
+                f"{record.decoder}, {task} {name}: the samples give {computed:.6f}, the record says {recorded}; "
                 "it was made by another version: run it again"
             )
 
 
-def metrics_of(record: Record, place: DataPaths) -> dict[str, Any]:
-    """The metrics of a record's tasks, on the data that it was made from.
+def metrics_of(record: Record, paths: DataPaths) -> dict[str, Any]:
+    """Return the metrics of a record's tasks, on the data of its run.
 
     Raises:
         UserError: if the data is not given or is other data.
     """
-    return dict(open_suite(record, place).metrics)
+    return dict(open_suite(record, paths).metrics)
 
 
-def open_suite(record: Record, place: DataPaths) -> Suite:
-    """Data set, tasks and metrics that a record was made from.
+def open_suite(record: Record, paths: DataPaths) -> Suite:
+    """Return data set, tasks and metrics of a record's run.
 
     Raises:
         UserError: if the data is not given or is other data.
@@ -109,7 +109,7 @@ def open_suite(record: Record, place: DataPaths) -> Suite:
     from bench.console import progress
 
     with progress("opening the data") as report:
-        suite = build_suite(_options(record, place), progress=report)
+        suite = build_suite(_options(record, paths), progress=report)
     if suite.data["hash"] != record.data["hash"]:
         raise UserError(
             f"the data here has the content hash {suite.data['hash']}, the run's had {record.data['hash']}; "
@@ -118,10 +118,10 @@ def open_suite(record: Record, place: DataPaths) -> Suite:
     return suite
 
 
-def _options(record: Record, place: DataPaths) -> SuiteOptions:
-    """Options that open the record's data again; of the folders it kept only the names."""
+def _options(record: Record, paths: DataPaths) -> SuiteOptions:
+    """Return options that open the record's data again. Raises UserError if a folder or option is missing."""
     for name in ("coco", "nyu"):
-        if record.options.get(name) is not None and getattr(place, name) is None:
+        if record.options.get(name) is not None and getattr(paths, name) is None:
             raise UserError(f"{record.decoder}: ran on the folder {record.options[name]!r}; give it with --{name} DIR")
     tokenizer = record.notes.get("captioning", {}).get("tokenizer", "").partition(" ")[0]
     embedded = record.options.get("coco") is None and record.options.get("nyu") is None
@@ -134,11 +134,11 @@ def _options(record: Record, place: DataPaths) -> SuiteOptions:
         sizes=msgspec.convert(record.options["sizes"], Sizes),
         caption_tokenizer=tokenizer or "auto",  # type: ignore[arg-type]  # one of its three words
         **plain,
-        **({} if embedded else {name: getattr(place, name) for name in ("coco", "nyu", "nyu_list", "tokenizer")}),
+        **({} if embedded else {name: getattr(paths, name) for name in ("coco", "nyu", "nyu_list", "tokenizer")}),
     )
 
 
 def _key(record: Record) -> str:
     notes = record.notes.get("captioning", {})
-    said = [VERSION, record.checksum, record.data["hash"], record.metrics, notes]
-    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:24]
+    content = [VERSION, record.checksum, record.data["hash"], record.metrics, notes]
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:24]

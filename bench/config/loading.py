@@ -80,8 +80,8 @@ def load(cls: type[T], options: Given, *, command: str, positional: Sequence[str
     try:
         if isinstance(options, Mapping):
             _check_names(options, types, SECTIONS | {"config"} if preset else set())
-            config = {} if options.get("config") is None else {"config": str(options["config"])}  # below the rest
-            parsed = parser.parse_object(config | {name: options[name] for name in options if name != "config"})
+            config = _yaml_file(options["config"]) if options.get("config") else {}
+            parsed = parser.parse_object(_merged(config, {n: v for n, v in options.items() if n != "config"}))
         else:
             further = {"config", "print_config"} if preset else set()
             words = read_words(options, types, positional=positional, further=further)
@@ -93,6 +93,23 @@ def load(cls: type[T], options: Given, *, command: str, positional: Sequence[str
     except UserError as error:
         message = words.respell(str(error))
     raise UserError(message)
+
+
+def _yaml_file(path: Any) -> Mapping[str, Any]:
+    import yaml
+
+    content = yaml.safe_load(Path(path).read_text())  # ``choose_preset`` has refused what is no mapping
+    return content if isinstance(content, Mapping) else {}
+
+
+def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Return both, member by member of nested mappings; ``above`` wins."""
+    return {**below} | {
+        name: _merged(below[name], value)
+        if isinstance(value, Mapping) and isinstance(below.get(name), Mapping)
+        else value
+        for name, value in above.items()
+    }
 
 
 def _check_names(options: Mapping[str, Any], types: Mapping[str, Any], further: set[str], prefix: str = "") -> None:

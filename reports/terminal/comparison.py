@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from reports.metrics import HEADLINE, Metric
 from reports.tables.table import pipe_table
 from reports.terminal.console_table import console_table
-from results.comparison import Change, Comparison, Pair, Speed
+from results.comparison import Change, Comparison, RunPair, Speed
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -18,7 +18,7 @@ IN_METERS = {"rmse", "sq_rel"}
 HEADINGS = ("", "first", "second", "difference", "95 % interval", "p", "p (Holm)", "detectable")
 
 
-def sentence(pair: Pair) -> str:
+def sentence(pair: RunPair) -> str:
     """The pair in one sentence: the faster run is the subject; one metric of each task."""
     total = next((speed for speed in pair.times if speed.phase == "total"), None)
     swapped = total is not None and total.ratio > 1  # the second takes longer: the first is the subject
@@ -87,7 +87,7 @@ def p_value(p: float | None) -> str:
     return f"{p:.3f}" if p >= 0.001 else "<0.001"
 
 
-def rows(pair: Pair) -> list[tuple[str, ...]]:
+def rows(pair: RunPair) -> list[tuple[str, ...]]:
     """Cells of a pair's table, in the order of ``HEADINGS``."""
     cells: list[tuple[str, ...]] = []
     for change in pair.metrics:
@@ -133,7 +133,7 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
             console.print(f"note: {remark}", highlight=False, markup=False, soft_wrap=True)
 
 
-def _headings(pair: Pair) -> tuple[str, ...]:
+def _headings(pair: RunPair) -> tuple[str, ...]:
     return ("", pair.first, pair.second, *HEADINGS[3:])
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,14 @@ from results.store import RECORD, SAMPLES
 TASKS = "segmentation,depth"  # and detection, which segmentation needs
 
 
-def place(scenes: Path) -> DataPaths:
-    """Where the runs' data is."""
+def data(scenes: Path) -> DataPaths:
+    """Return the paths of the runs' data."""
     return DataPaths(coco=scenes, nyu=scenes)
+
+
+@cache
+def _metrics(folder: Path, scenes: Path) -> dict[str, Any]:
+    return metrics_of(read_run(folder).record, data(scenes))
 
 
 def oracle(scenes: Path, out: Path) -> Path:
@@ -76,7 +82,7 @@ def altered(
     generator = np.random.default_rng(0)
     samples = [sample if change is None else change(sample, generator) for sample in source.samples]
     samples = [msgspec.structs.replace(s, milliseconds=times(number)) for number, s in enumerate(samples)]
-    metrics = metrics_of(source.record, place(scenes))
+    metrics = _metrics(folder, scenes)
     values = {
         task: metrics[task].summarize({s.image_id: s.predictions[task] for s in samples})
         for task in source.record.metrics

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from bench.data.scenes import dataset as scenes
+from tests.bench import altered_runs
 
 
 @pytest.fixture(scope="session")
@@ -23,3 +24,11 @@ def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPa
     folder = tmp_path_factory.getbasetemp() / "cache"
     monkeypatch.setenv("DECODER_BENCH_CACHE", str(folder))
     return folder
+
+
+@pytest.fixture(scope="session")
+def oracle_run(scenes_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of the oracle on the scenes, of which ``altered_runs.altered`` makes others."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DECODER_BENCH_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+        return altered_runs.oracle(scenes_folder, tmp_path_factory.mktemp("oracle"))

@@ -25,7 +25,7 @@ train:
 """
 
 
-START_METHOD = "spawn" if torch.cuda.is_available() else "fork"
+START_METHOD = "spawn"  # a fork after autograd used threads cannot differentiate
 """How tests start processes: a fork costs nothing, but cannot use a GPU that its parent has used."""
 
 

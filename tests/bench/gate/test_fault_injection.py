@@ -141,14 +141,28 @@ def test_the_gate_itself_catches_flipped_tokens_and_nothing_else(scenes_folder: 
     A tenth of the tokens is flipped: what a hundredth does, a dozen scenes cannot tell from chance.
     """
 
+    settings = tmp_path / "settings.yaml"
+    settings.write_text("accuracy_only: true\n")  # no warm-up, no peak rates
+
     def judged(name: str) -> GateReport:
         first = name == "before"
-        words = {"decoder": "mad", "tasks": "detection,depth", "kind": "all" if first else "accuracy", "history": None}
-        places = {"coco": scenes_folder, "nyu": scenes_folder, "baselines": tmp_path / "baselines"}
-        found = gating.gate(GateOptions(out=tmp_path / name, update_baseline=first, **words, **places))  # type: ignore[arg-type]
+        result = gating.gate(
+            GateOptions(
+                decoder="mad",
+                tasks="detection,depth",
+                coco=scenes_folder,
+                nyu=scenes_folder,
+                settings=settings,
+                kind="all" if first else "accuracy",
+                baselines=tmp_path / "baselines",
+                update_baseline=first,
+                history=None,
+                out=tmp_path / name,
+            )
+        )
         if first:
-            gating.update(found, force=True)
-        return found.report
+            gating.update(result, force=True)
+        return result.report
 
     assert judged("before").verdict == "cannot tell", "there is no baseline yet"
     same = judged("same")

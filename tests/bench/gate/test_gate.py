@@ -19,19 +19,14 @@ from tests.bench import altered_runs as runs
 TURNS = {"started": "2026-01-01T00:00:00+00:00", "interleaved": ["mad", "parallel"]}
 
 
-@pytest.fixture(scope="module")
-def oracle(scenes_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return runs.oracle(scenes_folder, tmp_path_factory.mktemp("oracle"))
-
-
 class Bench:
     """A folder of baselines and runs of `mad` and `parallel` that were taken in turns."""
 
-    def __init__(self, oracle: Path, scenes: Path, root: Path) -> None:
-        self.oracle, self.scenes, self.root = oracle, scenes, root
+    def __init__(self, oracle_run: Path, scenes: Path, root: Path) -> None:
+        self.oracle, self.scenes, self.root = oracle_run, scenes, root
         self.machine: Machine | None = None
         self.minute = 0
-        self.environment = read_record(oracle).environment | {"load_average": 0.5, "threads": 1}
+        self.environment = read_record(oracle_run).environment | {"load_average": 0.5, "threads": 1}
 
     def run(self, name: str, *, slower: float = 1.0, calibrated: bool = True, worse: bool = False) -> Path:
         folder = self.root / name
@@ -58,8 +53,8 @@ class Bench:
 
 
 @pytest.fixture
-def bench(oracle: Path, scenes_folder: Path, tmp_path: Path) -> Bench:
-    return Bench(oracle, scenes_folder, tmp_path)
+def bench(oracle_run: Path, scenes_folder: Path, tmp_path: Path) -> Bench:
+    return Bench(oracle_run, scenes_folder, tmp_path)
 
 
 def test_the_first_run_becomes_the_baseline_and_the_next_passes(
@@ -134,22 +129,22 @@ def test_reports_for_machines(bench: Bench) -> None:
 
 
 def test_every_gate_adds_a_line_a_decoder_to_the_history(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
-    for number, slower in enumerate((1.0, 1.0, 1.0, 1.3, 1.3, 1.3)):
+    for number, slower in enumerate((1.0, 1.0, 1.3, 1.3)):
         bench.gate(bench.run(f"run{number}", slower=slower), "--update-baseline")
     file = bench.root / "history.jsonl"
     entries = read(file)
-    assert len(entries) == 12
+    assert len(entries) == 8
     assert entries[0].ratios["total/parallel"] == pytest.approx(1.25, rel=0.02)
     assert entries[0].metrics["detection AP"] == read_record(bench.oracle).metrics["detection"]["AP"]
     bench.gate(bench.root / "run3")
     assert main(["history", "--file", str(file), "--add", str(bench.root / "run0")]) == 0
-    assert len(read(file)) == 12, "a run that is judged again is in the history already"
+    assert len(read(file)) == 8, "a run that is judged again is in the history already"
     elsewhere = str(bench.root / "elsewhere.jsonl")
     for _ in range(2):
         assert main(["history", "--file", elsewhere, "--add", f'["{bench.root / "run0"}"]']) == 0
         assert len(read(Path(elsewhere))) == 2
     capsys.readouterr()
-    assert main(["history", "total/parallel", "--file", str(file), "--decoder", "mad"]) == 0
+    assert main(["history", "total/parallel", "--file", str(file), "--decoder", "mad", "--segment", "2"]) == 0
     printed = capsys.readouterr().out
     assert "total/parallel: mad" in printed and "●" in printed
     assert main(["history", "detection.AP", "--file", str(file)]) == 0

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import re
-import subprocess
 import sys
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import msgspec
@@ -21,11 +23,8 @@ from reports.runs import find_runs, label_runs, main_and_variants, selection_not
 from results.record import Record, Sample
 from results.store import RECORD, SAMPLES, read_record
 from tasks.targets import ObjectAnnotations
-from tests.bench import altered_runs as made
-from tests.paths import REPOSITORY
+from tests.bench.altered_runs import altered, worse
 from tests.results.test_store import record
-
-ROOT = REPOSITORY
 
 
 def encoding(factor: float):  # type: ignore[no-untyped-def]
@@ -39,17 +38,15 @@ def encoding(factor: float):  # type: ignore[no-untyped-def]
 
 
 @pytest.fixture(scope="module")
-def two(scenes_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def two(oracle_run: Path, scenes_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of three runs: the ceiling, a good strategy, and a worse one that is slower."""
-    folder = tmp_path_factory.mktemp("runs")
+    out = tmp_path_factory.mktemp("runs") / "runs"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DECODER_BENCH_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
-        even = made.oracle(scenes_folder, folder / "source")
-        out = folder / "runs"
-        made.altered(even, out / "oracle", scenes_folder, decoder="oracle")
-        made.altered(even, out / "parallel", scenes_folder, decoder="parallel", times=encoding(1.0))
-        worse = {"decoder": "autoregressive", "change": made.worse, "times": encoding(3.0)}
-        made.altered(even, out / "autoregressive", scenes_folder, **worse)
+        altered(oracle_run, out / "oracle", scenes_folder, decoder="oracle")
+        altered(oracle_run, out / "parallel", scenes_folder, decoder="parallel", times=encoding(1.0))
+        hasty = {"decoder": "autoregressive", "change": worse, "times": encoding(3.0)}
+        altered(oracle_run, out / "autoregressive", scenes_folder, **hasty)
     return out
 
 
@@ -191,14 +188,21 @@ def test_a_learning_curve_as_training_leaves_it(tmp_path: Path) -> None:
 
 
 def test_matplotlib_is_imported_by_reports_alone() -> None:
-    code = (
-        "import sys, bench.cli.main, bench.run.runner, bench.compare.runs, bench.report.gather\n"
-        "import reports.tables.comparison_tables, reports.terminal.comparison\n"
-        "heavy = {'matplotlib', 'seaborn', 'pandas', 'jinja2'} & set(sys.modules)\n"
-        "assert not heavy - {'jinja2'}, heavy\n"  # torch brings jinja2
-    )
-    done = subprocess.run([sys.executable, "-c", code], check=False, cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    """In a forked process, which keeps torch, our files and those that they use for masks are imported anew."""
+    files = ["bench.cli.main", "bench.run.runner", "bench.compare.runs", "bench.report.gather"]
+    files += ["reports.tables.comparison_tables", "reports.terminal.comparison"]
+    with ProcessPoolExecutor(1, mp_context=get_context("fork")) as pool:
+        assert not {"matplotlib", "seaborn", "pandas"} & pool.submit(imported_anew, files).result()
+
+
+def imported_anew(files: list[str]) -> set[str]:
+    """Names of packages that are imported by files of ours."""
+    ours = {"bench", "decoders", "reports", "results", "tasks", "pycocotools", "matplotlib", "seaborn", "pandas"}
+    for name in [name for name in sys.modules if name.partition(".")[0] in ours]:
+        del sys.modules[name]
+    for name in files:
+        importlib.import_module(name)
+    return {name.partition(".")[0] for name in sys.modules}
 
 
 def test_a_record_of_a_later_version_with_more_fields_is_read(two: Path, tmp_path: Path) -> None:
