@@ -6,8 +6,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from bench.config.loading import parse_train
 from bench.config.training import TrainOptions
 from bench.data.scenes import dataset as scenes
