@@ -1,4 +1,4 @@
-"""A baseline: what a decoder scored and took, image by image, small enough to be committed and compared in pairs."""
+"""A baseline: scores and times of a decoder image by image, small enough to be committed."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True):
     Args:
         schema: name and version of this format.
         decoder: strategy.
-        name: of the run: the strategy, with mode and batch where they are told apart (``mad.graphed``).
+        name: of the run (``mad``, ``mad.graphed``).
         preset: preset of the run.
         data: content hash of the data.
         seed: seed of every random choice.
         tokenizer: ``ptb`` or ``python``, the caption metrics' tokenizer; empty without captions.
-        settings: batch, threads, device, precision, mode, ... without which times or predictions mean something else.
+        settings: batch, threads, device, precision, mode and others that decide times or predictions.
         metrics: task to metric to value.
         checksum: of the predictions.
         tables: task to packed per-image table.
-        images: ids in order; with the number of the repetition where an image was timed again.
+        images: sample keys in order.
         total_ms: milliseconds of each image.
-        decode_ms: milliseconds of each image's decoding, all tasks together.
-        against: what was measured in the same run for comparison (``parallel``, ``calibration``): ``total`` and
-            ``decode`` to milliseconds of each image.
+        decode_ms: milliseconds of each image's decoding, summed over tasks.
+        against: yardstick of the same run (``parallel``, ``calibration``) to ``total`` and ``decode`` to milliseconds
+            of each image.
         interleaved: whether the decoders of the run alternated image by image; ``together`` in the file.
         environment: of the run's record.
         commit: git commit.
@@ -67,7 +67,11 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True):
     measurements: list[int] = msgspec.field(name="pieces", default_factory=list)
 
     def __post_init__(self) -> None:
-        columns = [self.total_ms, self.decode_ms, *(c for one in self.against.values() for c in one.values())]
+        columns = [
+            self.total_ms,
+            self.decode_ms,
+            *(column for parts in self.against.values() for column in parts.values()),
+        ]
         if any(len(column) != len(self.images) for column in columns):
             raise ValueError("times and images differ in number")
         if self.schema != SCHEMA:
@@ -85,12 +89,12 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def baseline_path(folder: Path, preset: str, name: str) -> Path:
-    """Where the baseline of a decoder, or of one of its modes, is kept."""
+    """Return the path of a run's baseline."""
     return folder / f"{preset}-{name}.json"
 
 
 def read_baseline(path: Path) -> Baseline:
-    """A baseline file.
+    """Read a baseline.
 
     Raises:
         StoreError: if there is none or it is not a baseline of this version.
@@ -106,7 +110,7 @@ def read_baseline(path: Path) -> Baseline:
 
 
 def write_baseline(folder: Path, baseline: Baseline) -> Path:
-    """Write a baseline; it appears whole."""
+    """Write a baseline atomically and return its path."""
     path = baseline_path(folder, baseline.preset, baseline.run_name)
     write_atomically(path, msgspec.json.encode(baseline) + b"\n")
     return path

@@ -1,4 +1,4 @@
-"""What a comparison of runs found, as data: differences with intervals for each pair."""
+"""Differences of runs with intervals, pair by pair."""
 
 from __future__ import annotations
 

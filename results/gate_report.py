@@ -1,4 +1,4 @@
-"""What the gate answers: one line for each thing it looked at, and what all lines together mean."""
+"""The gate's report: one line per metric or time ratio, and the verdict over all lines."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ EXIT_CODES: dict[Verdict, int] = {"pass": 0, "fail": 1, "cannot tell": 3}  # 2 i
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that the gate looked at. Losses and slowdowns are positive where the run is worse.
+    """One metric or time ratio. Losses and slowdowns are positive if the run is worse.
 
     Args:
-        decoder: strategy, with mode and batch where they are told apart (``mad.graphed``).
+        decoder: name of the run (``mad``, ``mad.graphed``).
         name: ``detection AP``, ``decode time / parallel``, ...
         kind: ``accuracy`` or ``speed``.
         verdict: answer.
         reason: why, in words.
         before: baseline's value; for speed, its ratio.
         now: this run's.
-        loss: how much worse: difference of metrics, or relative slowdown.
+        loss: difference of metrics, or relative slowdown.
         low: lower end of the 95 % interval of the loss.
         high: upper end.
         p: one-sided, of a loss beyond the tolerance, after Holm's correction.
@@ -45,7 +45,7 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GateReport(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that the gate looked at.
+    """All answers of one gate.
 
     Args:
         schema: name and version of this format.
@@ -53,7 +53,7 @@ class GateReport(msgspec.Struct, frozen=True, kw_only=True):
         commit: git commit of the runs.
         machine: name and fingerprint of the machine.
         lines: answers.
-        remarks: what a reader must know of all of them.
+        remarks: conditions that affect all lines.
     """
 
     schema: str = SCHEMA
@@ -66,10 +66,10 @@ class GateReport(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def verdict(self) -> Verdict:
         """``fail`` if a line fails, else ``cannot tell`` if one does not pass or there is none, else ``pass``."""
-        found = {line.verdict for line in self.lines}
-        if "fail" in found:
+        verdicts = {line.verdict for line in self.lines}
+        if "fail" in verdicts:
             return "fail"
-        return "pass" if found == {"pass"} else "cannot tell"
+        return "pass" if verdicts == {"pass"} else "cannot tell"
 
     @property
     def exit_code(self) -> int:

@@ -1,4 +1,4 @@
-"""The history of runs: one line a decoder, appended and never changed."""
+"""The history of runs: one line per decoder and run, appended and never changed."""
 
 from __future__ import annotations
 
@@ -49,14 +49,12 @@ class HistoryEntry(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def run(self) -> tuple[str, ...]:
-        """What names the run: one that is judged again has the same."""
+        """Fields that identify the run, equal when it is judged again."""
         return (self.machine, self.decoder, self.preset, self.checksum, self.date)
 
 
 def append(path: Path, entries: Sequence[HistoryEntry]) -> None:
-    """Add lines at the end of the file, which is made if absent; two processes do not mix theirs.
-
-    Runs that are in the file already are left out.
+    """Append lines for runs that are not in the file yet; safe for several processes at once.
 
     Raises:
         StoreError: if the file cannot be written.
@@ -65,10 +63,10 @@ def append(path: Path, entries: Sequence[HistoryEntry]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("ab+") as stream:
             fcntl.flock(stream, fcntl.LOCK_EX)
-            known = {entry.run for entry in read(path)}
-            lines = b"".join(msgspec.json.encode(entry) + b"\n" for entry in entries if entry.run not in known)
+            stored = {entry.run for entry in read(path)}
+            lines = b"".join(msgspec.json.encode(entry) + b"\n" for entry in entries if entry.run not in stored)
             if lines and stream.tell() and not _ends_whole(stream.fileno()):
-                lines = b"\n" + lines  # a line that was cut stays alone on its line
+                lines = b"\n" + lines  # after an incomplete line
             stream.write(lines)
             stream.flush()
             os.fsync(stream.fileno())
@@ -81,7 +79,7 @@ def _ends_whole(file: int) -> bool:
 
 
 def read(path: Path) -> list[HistoryEntry]:
-    """All lines in order; those that were cut or are of another version are left out.
+    """Return all entries in order, without incomplete lines and those of other versions.
 
     Raises:
         StoreError: if there is no such file.

@@ -1,6 +1,6 @@
 """Numbers printed in papers, kept as data with their source: systems, ablation tables and claims.
 
-Only numbers with a primary source are kept; what a paper prints and nobody here has read is absent, not guessed.
+Only numbers with a primary source are stored; what a paper prints and nobody here has read is absent, not guessed.
 """
 
 from __future__ import annotations
@@ -46,9 +46,9 @@ class System(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def systems(folder: Path = FOLDER) -> list[System]:
-    """All published systems, oldest first."""
-    found = msgspec.json.decode((folder / "systems.json").read_bytes(), type=list[System])
-    return sorted(found, key=lambda system: (system.year, system.name))
+    """Return all published systems, oldest first."""
+    unsorted = msgspec.json.decode((folder / "systems.json").read_bytes(), type=list[System])
+    return sorted(unsorted, key=lambda system: (system.year, system.name))
 
 
 class Claim(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,7 +74,7 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def claims(folder: Path = FOLDER) -> list[Claim]:
-    """The claims of the two papers, in their papers' order."""
+    """Return the claims of the two papers, in their papers' order."""
     return msgspec.json.decode((folder.parent / "claims.json").read_bytes(), type=list[Claim])
 
 
@@ -103,5 +103,5 @@ class Ablation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def ablations(folder: Path = FOLDER) -> list[Ablation]:
-    """The papers' ablation tables, MAD's first."""
+    """Return the papers' ablation tables, MAD's first."""
     return msgspec.json.decode((folder / "ablations.json").read_bytes(), type=list[Ablation])

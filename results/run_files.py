@@ -1,4 +1,4 @@
-"""The files of a finished run: record, samples, and the checksum over them."""
+"""The files of a finished run: record, samples and their checksum."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from results.store import RECORD, SAMPLES, StoreError, read_record, read_samples
 
 @dataclass(frozen=True)
 class RunFiles:
-    """A finished run as read from its folder.
+    """A finished run.
 
     Args:
         path: folder.
         record: its record.
-        samples: its lines in order; empty where only the record is there.
+        samples: in the order of the data set; empty if only the record exists.
     """
 
     path: Path
@@ -29,10 +29,10 @@ class RunFiles:
 
 
 def read_run(path: Path) -> RunFiles:
-    """Record and samples of a run folder or record file.
+    """Read record and samples of a run folder or record file.
 
     Raises:
-        StoreError: if there is no record, or the samples are not those that it was made from.
+        StoreError: if there is no record, or the samples do not match it.
     """
     record = read_record(path)
     folder = path if path.is_dir() else path.parent
@@ -48,7 +48,7 @@ def read_run(path: Path) -> RunFiles:
 
 
 def checksum(samples: Sequence[Sample]) -> str:
-    """SHA-256 over image ids and kept predictions in the given order; over tokens where nothing was scored."""
+    """Return SHA-256 over image ids and stored predictions, or over tokens if nothing was scored, in order."""
     digest = hashlib.sha256()
     for sample in samples:
         digest.update(msgspec.json.encode([sample.image_id, sample.predictions or sample.tokens]))

@@ -1,4 +1,4 @@
-"""The folder of one run: samples are appended as they come, the record is written at the end, a killed run resumes."""
+"""The folder of one run: samples are appended one by one, the record is written last, a killed run resumes."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ class StoreError(Exception):
 
 
 class Header(msgspec.Struct, frozen=True, kw_only=True):
-    """First line of a partial file: what must be equal for a run to be continued.
+    """First line of a partial file.
 
     Args:
         schema: record format.
-        signature: everything that decides the predictions (decoder, options, data hash, seed).
-        started: UTC time of the first sitting, ISO 8601.
+        signature: everything that decides the predictions; must be equal for a run to be continued.
+        started: UTC time of the first session, ISO 8601.
     """
 
     schema: str
@@ -37,15 +37,15 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RunFolder:
-    """An open run. Each finished image is one flushed line, so ``kill -9`` loses at most the image in work.
+    """An open run. Each finished image is one flushed line, so ``kill -9`` loses at most the image in progress.
 
-    Several processes that share the images of a run have a file each, and know each other's lines.
+    Processes that share the images of a run have a file each and read each other's lines.
 
     Attributes:
-        samples: lines of earlier sittings and of this one, by ``Sample.key``.
-        rank: number of this process among those that share the run.
+        samples: samples of earlier sessions and of this one, by ``Sample.key``.
+        rank: rank of this process among those that share the run.
         sitting: number of this process among those that worked on the run.
-        started: time of the first sitting.
+        started: time of the first session.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class RunFolder:
         self._stream = stream
 
     def append(self, sample: Sample) -> None:
-        """Keep one image's outcome."""
+        """Append one sample. Raises StoreError if the disk is full."""
         self.samples[sample.key] = sample
         try:
             self._stream.write(msgspec.json.encode(sample) + b"\n")
@@ -68,35 +68,35 @@ class RunFolder:
             raise StoreError(f"{self.path}: cannot write ({error.strerror}); make room and run it again") from None
 
     def learn(self, samples: Iterable[Sample]) -> None:
-        """Take over lines of other processes; those that are known already stay as they are."""
+        """Add samples of other processes; samples that are there already stay."""
         self.samples = {sample.key: sample for sample in samples} | self.samples
 
     def others(self, signature: dict[str, Any]) -> dict[Key, Sample]:
-        """Lines that other processes of this or an earlier sitting left in this folder.
+        """Return the samples that other processes of this or an earlier session left in this folder.
 
         Raises:
             StoreError: if they are of a run with other settings.
         """
-        found: dict[Key, Sample] = {}
+        samples: dict[Key, Sample] = {}
         for path in _partials(self.path):
             if path.name != partial_name(self.rank):
-                found |= _lines(path.read_bytes(), path, signature)[1]
-        return found
+                samples |= _lines(path.read_bytes(), path, signature)[1]
+        return samples
 
     def write(self, record: Record, order: Sequence[Key]) -> Path:
-        """Write ``samples.jsonl`` (a line an image, in ``order``) and then the record; each appears whole."""
+        """Write ``samples.jsonl`` in ``order`` and then the record, both atomically; returns the record's path."""
         lines = b"".join(msgspec.json.encode(self.samples[key]) + b"\n" for key in order)
         write_atomically(self.path / SAMPLES, lines)
         write_atomically(self.path / RECORD, msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n")
         return self.path / RECORD
 
     def discard(self) -> None:
-        """Remove the partial files: everything is in the record. Killed before, the next run writes it again."""
+        """Remove the partial files. If killed before, the next run writes the record again."""
         for path in _partials(self.path) if self.rank == 0 else [self.path / partial_name(self.rank)]:
             path.unlink(missing_ok=True)
 
     def finish(self, record: Record, order: Sequence[Key]) -> Path:
-        """``write`` and ``discard``."""
+        """Write record and samples, then remove the partial files."""
         path = self.write(record, order)
         self.discard()
         return path
@@ -111,9 +111,9 @@ def open_run(
     Args:
         path: folder of the run; made if absent.
         signature: what decides the predictions, as plain JSON data.
-        started: UTC time, kept if this is the first sitting.
-        fresh: discard an unfinished run; the process of rank 0 does it for all, before the others open theirs.
-        rank: number of this process among those that share the run.
+        started: UTC time, stored if this is the first session.
+        fresh: discard an unfinished run; rank 0 discards the files of all ranks before the others open theirs.
+        rank: rank of this process among those that share the run.
 
     Raises:
         StoreError: if the folder cannot be written, another process works in it, or it holds an unfinished run with
@@ -145,14 +145,14 @@ def open_run(
         try:
             yield folder
         finally:
-            if not any(sample.rank == rank for sample in folder.samples.values()):  # nothing of its own to continue
+            if not any(sample.rank == rank for sample in folder.samples.values()):  # nothing to continue
                 partial.unlink(missing_ok=True)
                 with suppress(OSError):
                     path.rmdir()
 
 
 def partial_name(rank: int) -> str:
-    """Name of the file in which a process keeps its lines while a run is at work."""
+    """Return the name of the file to which a process appends during a run."""
     return PARTIAL if rank == 0 else PARTIAL.replace(".jsonl", f".{rank}.jsonl")
 
 
@@ -161,7 +161,7 @@ def _partials(path: Path) -> list[Path]:
 
 
 def _resume(stream: IO[bytes], path: Path, signature: dict[str, Any]) -> tuple[Header | None, dict[Key, Sample]]:
-    """Header and samples of an unfinished run; a last line cut by a kill is dropped from the file."""
+    """Return header and samples of an unfinished run, and cut a last line that a kill left incomplete."""
     stream.seek(0)
     content = stream.read()
     header, samples = _lines(content, path, signature)
@@ -172,8 +172,8 @@ def _resume(stream: IO[bytes], path: Path, signature: dict[str, Any]) -> tuple[H
 
 
 def _lines(content: bytes, path: Path, signature: dict[str, Any]) -> tuple[Header | None, dict[Key, Sample]]:
-    """Header and samples of a partial file; None where not even the header is whole."""
-    whole = content.split(b"\n")[:-1]  # what follows the last newline was never finished
+    """Return header and samples of a partial file; no header if not even its line is complete."""
+    whole = content.split(b"\n")[:-1]  # the text after the last newline is incomplete
     if not whole:
         return None, {}
     try:
@@ -181,9 +181,9 @@ def _lines(content: bytes, path: Path, signature: dict[str, Any]) -> tuple[Heade
         samples = [msgspec.json.decode(line, type=Sample) for line in whole[1:]]
     except msgspec.MsgspecError as error:
         raise StoreError(f"{path}: not readable ({error}); --fresh starts over") from None
-    wanted = msgspec.json.decode(msgspec.json.encode(signature))
-    if header.schema != SCHEMA or header.signature != wanted:
-        changed = ", ".join(_describe_differences(header.signature, wanted)) or "record format"
+    expected = msgspec.json.decode(msgspec.json.encode(signature))
+    if header.schema != SCHEMA or header.signature != expected:
+        changed = ", ".join(_describe_differences(header.signature, expected)) or "record format"
         raise StoreError(
             f"{path.parent}: holds an unfinished run with other settings ({changed}); "
             "finish it with those, choose another --out, or discard it with --fresh"
@@ -207,7 +207,7 @@ def _describe_differences(before: Mapping[str, Any], after: Mapping[str, Any], p
 
 
 def read_record(path: Path) -> Record:
-    """The record in a run folder or file.
+    """Read the record of a run folder or record file.
 
     Raises:
         StoreError: if there is none or it is not a record of this version.
@@ -225,12 +225,12 @@ def read_record(path: Path) -> Record:
 
 
 def read_samples(path: Path) -> list[Sample]:
-    """Per-image lines of a finished run, in the order of the data set."""
+    """Read the samples of a finished run, in the order of the data set."""
     return [msgspec.json.decode(line, type=Sample) for line in (path / SAMPLES).read_bytes().splitlines()]
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that a reader sees the old content or the new, never a part; its folder is made if absent."""
+    """Write a file that readers see with its old or its new content, never a part; makes its folder."""
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -246,12 +246,12 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def reserve(path: Path) -> None:
-    """Find out that a file cannot be written before hours of work; what is there stays, and nothing new is left.
+    """Check that a file can be written, before hours of work; its content stays and no new file is left.
 
     Raises:
         StoreError: if it cannot be written.
     """
-    known = path.read_bytes() if path.is_file() else None
-    write_atomically(path, known or b"")
-    if known is None:
+    content = path.read_bytes() if path.is_file() else None
+    write_atomically(path, content or b"")
+    if content is None:
         path.unlink(missing_ok=True)  # several processes may ask at once

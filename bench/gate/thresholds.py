@@ -1,8 +1,8 @@
-"""What the gate tolerates, from one YAML file."""
+"""The losses that the gate tolerates, read from a YAML file."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +18,11 @@ FILE = "thresholds.yaml"
 
 @dataclass(frozen=True)
 class Bound:
-    """Two losses: beyond one a line fails, below the other it passes.
+    """Two losses: significantly beyond one a line fails, significantly below the other it passes.
 
     Args:
-        tolerance: a loss that is surely larger fails.
-        limit: a loss that is surely smaller passes.
+        tolerance: a loss significantly above it fails.
+        limit: a loss significantly below it passes.
     """
 
     tolerance: float
@@ -35,7 +35,7 @@ class Bound:
 
 @dataclass(frozen=True)
 class Thresholds:
-    """Everything in the file.
+    """Content of the file.
 
     Args:
         alpha: chance of any false alarm in one gate.
@@ -49,7 +49,7 @@ class Thresholds:
     speed: dict[str, Bound]
     alpha: float = 0.05
     resamples: int = 2000
-    seed: int = field(default=0)
+    seed: int = 0
 
     def __post_init__(self) -> None:
         if not 0 < self.alpha < 1:
@@ -61,19 +61,19 @@ class Thresholds:
                 raise ValueError(f"{name} has no {', '.join(sorted(missing))}")
 
     def metric(self, task: str, metric: str) -> Bound:
-        """Bound of a metric."""
+        """Return the bound of a metric."""
         return self.accuracy.get(f"{task} {metric}", self.accuracy["default"])
 
     def time(self, against: str, *, same_hardware: bool) -> Bound:
-        """Bound of a ratio to ``parallel`` or ``calibration``."""
+        """Return the bound of a ratio to ``parallel`` or ``calibration``."""
         return self.speed[against if same_hardware else "other_hardware"]
 
 
 def read_thresholds(path: Path) -> Thresholds:
-    """Thresholds of a YAML file.
+    """Read thresholds from a YAML file.
 
     Raises:
-        UserError: if it is not there or not understood; the message names what is wrong.
+        UserError: if the file is missing or invalid.
     """
     try:
         plain: Any = yaml.safe_load(path.read_text())

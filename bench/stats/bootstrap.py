@@ -1,4 +1,4 @@
-"""Paired bootstrap over images: both runs are scored on the same resamples, so what an image does to both cancels.
+"""Paired bootstrap over images: both runs are scored on the same resamples, so effects of single images cancel.
 
 Efron and Tibshirani 1993, chapters 13 (percentile interval) and 15 (significance by inverting it).
 """
@@ -19,7 +19,7 @@ Array = NDArray[np.float64]
 
 RESAMPLES = 1000
 LEVEL = 0.95
-FEW = 5  # resamples in a tail, below which their share says little
+FEW = 5  # resamples in a tail, below which their share is too coarse
 # Standard errors of the smallest difference that a two-sided test at 5 % finds four times out of five.
 DETECTABLE = 1.959964 + 0.841621
 
@@ -33,8 +33,8 @@ class Estimate:
         low: lower end of the 95 % interval.
         high: upper end.
         p: two-sided probability of a value this far from 0 if the true one is 0.
-        detectable: smallest true value that would be found with probability 0.8; 0 where no resample differs.
-        draws: (R,) values of the resamples, those without a value left out.
+        detectable: smallest true value found with probability 0.8; 0 if no resample differs.
+        draws: (R,) finite values of the resamples.
     """
 
     value: float
@@ -46,22 +46,18 @@ class Estimate:
 
 
 def draw(images: int, *, resamples: int = RESAMPLES, seed: int = 0) -> Array:
-    """(1 + resamples, images) weights: every image once, then how often each is drawn with replacement."""
+    """Return (1 + resamples, images) weights: every image once, then counts of draws with replacement."""
     if images < 1 or resamples < 1:
         raise UserError(f"{resamples} resamples of {images} images: give at least 1 of both")
-    generator = np.random.default_rng(seed)
-    drawn = generator.multinomial(images, np.full(images, 1 / images), size=resamples)
-    return np.concatenate([np.ones((1, images), dtype=drawn.dtype), drawn])
+    counts = np.random.default_rng(seed).multinomial(images, np.full(images, 1 / images), size=resamples)
+    return np.concatenate([np.ones((1, images), dtype=counts.dtype), counts])
 
 
 def estimate(values: Array) -> Estimate | None:
-    """Uncertainty of a value from its draws.
+    """Return a value with its uncertainty; None if the value itself or every resample is NaN.
 
     Args:
-        values: (1 + R,) the value on the images as they are, then on each resample; not a number where it has none.
-
-    Returns:
-        None if the value itself or every resample has none.
+        values: (1 + R,) the value on the images as they are, then on each resample.
     """
     draws = values[1:][np.isfinite(values[1:])]
     if not np.isfinite(values[0]) or not len(draws):
@@ -74,18 +70,18 @@ def estimate(values: Array) -> Estimate | None:
 
 
 def two_sided(draws: Array, value: float) -> float:
-    """Two-sided p of a value whose resamples are ``draws`` (R,): below 0.05 where the 95 % interval leaves out 0."""
+    """Return the two-sided p of a value with resamples ``draws`` (R,); below 0.05 if the 95 % interval excludes 0."""
     below, above = int((draws <= 0).sum()), int((draws >= 0).sum())
     return min(1.0, 2 * _tail(min(below, above), draws, abs(value)))
 
 
 def beyond(draws: Array, value: float, margin: float) -> float:
-    """One-sided p of a value above ``margin``: the share of its resamples ``draws`` (R,) that are not above it."""
+    """Return the one-sided p of a value above ``margin``: the share of resamples ``draws`` (R,) not above it."""
     return _tail(int((draws <= margin).sum()), draws, value - margin)
 
 
 def _tail(count: int, draws: Array, distance: float) -> float:
-    """The share of resamples in a tail; where almost none is there, the normal distribution's, which goes on."""
+    """Return the share of resamples in a tail, or the normal distribution's share if there are almost none."""
     share = (1 + count) / (1 + len(draws))
     error = float(np.std(draws))
     if count >= FEW or not error:
@@ -94,12 +90,12 @@ def _tail(count: int, draws: Array, distance: float) -> float:
 
 
 def scores(table: ScoreTable, *, names: Sequence[str] | None = None, resamples: int, seed: int) -> dict[str, Array]:
-    """Metric to (1 + R,) values of a table; two tables of the same images get the same resamples."""
+    """Return metric to (1 + R,) values of a table; two tables of the same images get the same resamples."""
     return table.score(draw(len(table.images), resamples=resamples, seed=seed), names)
 
 
 def differences(first: Mapping[str, Array], second: Mapping[str, Array]) -> dict[str, Estimate | None]:
-    """Second minus first for every metric that both have, from the ``scores`` of two tables of the same images."""
+    """Return second minus first of every common metric, from the ``scores`` of two tables of the same images."""
     return {name: estimate(second[name] - first[name]) for name in first if name in second}
 
 
@@ -111,7 +107,7 @@ def paired(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> dict[str, Estimate | None]:
-    """Second minus first for every metric that both tables have.
+    """Return second minus first of every common metric.
 
     Raises:
         UserError: if the tables are not of the same images in the same order.

@@ -1,4 +1,4 @@
-"""Tests that assume no distribution: sign flips (paired permutation), Hodges-Lehmann's estimate, Holm's correction."""
+"""Distribution-free tests: sign flips (paired permutation), the Hodges-Lehmann estimate, Holm's correction."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 FLIPS = 10_000
-EXACT = 13  # up to so many values every pattern of signs is tried
-TABULATED = 60  # up to so many values the signed-rank distribution is counted out; above, the normal one is close
+EXACT = 13  # most values for which every pattern of signs is tried
+TABULATED = 60  # most values with an exact signed-rank distribution; a normal one above
 LEVEL = 0.95
 
 
 def sign_flips(values: Array, *, flips: int = FLIPS, seed: int = 0) -> float:
-    """Two-sided p of paired differences (n,): how often random signs give a mean as far from 0.
+    """Return the two-sided p of paired differences (n,): the share of sign patterns with a mean as far from 0.
 
-    If both sides of each pair could be swapped, every pattern of signs is as likely as the one observed.
+    If the sides of a pair are exchangeable, every pattern of signs is equally likely.
     """
     return _share(np.asarray(values, dtype=float), np.abs, flips=flips, seed=seed)
 
 
 def sign_flips_above(values: Array, margin: float, *, flips: int = FLIPS, seed: int = 0) -> float:
-    """One-sided p of paired differences (n,) that lie above ``margin``."""
+    """Return the one-sided p of paired differences (n,) above ``margin``."""
     return _share(np.asarray(values, dtype=float) - margin, lambda sums: sums, flips=flips, seed=seed)
 
 
 def _share(values: Array, side: Callable[[Array], Array], *, flips: int, seed: int) -> float:
-    """Share of sign patterns whose sum is at least the observed one, as ``side`` looks at sums."""
+    """Return the share of sign patterns for which ``side`` of the sum is at least the observed one."""
     count = len(values)
     if not count:
         return 1.0
@@ -44,9 +44,9 @@ def _share(values: Array, side: Callable[[Array], Array], *, flips: int, seed: i
 
 
 def hodges_lehmann(values: Array) -> tuple[float, float, float]:
-    """Location of values (n,): median of the means of all pairs, and its 95 % interval from the signed-rank test.
+    """Return the location of values (n,), the median of all pairwise means, with its 95 % signed-rank interval.
 
-    The interval is infinite below 6 values, where no such interval exists (Hodges and Lehmann 1963).
+    The interval is infinite below 6 values, for which none exists (Hodges and Lehmann 1963).
     """
     values = np.asarray(values, dtype=float)
     rows, columns = np.triu_indices(len(values))
@@ -58,14 +58,14 @@ def hodges_lehmann(values: Array) -> tuple[float, float, float]:
 
 
 def _signed_rank_cut(count: int) -> int | None:
-    """How many of the smallest pair means lie outside the interval; None if not even all of them suffice."""
+    """Return how many of the smallest pairwise means lie outside the interval; None if there is no interval."""
     tail = (1 - LEVEL) / 2
     if count > TABULATED:
         mean, error = count * (count + 1) / 4, (count * (count + 1) * (2 * count + 1) / 24) ** 0.5
         return max(0, int(mean - 1.959964 * error - 0.5))
     ways = np.zeros(count * (count + 1) // 2 + 1)
     ways[0] = 1.0
-    for rank in range(1, count + 1):  # each rank belongs to a positive value or not
+    for rank in range(1, count + 1):  # each rank is that of a positive value or not
         ways[rank:] = ways[rank:] + ways[:-rank].copy()
     below = np.cumsum(ways) / 2.0**count  # P(rank sum <= k)
     cut = int(np.searchsorted(below, tail, side="right"))
@@ -73,14 +73,11 @@ def _signed_rank_cut(count: int) -> int | None:
 
 
 def holm(ps: Sequence[float | None]) -> list[float | None]:
-    """Holm's adjusted p values: with these the chance of any false alarm among all is what each is compared with.
-
-    A missing p stays missing and is not counted.
-    """
-    order = sorted((p, place) for place, p in enumerate(ps) if p is not None)
+    """Return Holm's adjusted p values, which control the chance of any false alarm; None stays and is not counted."""
+    order = sorted((p, position) for position, p in enumerate(ps) if p is not None)
     adjusted: list[float | None] = [None] * len(ps)
     largest = 0.0
-    for done, (p, place) in enumerate(order):
+    for done, (p, position) in enumerate(order):
         largest = max(largest, min(1.0, p * (len(order) - done)))
-        adjusted[place] = largest
+        adjusted[position] = largest
     return adjusted
