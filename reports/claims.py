@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from reports import findings
-from reports.metrics import Metric, metric
+from reports.metrics import ShownMetric, metric
 from reports.report_data import AVERAGE, TIME, Interval, MetricDifference, ReportData
 from results.published import Claim
 from results.study import Outcome
@@ -133,7 +133,7 @@ def _missing(names: Sequence[str], outcome: Outcome | None, report: ReportData) 
     return f"{sentence}; run `python -m bench run --decoder {','.join(names)} --preset {preset}`"
 
 
-def _shown(key: str) -> Metric | None:
+def _shown(key: str) -> ShownMetric | None:
     return None if key in (TIME, AVERAGE) else metric(*key.split(".", 1))
 
 
@@ -170,7 +170,7 @@ def between(outcome: Outcome, first: str, second: str, key: str) -> MetricDiffer
     return None
 
 
-def _better(difference: MetricDifference, shown: Metric | None) -> PartVerdict:
+def _better(difference: MetricDifference, shown: ShownMetric | None) -> PartVerdict:
     """Whether the second run of a difference is better."""
     up = True if shown is None else shown.higher
     no_difference = 1.0 if difference.key == TIME else 0.0
@@ -181,7 +181,7 @@ def _better(difference: MetricDifference, shown: Metric | None) -> PartVerdict:
     )
 
 
-def _best(point: str, key: str, shown: Metric | None, report: ReportData, outcome: Outcome | None) -> PartVerdict:
+def _best(point: str, key: str, shown: ShownMetric | None, report: ReportData, outcome: Outcome | None) -> PartVerdict:
     if outcome is None or point not in outcome.points:
         return PartVerdict("not run", _missing([point], outcome, report))
     beaten, verdicts, evidence = 0, [], []
@@ -201,7 +201,7 @@ def _best(point: str, key: str, shown: Metric | None, report: ReportData, outcom
     return PartVerdict("agrees" if beaten and not ahead else "cannot tell", text)
 
 
-def _ahead(point: str, key: str, shown: Metric | None, outcome: Outcome) -> list[str]:
+def _ahead(point: str, key: str, shown: ShownMetric | None, outcome: Outcome) -> list[str]:
     """Settings with a better value, significant or not."""
     higher = True if shown is None else bool(shown.higher)
     value = outcome.points[point].values.get(key)
@@ -213,7 +213,9 @@ def _ahead(point: str, key: str, shown: Metric | None, outcome: Outcome) -> list
     )
 
 
-def _flat(part: Mapping[str, Any], shown: Metric | None, report: ReportData, outcome: Outcome | None) -> PartVerdict:
+def _flat(
+    part: Mapping[str, Any], shown: ShownMetric | None, report: ReportData, outcome: Outcome | None
+) -> PartVerdict:
     reference, margin, key = part["reference"], float(part["margin"]), str(part["key"])
     if outcome is None or reference not in outcome.points:
         return PartVerdict("not run", _missing([reference], outcome, report))
@@ -228,14 +230,14 @@ def _flat(part: Mapping[str, Any], shown: Metric | None, report: ReportData, out
     return PartVerdict("agrees" if within and len(present) == len(differences) else "cannot tell", text)
 
 
-def _enough(difference: MetricDifference, margin: float, shown: Metric | None) -> PartVerdict:
+def _enough(difference: MetricDifference, margin: float, shown: ShownMetric | None) -> PartVerdict:
     gain = difference if shown is None or shown.higher else difference.swapped()
     if gain.interval.high < margin:
         return PartVerdict("agrees", _sentence(difference, shown))
     return PartVerdict("disagrees" if gain.interval.low > margin else "cannot tell", _sentence(difference, shown))
 
 
-def _sentence(difference: MetricDifference, shown: Metric | None) -> str:
+def _sentence(difference: MetricDifference, shown: ShownMetric | None) -> str:
     if difference.key == TIME:
         return f"{difference.second} is {findings.ratio(difference)} times as fast as {difference.first}"
     return f"{difference.second} against {difference.first}: {findings.points(difference, shown)}"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from reports.metrics import Metric, average
+from reports.metrics import ShownMetric, average
 from reports.report_data import AVERAGE, TIME, Interval, MetricDifference, ReportRun, Statistics, one_machine
 
 
-def frontier(runs: Sequence[ReportRun], metrics: Sequence[Metric]) -> list[ReportRun]:
+def frontier(runs: Sequence[ReportRun], metrics: Sequence[ShownMetric]) -> list[ReportRun]:
     """The Pareto frontier of time and average accuracy, fastest run first."""
     scored = [(run, average(run.record, metrics)) for run in runs if run.timed]
     points_ = sorted(((run, value) for run, value in scored if value is not None), key=lambda r: r[0].milliseconds)
@@ -20,7 +20,7 @@ def frontier(runs: Sequence[ReportRun], metrics: Sequence[Metric]) -> list[Repor
     return front
 
 
-def headline(runs: Sequence[ReportRun], metrics: Sequence[Metric], statistics: Statistics) -> str:
+def headline(runs: Sequence[ReportRun], metrics: Sequence[ShownMetric], statistics: Statistics) -> str:
     """The main finding in a sentence: the most accurate run against the slowest, or against the fastest."""
     timed = [run for run in runs if run.timed]
     front = frontier(runs, metrics)
@@ -47,7 +47,7 @@ def _gain(best: ReportRun, slowest: ReportRun, statistics: Statistics) -> str:
     return f"{speed}, at {points(gain)} on average"
 
 
-def _untimed(runs: Sequence[ReportRun], metrics: Sequence[Metric], statistics: Statistics, *, apart: bool) -> str:
+def _untimed(runs: Sequence[ReportRun], metrics: Sequence[ShownMetric], statistics: Statistics, *, apart: bool) -> str:
     """The best average accuracy, where no times are comparable."""
     scored = [(run, value) for run in runs if run.encodes and (value := average(run.record, metrics)) is not None]
     if not scored:
@@ -74,7 +74,9 @@ def _costly(best: ReportRun, fastest: ReportRun, statistics: Statistics) -> str:
     return f"{speed}, at {points(loss)} on average"
 
 
-def leaders(runs: Sequence[ReportRun], columns: Sequence[Metric], best: Callable[[ReportRun, Metric], bool]) -> str:
+def leaders(
+    runs: Sequence[ReportRun], columns: Sequence[ShownMetric], best: Callable[[ReportRun, ShownMetric], bool]
+) -> str:
     """Which run is significantly best in which column, as a title.
 
     Args:
@@ -107,7 +109,7 @@ def ratio(difference: MetricDifference) -> str:
     return f"{difference.value:.1f} ({difference.interval.low:.1f}–{difference.interval.high:.1f})"
 
 
-def points(difference: MetricDifference, metric: Metric | None = None) -> str:
+def points(difference: MetricDifference, metric: ShownMetric | None = None) -> str:
     """A difference with its interval: ``+5.2 (+1.1 … +9.0) points``; meters for depth errors."""
     if metric is not None and metric.factor != 100:
         low, high = metric.signed(difference.interval.low), metric.signed(difference.interval.high)
@@ -127,7 +129,7 @@ def milliseconds(value: float) -> str:
     return f"{value:.0f} ms" if value >= 100 else f"{value:.1f} ms" if value >= 1 else f"{value:.2f} ms"
 
 
-def spread(interval: Interval | None, metric: Metric) -> str:
+def spread(interval: Interval | None, metric: ShownMetric) -> str:
     """An interval as printed beside its value, empty without one."""
     if interval is None:
         return ""
@@ -135,7 +137,7 @@ def spread(interval: Interval | None, metric: Metric) -> str:
     return f"({low}–{high})"
 
 
-def reach(interval: Interval | None, metric: Metric) -> str:
+def reach(interval: Interval | None, metric: ShownMetric) -> str:
     """``±`` half of an interval's width, empty without one."""
     return "" if interval is None else f"±{metric.text((interval.high - interval.low) / 2)}"
 

@@ -8,7 +8,7 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Metric:
+class ShownMetric:
     """One metric of one task as it is shown.
 
     Args:
@@ -48,13 +48,13 @@ class Metric:
 
 # MAD's and AiT's tables print these.
 HEADLINE = (
-    Metric("detection", "AP", "box AP", 100, 1, True),
-    Metric("segmentation", "AP", "mask AP", 100, 1, True),
-    Metric("keypoints", "AP", "kpt AP", 100, 1, True),
-    Metric("captioning", "BLEU-4", "BLEU-4", 100, 1, True),
-    Metric("captioning", "CIDEr", "CIDEr", 100, 1, True),
-    Metric("depth", "rmse", "RMSE m", 1, 3, False),
-    Metric("depth", "delta1", "δ1", 100, 1, True),
+    ShownMetric("detection", "AP", "box AP", 100, 1, True),
+    ShownMetric("segmentation", "AP", "mask AP", 100, 1, True),
+    ShownMetric("keypoints", "AP", "kpt AP", 100, 1, True),
+    ShownMetric("captioning", "BLEU-4", "BLEU-4", 100, 1, True),
+    ShownMetric("captioning", "CIDEr", "CIDEr", 100, 1, True),
+    ShownMetric("depth", "rmse", "RMSE m", 1, 3, False),
+    ShownMetric("depth", "delta1", "δ1", 100, 1, True),
 )
 AVERAGED = HEADLINE[:4]  # the four that MAD averages (Figure 1)
 _LOWER = {"abs_rel", "sq_rel", "rmse", "rmse_log", "log10", "silog"}
@@ -63,16 +63,16 @@ _HEADINGS = {"delta1": "δ1", "delta2": "δ2", "delta3": "δ3", "abs_rel": "AbsR
 _KNOWN = ("detection", "segmentation", "keypoints", "captioning", "depth")
 
 
-def metric(task: str, name: str) -> Metric:
+def metric(task: str, name: str) -> ShownMetric:
     """How a metric is shown; those of other packages' tasks unscaled, with unknown direction."""
     for shown in HEADLINE:
         if (shown.task, shown.name) == (task, name):
             return shown
     if task not in _KNOWN:
-        return Metric(task, name, name, 1, 3, None)
+        return ShownMetric(task, name, name, 1, 3, None)
     if name in _LOWER:
-        return Metric(task, name, _METERS.get(name, _HEADINGS.get(name, name)), 1, 3, False)
-    return Metric(task, name, _HEADINGS.get(name, name), 100, 1, True)
+        return ShownMetric(task, name, _METERS.get(name, _HEADINGS.get(name, name)), 1, 3, False)
+    return ShownMetric(task, name, _HEADINGS.get(name, name), 100, 1, True)
 
 
 def in_task_order(tasks: Iterable[str]) -> list[str]:
@@ -81,7 +81,7 @@ def in_task_order(tasks: Iterable[str]) -> list[str]:
     return sorted(unique, key=lambda task: _KNOWN.index(task) if task in _KNOWN else len(_KNOWN))
 
 
-def headline(records: Sequence[Mapping[str, Any]]) -> list[Metric]:
+def headline(records: Sequence[Mapping[str, Any]]) -> list[ShownMetric]:
     """Columns of a comparison: headline metrics of our tasks, all metrics of others, for the tasks that ran."""
     tasks = list(dict.fromkeys(task for record in records for task in record["metrics"]))
     columns = [shown for shown in HEADLINE if shown.task in tasks]
@@ -92,13 +92,13 @@ def headline(records: Sequence[Mapping[str, Any]]) -> list[Metric]:
     return columns
 
 
-def averaged(records: Sequence[Mapping[str, Any]]) -> list[Metric]:
+def averaged(records: Sequence[Mapping[str, Any]]) -> list[ShownMetric]:
     """Metrics to average: those of MAD's four that every record has, else depth's δ1."""
     present = [shown for shown in AVERAGED if all(shown.value(record) is not None for record in records)]
     return present or [shown for shown in HEADLINE[6:] if all(shown.value(record) is not None for record in records)]
 
 
-def average(record: Mapping[str, Any], metrics: Sequence[Metric]) -> float | None:
+def average(record: Mapping[str, Any], metrics: Sequence[ShownMetric]) -> float | None:
     """Mean of the metrics of a record, None if one is missing or there are none."""
     values = [value for shown in metrics if (value := shown.value(record)) is not None]
     return sum(values) / len(values) if metrics and len(values) == len(metrics) else None

@@ -87,7 +87,7 @@ def point(seeds: Sequence[Scores], *, command: str = "") -> Point:
 
 
 @dataclass(frozen=True)
-class Interval:
+class ContrastEstimate:
     """A weighted sum of arms, its 95 % interval, and its value with each seed."""
 
     value: float
@@ -101,7 +101,7 @@ class Interval:
         return len({value > 0 for value in self.each}) == 1 if len(self.each) > 1 else None
 
 
-def interval(arms: Sequence[tuple[float, Sequence[Scores]]], key: str) -> Interval | None:
+def interval(arms: Sequence[tuple[float, Sequence[Scores]]], key: str) -> ContrastEstimate | None:
     """Return a weighted sum of arms, paired by seed and image; None where there is nothing to judge it by.
 
     With per-image tables this is the paired bootstrap over images of the mean over seeds: the trainings are kept as
@@ -118,14 +118,18 @@ def interval(arms: Sequence[tuple[float, Sequence[Scores]]], key: str) -> Interv
     if all(key in scores.draws for _, seeds in arms for scores in seeds):
         draws = np.sum([weight * np.stack([scores.draws[key] for scores in seeds]) for weight, seeds in arms], axis=0)
         estimate = bootstrap.estimate(draws.mean(axis=0))
-        return None if estimate is None else Interval(estimate.value, estimate.low, estimate.high, draws[:, 0].tolist())
+        return (
+            None
+            if estimate is None
+            else ContrastEstimate(estimate.value, estimate.low, estimate.high, draws[:, 0].tolist())
+        )
     if any(scores.draws for _, seeds in arms for scores in seeds) or len(values) < FEWEST_SEEDS:
         return None
     from scipy.stats import t
 
     middle = float(values.mean())
     reach = float(t.ppf((1 + bootstrap.LEVEL) / 2, len(values) - 1) * values.std(ddof=1) / len(values) ** 0.5)
-    return Interval(middle, middle - reach, middle + reach, values.tolist())
+    return ContrastEstimate(middle, middle - reach, middle + reach, values.tolist())
 
 
 def differences(arms: Mapping[str, Sequence[Scores]]) -> list[Difference]:
@@ -166,7 +170,7 @@ def contrasts(definitions: Mapping[str, Contrast], arms: Mapping[str, Sequence[S
     return found
 
 
-def verdict(result: Interval, paper: float | str | None) -> str:
+def verdict(result: ContrastEstimate, paper: float | str | None) -> str:
     """Return whether a contrast goes the paper's way: ``agrees``, ``disagrees``, ``cannot tell``; ``–`` without one."""
     if paper is None:
         return "–"

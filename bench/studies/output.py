@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from reports.findings import sentence
-from reports.metrics import Metric, metric
+from reports.metrics import ShownMetric, metric
 from reports.report_data import AVERAGE
 from reports.tables.table import pipe_table
 from results.published import Ablation, ablations
@@ -78,7 +78,7 @@ def _has(table: Ablation, key: str) -> bool:
     return any(key in row for row in table.rows.values())
 
 
-def shown(key: str) -> Metric:
+def shown(key: str) -> ShownMetric:
     """Return how a ``task.metric`` is shown."""
     return metric(*key.split(".", 1))
 

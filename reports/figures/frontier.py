@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from reports import findings
 from reports.figures.drawing import DrawnFigure, log_axis, save_figure
 from reports.figures.point_labels import label_points
-from reports.metrics import Metric, average, averaged
+from reports.metrics import ShownMetric, average, averaged
 from reports.report_data import AVERAGE, TIME, Interval, ReportData, ReportRun, one_machine
 from reports.style import COLUMN, FAINT, GROUND, INK, PUBLISHED, figure_style, looks
 from results.published import System
@@ -61,7 +61,7 @@ def frontier_figure(report: ReportData, published: Sequence[System]) -> DrawnFig
         return save_figure(figure, name="frontier", title=title, alt=_alt(timed, metrics, title, systems, ceiling))
 
 
-def _draw_frontier(axes: Axes, front: Sequence[ReportRun], metrics: Sequence[Metric]) -> list[Line]:
+def _draw_frontier(axes: Axes, front: Sequence[ReportRun], metrics: Sequence[ShownMetric]) -> list[Line]:
     """Draw the frontier as steps, open to the right, and return its lines."""
     right = axes.get_xlim()[1]
     x, y = [run.milliseconds for run in front], [_value(run, metrics) for run in front]
@@ -73,7 +73,7 @@ def _draw_frontier(axes: Axes, front: Sequence[ReportRun], metrics: Sequence[Met
     return [(*corner, *next_corner) for corner, next_corner in pairwise(corners)]
 
 
-def _draw_runs(axes: Axes, runs: Sequence[ReportRun], metrics: Sequence[Metric], report: ReportData) -> list[Line]:
+def _draw_runs(axes: Axes, runs: Sequence[ReportRun], metrics: Sequence[ShownMetric], report: ReportData) -> list[Line]:
     """Draw every run with its error bars, and return the bars."""
     look = looks([run.decoder for run in report.runs])
     lines = []
@@ -96,7 +96,7 @@ def _bars(x: float, y: float, across: Interval | None, up: Interval | None) -> l
     return [*vertical, *([(across.low, y, across.high, y)] if across else [])]
 
 
-def _ceiling(axes: Axes, runs: Sequence[ReportRun], metrics: Sequence[Metric]) -> float | None:
+def _ceiling(axes: Axes, runs: Sequence[ReportRun], metrics: Sequence[ShownMetric]) -> float | None:
     """Draw the oracle's average as a line if it is near the runs, else as text; return it, None without an oracle."""
     averages = [value for run in runs if not run.encodes and (value := average(run.record, metrics)) is not None]
     top = max((_value(run, metrics) for run in runs if run.encodes), default=0.0)
@@ -122,7 +122,7 @@ def _scale(axes: Axes, values: Sequence[float], label: str, *, left: float = 0.1
     axes.set_xlabel(label)
 
 
-def _draw_published(axes: Axes, systems: Sequence[System], metrics: Sequence[Metric]) -> None:
+def _draw_published(axes: Axes, systems: Sequence[System], metrics: Sequence[ShownMetric]) -> None:
     _scale(axes, [system.seconds or 0.0 for system in systems], "s per image", left=0.4)
     axes.patch.set(facecolor=FAINT, alpha=0.16)
     axes.set_title("published: other data,\nhardware, unit and scale", fontsize=6, fontweight="normal", loc="center")
@@ -132,25 +132,29 @@ def _draw_published(axes: Axes, systems: Sequence[System], metrics: Sequence[Met
     axes.margins(y=0.15)
 
 
-def _axis(metrics: Sequence[Metric]) -> str:
+def _axis(metrics: Sequence[ShownMetric]) -> str:
     names = [metric.heading for metric in metrics]
     half = (len(names) + 1) // 2
     first, second = ", ".join(names[:half]), findings.joined(names[half:])
     return f"average of {first},\n{second}" if len(names) > 2 else findings.joined(names)
 
 
-def _published(system: System, metrics: Sequence[Metric]) -> float | None:
+def _published(system: System, metrics: Sequence[ShownMetric]) -> float | None:
     values = [system.metrics.get(metric.key) for metric in metrics]
     printed = [value for value in values if value is not None]
     return 100 * sum(printed) / len(printed) if printed and len(printed) == len(values) else None
 
 
-def _value(run: ReportRun, metrics: Sequence[Metric]) -> float:
+def _value(run: ReportRun, metrics: Sequence[ShownMetric]) -> float:
     return 100 * (average(run.record, metrics) or 0.0)
 
 
 def _alt(
-    runs: Sequence[ReportRun], metrics: Sequence[Metric], title: str, systems: Sequence[System], ceiling: float | None
+    runs: Sequence[ReportRun],
+    metrics: Sequence[ShownMetric],
+    title: str,
+    systems: Sequence[System],
+    ceiling: float | None,
 ) -> str:
     each = "; ".join(
         f"{run.label} {findings.milliseconds(run.milliseconds)}, {_value(run, metrics):.1f}" for run in runs

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from reports import findings
 from reports.figures.drawing import DrawnFigure, log_axis, save_figure
-from reports.metrics import AVERAGED, HEADLINE, Metric
+from reports.metrics import AVERAGED, HEADLINE, ShownMetric
 from reports.report_data import Curve, ReportData
 from reports.style import COLUMN, figure_style, looks, strategy_rank
 
@@ -52,17 +52,17 @@ def curves_figure(report: ReportData) -> DrawnFigure | None:
         return save_figure(figure, name="curves", title=title, alt=f"{title}. {_description(curves, metrics)}")
 
 
-def _points(curve: Curve, metric: Metric) -> list[tuple[float, float]]:
+def _points(curve: Curve, metric: ShownMetric) -> list[tuple[float, float]]:
     values = curve.scores.get(f"{metric.task} {metric.name}", [])
     pairs = zip(curve.steps, values, strict=False)
     return [(float(step), value * metric.factor) for step, value in pairs if value is not None]
 
 
-def _known(curve: Curve, metric: Metric) -> bool:
+def _known(curve: Curve, metric: ShownMetric) -> bool:
     return bool(_points(curve, metric))
 
 
-def _title(curves: Sequence[Curve], metrics: Sequence[Metric]) -> str:
+def _title(curves: Sequence[Curve], metrics: Sequence[ShownMetric]) -> str:
     """The last score of each; no leader is named, as these scores have no intervals."""
     first = metrics[0]
     ends = [
@@ -104,7 +104,7 @@ def _smooth(values: Sequence[float]) -> list[float]:
     return [sum(part) / len(part) for part in (values[max(0, n + 1 - reach) : n + 1] for n in range(len(values)))]
 
 
-def _description(curves: Sequence[Curve], metrics: Sequence[Metric]) -> str:
+def _description(curves: Sequence[Curve], metrics: Sequence[ShownMetric]) -> str:
     each = []
     for curve in curves:
         ends = [f"{m.heading} {points[-1][1]:.{m.digits}f}" for m in metrics if (points := _points(curve, m))]

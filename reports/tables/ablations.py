@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from reports.claims import between
 from reports.findings import joined, points, spread
-from reports.metrics import Metric, metric
+from reports.metrics import ShownMetric, metric
 from reports.report_data import TIME, Interval, ReportData
 from reports.tables.table import Cell, Table, number, plain, words
 from results.published import Ablation
@@ -88,7 +88,7 @@ def _only_printed(ablation: Ablation, rows: Sequence[str]) -> list[str]:
     return [name for name, values in ablation.rows.items() if values and name not in rows]
 
 
-def _ours(setting: str, key: str, shown: Metric | None, report: ReportData, outcome: Outcome | None) -> Cell:
+def _ours(setting: str, key: str, shown: ShownMetric | None, report: ReportData, outcome: Outcome | None) -> Cell:
     if outcome is not None:
         point = outcome.points[setting]
         value = point.milliseconds.get("total") if key == TIME else point.values.get(key)

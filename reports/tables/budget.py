@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from reports import findings
-from reports.metrics import Metric, metric
+from reports.metrics import ShownMetric, metric
 from reports.report_data import Interval, ReportData
 from reports.tables.table import Table, number, plain, words
 from results.study import Outcome
@@ -34,7 +34,7 @@ class Knob:
 class Panel:
     """Curves of one metric against the time of one phase."""
 
-    metric: Metric
+    metric: ShownMetric
     phase: str
     knobs: Sequence[Knob] = field(default_factory=tuple)
 
@@ -124,7 +124,7 @@ def knee(points: Sequence[tuple[float, float]], *, higher: bool = True) -> int |
     return best if above[best] > 0.05 and 0 < best < len(points) - 1 else None
 
 
-def knee_of(knob: Knob, shown: Metric) -> int | None:
+def knee_of(knob: Knob, shown: ShownMetric) -> int | None:
     return knee([(ms, value) for _, ms, value, _ in knob.points], higher=shown.higher is not False)
 
 

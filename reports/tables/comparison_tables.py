@@ -9,7 +9,7 @@ from typing import Any
 from reports import findings
 from reports.checks import doubtful_times
 from reports.findings import joined, reach, sentence, spread
-from reports.metrics import Metric, headline, in_task_order, metric
+from reports.metrics import ShownMetric, headline, in_task_order, metric
 from reports.report_data import TIME, ReportData, ReportRun, one_machine
 from reports.style import looks
 from reports.tables.table import Cell, Table, number, plain, words
@@ -62,13 +62,13 @@ def variants_table(report: ReportData) -> Table | None:
     )
 
 
-def _title(report: ReportData, columns: Sequence[Metric]) -> str:
+def _title(report: ReportData, columns: Sequence[ShownMetric]) -> str:
     if not report.statistics.comparisons:
         return f"Accuracy and time of {joined([run.label for run in report.runs])}"
     return findings.leaders(report.runs, columns, lambda run, column: is_best(run, column, report))
 
 
-def _score(run: ReportRun, column: Metric, report: ReportData) -> Cell:
+def _score(run: ReportRun, column: ShownMetric, report: ReportData) -> Cell:
     value, interval = column.value(run.record), report.statistics.interval(run.label, column.key)
     if column.task not in run.record["metrics"]:
         return words("off")
@@ -82,7 +82,7 @@ def _score(run: ReportRun, column: Metric, report: ReportData) -> Cell:
     )
 
 
-def is_best(run: ReportRun, column: Metric, report: ReportData) -> bool:
+def is_best(run: ReportRun, column: ShownMetric, report: ReportData) -> bool:
     """Whether a run is significantly better than every other; the oracle takes no part."""
     others = [other for other in report.runs if other.encodes and other is not run]
     if column.higher is None or not others or not run.encodes:
@@ -109,7 +109,7 @@ def _time(run: ReportRun, report: ReportData) -> Cell:
     return plain(run.milliseconds, source=f"{run.label}: latency.total.mean_ms", interval=text, reach=half, best=best)
 
 
-def _comparison_notes(report: ReportData, columns: Sequence[Metric]) -> list[str]:
+def _comparison_notes(report: ReportData, columns: Sequence[ShownMetric]) -> list[str]:
     first = report.runs[0].record
     unit = f"time is wall clock at batch {first['latency'].get('batch', 1)}"
     notes = [f"{first['images']} images. Fractions × 100, depth errors in meters; {unit}."]
@@ -157,7 +157,7 @@ def detail_tables(report: ReportData) -> list[Table]:
     return tables
 
 
-def _units(columns: Sequence[Metric]) -> list[str]:
+def _units(columns: Sequence[ShownMetric]) -> list[str]:
     """Units of these columns, as a note."""
     fractions = any(column.factor == 100 for column in columns)
     plain = [column.heading for column in columns if column.factor != 100 and not column.heading.endswith(" m")]
@@ -168,7 +168,7 @@ def _units(columns: Sequence[Metric]) -> list[str]:
     return [f"{sentence(text)}."] if text else []
 
 
-def _detail_intervals(columns: Sequence[Metric], runs: Sequence[ReportRun], report: ReportData) -> list[str]:
+def _detail_intervals(columns: Sequence[ShownMetric], runs: Sequence[ReportRun], report: ReportData) -> list[str]:
     """Method of the intervals, and the columns without any."""
     statistics = report.statistics
     if not statistics.intervals:
@@ -183,7 +183,7 @@ def _detail_intervals(columns: Sequence[Metric], runs: Sequence[ReportRun], repo
     return [f"{BRACKETS}: {statistics.method}. {BOLD}{lacking}"]
 
 
-def _undefined(columns: Sequence[Metric], runs: Sequence[ReportRun]) -> list[str]:
+def _undefined(columns: Sequence[ShownMetric], runs: Sequence[ReportRun]) -> list[str]:
     """Notes on columns of object sizes that are empty."""
     empty = {column.name: column.heading for column in columns if all(column.value(run.record) is None for run in runs)}
     notes = []
@@ -216,7 +216,7 @@ def _leads(task: str, runs: Sequence[ReportRun], report: ReportData) -> str:
     return f"{name}: {joined(equal)} do not differ significantly at the top, {value} at best"
 
 
-def _equal(run: ReportRun, best: ReportRun, column: Metric, report: ReportData) -> bool:
+def _equal(run: ReportRun, best: ReportRun, column: ShownMetric, report: ReportData) -> bool:
     difference = report.statistics.between(best.label, run.label, column.key)
     return difference is not None and not difference.significant
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from reports.findings import sentence
-from reports.metrics import Metric
+from reports.metrics import ShownMetric
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +70,7 @@ def words(text: str, **more: Any) -> Cell:
     return Cell(text=text, **more)
 
 
-def number(metric: Metric, value: float | None, **more: Any) -> Cell:
+def number(metric: ShownMetric, value: float | None, **more: Any) -> Cell:
     """A cell with a metric's value."""
     return Cell(text=metric.text(value), value=value, **more)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from reports.metrics import HEADLINE, Metric
+from reports.metrics import HEADLINE, ShownMetric
 from reports.tables.table import pipe_table
 from reports.terminal.console_table import console_table
 from results.comparison import Change, Comparison, RunPair, Speed
@@ -70,14 +70,14 @@ def _digits(value: float) -> str:
     return f"{value:.2f}" if value < 3 else f"{value:.1f}"
 
 
-def shown(change: Change) -> Metric:
+def shown(change: Change) -> ShownMetric:
     """How a metric is shown; all but the headline metrics are × 100 or in meters."""
     for metric in HEADLINE:
         if (metric.task, metric.name) == (change.task, change.metric):
             return metric
     factor, digits = (1, 3) if change.metric in IN_METERS else (100, 1)
     heading = f"{SHORT.get(change.task, change.task)} {change.metric}"
-    return Metric(change.task, change.metric, heading, factor, digits, None)
+    return ShownMetric(change.task, change.metric, heading, factor, digits, None)
 
 
 def p_value(p: float | None) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from reports.metrics import HEADLINE, Metric
+from reports.metrics import HEADLINE, ShownMetric
 from reports.terminal.console_table import console_table
 from results.record import Record
 
@@ -50,7 +50,7 @@ def milliseconds(record: Record) -> str:
     return "–" if record.latency.scenario == "untimed" else f"{record.latency.total.mean_ms:.1f}"
 
 
-def cell(record: Record, metric: Metric) -> str:
+def cell(record: Record, metric: ShownMetric) -> str:
     """One value: ``off`` where the task did not run, ``–`` where the metric is not defined."""
     return metric.text(record.metrics[metric.task].get(metric.name)) if metric.task in record.metrics else "off"
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from reports import findings
-from reports.metrics import Metric, average, averaged
+from reports.metrics import ShownMetric, average, averaged
 from reports.report_data import ReportData, ReportRun
 from reports.style import in_order
 from reports.tables.comparison_tables import BRACKETS, comparison_table
@@ -88,7 +88,7 @@ def _cell(cell: Cell, intervals: str) -> Text:
     return text.append(f"\n{below}", style="dim") if below else text
 
 
-def frontier_plot(runs: Sequence[ReportRun], metrics: Sequence[Metric]) -> list[str]:
+def frontier_plot(runs: Sequence[ReportRun], metrics: Sequence[ShownMetric]) -> list[str]:
     """Lines of a small plot: time on a log scale, average accuracy upwards; empty with fewer than two timed runs."""
     scored = [(run, average(run.record, metrics)) for run in runs if run.timed]
     known = [(run, value * 100) for run, value in scored if value is not None]

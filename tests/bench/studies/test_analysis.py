@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bench.studies.analysis import Interval, Scores, contrasts, differences, interval, point, verdict
+from bench.studies.analysis import ContrastEstimate, Scores, contrasts, differences, interval, point, verdict
 from bench.studies.definition import Contrast
 
 IMAGES = np.random.default_rng(0).normal(size=(4, 200))
@@ -55,7 +55,7 @@ def test_arms_that_share_what_images_do_differ_surely() -> None:
 
 
 def test_verdicts() -> None:
-    better, unsure = Interval(-0.2, -0.3, -0.1, []), Interval(-0.2, -0.5, 0.1, [])
+    better, unsure = ContrastEstimate(-0.2, -0.3, -0.1, []), ContrastEstimate(-0.2, -0.5, 0.1, [])
     assert verdict(better, -0.01) == verdict(better, "down") == "agrees"
     assert verdict(better, 0.01) == verdict(better, "up") == "disagrees"
     assert verdict(unsure, -0.01) == "cannot tell"
