@@ -122,10 +122,10 @@ def _run(options: GateOptions, stored: Mapping[tuple[str, str], Baseline], out: 
         )
     if REFERENCE not in names:
         names = [*names, REFERENCE]
-    own = {"preset": options.preset, "decoder": ",".join(names), "out": out, "threads": options.threads}
+    required = {"preset": options.preset, "decoder": ",".join(names), "out": out, "threads": options.threads}
     optional = {name: getattr(options, name) for name in ("coco", "nyu", "limit", "tasks")}
     chosen = {name: value for name, value in optional.items() if value is not None}
-    loaded = load_run({"config": options.settings, "fresh": True, "calibrate": True} | own | chosen)
+    loaded = load_run({"config": options.settings, "fresh": True, "calibrate": True} | required | chosen)
     if loaded.threads:
         torch.set_num_threads(loaded.threads)  # as the run will
     device = "cuda" if loaded.device != "cpu" and torch.cuda.is_available() else "cpu"
