@@ -7,7 +7,7 @@ import re
 import pytest
 
 from bench import registry
-from bench.cli.main import COMMANDS
+from bench.cli.commands import COMMANDS
 from tests.paths import REPOSITORY
 
 ROOT = REPOSITORY

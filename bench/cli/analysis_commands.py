@@ -23,14 +23,14 @@ def compare(options: CompareOptions) -> int:
     from results.store import write_atomically
 
     data = DataPaths(options.coco, options.nyu, options.nyu_list, options.tokenizer)
-    found = comparing.compare(
+    comparison = comparing.compare(
         options.runs, data=data, resamples=options.resamples, seed=options.seed, every=options.every
     )
-    print_comparison(found, Console(width=terminal_width(130)))
+    print_comparison(comparison, Console(width=terminal_width(130)))
     if options.out is not None:
-        content = msgspec.json.format(msgspec.json.encode(found), indent=2) + b"\n"
+        content = msgspec.json.format(msgspec.json.encode(comparison), indent=2) + b"\n"
         write_atomically(options.out / "comparison.json", content)
-        write_atomically(options.out / "comparison.md", markdown(found).encode())
+        write_atomically(options.out / "comparison.md", markdown(comparison).encode())
         print(options.out / "comparison.md")
     return 0
 
@@ -53,14 +53,14 @@ def gate(options: GateOptions) -> int:
     from bench.gate import gate as gating
     from reports.terminal.gate import print_report
 
-    found = gating.gate(options)
-    print_report(found.report, Console(width=terminal_width(150)))
-    print(f"report: {found.out / 'gate.md'}, {found.out / 'gate.xml'}")
+    result = gating.gate(options)
+    print_report(result.report, Console(width=terminal_width(150)))
+    print(f"report: {result.out / 'gate.md'}, {result.out / 'gate.xml'}")
     if options.update_baseline:
-        for path in gating.update(found, force=options.force):
+        for path in gating.update(result, force=options.force):
             print(f"baseline: {path}")
         return 0
-    return found.report.exit_code
+    return result.report.exit_code
 
 
 def planted_faults(options: PlantedOptions) -> int:
@@ -68,10 +68,10 @@ def planted_faults(options: PlantedOptions) -> int:
     from bench.gate import fault_injection as planted
     from results.gate_report import EXIT_CODES
 
-    found = planted.planted_faults(options)
-    print(planted.markdown(found))
-    print(f"{found.verdict}: {options.out / planted.RESULT}")
-    return EXIT_CODES[found.verdict]
+    trials = planted.planted_faults(options)
+    print(planted.markdown(trials))
+    print(f"{trials.verdict}: {options.out / planted.RESULT}")
+    return EXIT_CODES[trials.verdict]
 
 
 def history(options: HistoryOptions) -> int:

@@ -14,9 +14,9 @@ from bench.builders.suite import layouts, make_tasks
 from bench.builders.task_formats import CODES, PLAIN, checked, default_formats
 from bench.checkpoints.checkpoint import checkpoint_path
 from bench.checkpoints.codec import CODECS, random_codec
-from bench.cli.parser import parse
+from bench.cli.commands import COMMANDS
 from bench.config.codecs import CodecTrainOptions
-from bench.config.loading import parse_run, preset_names
+from bench.config.loading import load_run, preset_names
 from bench.errors import UserError
 from tasks.codecs.options import CodecOptions
 from tasks.formats.sequence import SequenceFormat
@@ -96,7 +96,7 @@ def describe_task(name: str, preset: str | None, formats: Mapping[str, str] | No
     cls: Any = registry.load(registry.TASKS, name)
     fitting = PRESETS[layouts(cls)[0]]
     preset = preset or fitting
-    sizes = parse_run(["--decoder", "oracle", "--preset", preset]).sizes
+    sizes = load_run(["--decoder", "oracle", "--preset", preset]).sizes
     if sizes.layout not in layouts(cls):
         raise UserError(f"task {name} is not of preset {preset!r}'s layout {sizes.layout!r}; give --preset {fitting}")
     chosen = default_formats(sizes.layout, [name], checked(formats or {})) | dict(formats or {})
@@ -123,7 +123,7 @@ def describe_task(name: str, preset: str | None, formats: Mapping[str, str] | No
 
 
 def _shape(task: str, preset: str) -> CodecOptions:
-    options: CodecTrainOptions = parse("train", ["--codec", CODECS[task], "--preset", preset])
+    options: CodecTrainOptions = COMMANDS["train"].load_options("train", ["--codec", CODECS[task], "--preset", preset])
     return options.chosen.shape
 
 

@@ -14,7 +14,7 @@ from bench.config.tools import (
     ListOptions,
     SchemaOptions,
 )
-from bench.errors import UserError
+from bench.errors import UserError, unknown
 
 
 def list(options: ListOptions) -> int:  # noqa: A001
@@ -60,7 +60,7 @@ def describe(options: DescribeOptions) -> int:
     elif options.name in presets:
         print(preset_file(options.name).read_text(), end="")
     else:
-        raise UserError(registry.unknown("name", options.name, decoders + tasks + presets))
+        raise UserError(unknown("name", options.name, decoders + tasks + presets))
     return 0
 
 
@@ -80,13 +80,13 @@ def schema(options: SchemaOptions) -> int:
 
 def _summaries(group: str) -> dict[str, str]:
     """Name to summary; an entry that cannot be loaded says so and hides no other."""
-    found = {}
+    summaries = {}
     for name in registry.names(group):
         try:
-            found[name] = registry.load(group, name).summary
+            summaries[name] = registry.load(group, name).summary
         except UserError as error:
-            found[name] = f"cannot be used: {error}"
-    return found
+            summaries[name] = f"cannot be used: {error}"
+    return summaries
 
 
 def _header(preset: Path) -> builtins.list[str]:

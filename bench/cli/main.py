@@ -4,31 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-from bench.errors import UserError
-
-COMMANDS = {
-    "run": "run decoders on a data set: accuracy, time and a record for each",
-    "train": "train a decoder, the encoder that decoders share, or a learned codec",
-    "compare": "differences between runs with intervals, and a sentence for each pair",
-    "report": "one offline page of runs: figures, tables, gallery, claims; the same as files for papers",
-    "gate": "judge runs against their baselines: pass (0), fail (1) or cannot tell (3)",
-    "history": "a metric of past runs as a plot, with the runs at which it changed",
-    "planted-faults": "prove the gate: a slowed decoder, a garbled one, and twenty times the same",
-    "sweep": "run every combination of options that a file names; what is finished is skipped",
-    "list": "decoders, tasks and presets",
-    "describe": "one decoder, task or preset in detail",
-    "verify-data": "check a COCO or NYUv2 folder before hours are spent",
-    "scenes": "render the embedded data set to a folder",
-    "vocabulary": "train a caption tokenizer, or abbreviate one to the pieces that captions use",
-    "study": "train and run the arms of a study, as far as that is not done, and compare them",
-    "measure": "what perfect tokens and captions score, and CPU seconds at paper size",
-    "parity": "recompute every array of a golden file with our code and show the differences",
-    "import": "turn a released checkpoint into ours, with a report of unused and missing names",
-    "schema": "print the JSON Schema of record.json",
-}
+from bench.errors import UserError, unknown
 
 CONTINUED = (["run"], ["sweep"])
 
@@ -60,31 +38,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _dispatch(words: list[str]) -> int:
-    from bench.cli import parser as parsers
+    from bench.cli.commands import COMMANDS, RENAMED
+    from bench.cli.help import print_command_help, top_parser
 
-    parser = parsers.top(COMMANDS)
     if not words:
-        parser.print_help()
+        top_parser(COMMANDS).print_help()
         return 0
-    if words[0] in COMMANDS:
-        options = parsers.parse(words[0], words[1:])
-        return _runner(words[0])(options)
-    if not words[0].startswith("-"):
-        from bench.registry import unknown
-
-        raise UserError(unknown("command", words[0], list(COMMANDS)))
-    parser.parse_args(words)  # --help and --version leave here
+    name, *rest = words
+    if name in COMMANDS:
+        if {"-h", "--help"} & set(rest):
+            print_command_help(name, COMMANDS[name], rest)
+            return 0
+        return COMMANDS[name].run(COMMANDS[name].load_options(name, rest))
+    if name in RENAMED:
+        raise UserError(f"{name!r} is now `{RENAMED[name]}`")
+    if not name.startswith("-"):
+        raise UserError(unknown("command", name, list(COMMANDS)))
+    top_parser(COMMANDS).parse_args(words)  # --help and --version leave here
     return 0
-
-
-def _runner(command: str) -> Callable[[Any], int]:
-    from bench.cli import analysis_commands, data_commands, info_commands, run_commands, study_commands
-
-    name = "import_checkpoint" if command == "import" else command.replace("-", "_")
-    for room in (study_commands, analysis_commands, data_commands, info_commands, run_commands):
-        if hasattr(room, name) and getattr(room, name).__module__ == room.__name__:
-            return getattr(room, name)  # type: ignore[no-any-return]
-    raise UserError(command)
 
 
 def _one_line(error: Exception) -> str:

@@ -44,16 +44,15 @@ def run(options: RunOptions) -> int:
     if options.report and not options.speed_only:
         from bench.report import gather as reporting
 
-        own = ReportOptions(
+        report_options = ReportOptions(
             runs=[*records],
             coco=options.coco,
             nyu=options.nyu,
             nyu_list=options.nyu_list,
             tokenizer=options.tokenizer,
         )
-        print(
-            f"report: {reporting.write(own, console=Console(width=terminal_width(130)))}"
-        )  # its summary has the intervals
+        page = reporting.write(report_options, console=Console(width=terminal_width(130)))  # prints the intervals
+        print(f"report: {page}")
     return 0
 
 
@@ -61,9 +60,9 @@ def sweep(options: SweepOptions) -> int:
     """Run a file's combinations and print where the records are; 2 if one could not be run."""
     from bench.run.sweep import read_sweep
 
-    found = read_sweep(options.file, out=options.out, only=options.only)
+    combinations = read_sweep(options.file, out=options.out, only=options.only)
     if options.show:
-        for point in found.points:
+        for point in combinations.points:
             print(point.name)
         return 0
     from bench.distributed import join
@@ -73,7 +72,7 @@ def sweep(options: SweepOptions) -> int:
     with join() as group:
         log = print if group.is_main else (lambda text: None)
         result = run_sweep(
-            found,
+            combinations,
             lambda one: runner(one, log, group),
             log,
             fresh=options.fresh,

@@ -5,8 +5,7 @@ from __future__ import annotations
 import sys
 
 from bench.config.studies import MeasureOptions, StudyOptions
-from bench.errors import UserError
-from bench.registry import unknown
+from bench.errors import UserError, unknown
 
 MEASUREMENTS = {
     "ceilings": "what perfect tokens score: the loss of every step of tokenization (--coco, --nyu)",

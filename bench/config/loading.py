@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from bench import paths
 from bench.config.words import Words, check_name, one_line, option_types, read_words
-from bench.errors import UserError
-from bench.registry import unknown
+from bench.errors import UserError, unknown
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser
@@ -57,9 +56,6 @@ def load_codec(options: Given) -> CodecTrainOptions:
     return load(CodecTrainOptions, options, command="train", preset=choose_preset(options))
 
 
-parse_run, parse_train, parse_codec = load_run, load_train, load_codec
-
-
 def load(cls: type[T], options: Given, *, command: str, positional: Sequence[str] = (), preset: str | None = None) -> T:
     """Return typed options of any command.
 
@@ -76,11 +72,11 @@ def load(cls: type[T], options: Given, *, command: str, positional: Sequence[str
     from jsonargparse import ArgumentError
 
     types, words = option_types(cls), Words()
-    parser = _parser(cls, command, None if preset is None else preset_file(preset))  # type: ignore[arg-type]
+    parser = option_parser(cls, command, None if preset is None else preset_file(preset))  # type: ignore[arg-type]
     try:
         if isinstance(options, Mapping):
             _check_names(options, types, SECTIONS | {"config"} if preset else set())
-            config = _yaml_file(options["config"]) if options.get("config") else {}
+            config = read_yaml(Path(options["config"])) if options.get("config") else {}
             parsed = parser.parse_object(_merged(config, {n: v for n, v in options.items() if n != "config"}))
         else:
             further = {"config", "print_config"} if preset else set()
@@ -93,13 +89,6 @@ def load(cls: type[T], options: Given, *, command: str, positional: Sequence[str
     except UserError as error:
         message = words.respell(str(error))
     raise UserError(message)
-
-
-def _yaml_file(path: Any) -> Mapping[str, Any]:
-    import yaml
-
-    content = yaml.safe_load(Path(path).read_text())  # ``choose_preset`` has refused what is no mapping
-    return content if isinstance(content, Mapping) else {}
 
 
 def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
@@ -121,7 +110,14 @@ def _check_names(options: Mapping[str, Any], types: Mapping[str, Any], further: 
 
 
 @functools.cache
-def _parser(cls: type, command: str, preset: Path | None) -> ArgumentParser:
+def option_parser(cls: type, command: str, preset: Path | None) -> ArgumentParser:
+    """Return the parser of a command.
+
+    Args:
+        cls: class of the options.
+        command: its name, for messages.
+        preset: YAML file below the options; None for commands that have none.
+    """
     from jsonargparse import ArgumentParser
 
     parser = ArgumentParser(

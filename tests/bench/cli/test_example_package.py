@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bench.cli.main import main
-from bench.config.loading import parse_run
+from bench.config.loading import load_run
 from bench.run.runner import run
 from results.store import read_record
 from tests.bench.run.test_runner import NO_CAPTIONS, words
@@ -51,7 +51,7 @@ def test_the_example_decoder_and_task_run_beside_ours(
 def test_a_random_decoder_is_the_same_in_any_batch(scenes_folder: Path, tmp_path: Path) -> None:
     checksums = set()
     for size in ("1", "4"):
-        options = parse_run(
+        options = load_run(
             words(scenes_folder, tmp_path / size, "--decoder", "guess", "--batch", size, "--tasks", NO_CAPTIONS)
         )
         checksums |= {record.checksum for record in run(options).values()}

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from bench.builders.decoder import build_decoder
-from bench.cli.parser import parse
+from bench.cli.commands import COMMANDS
 from bench.config.loading import choose_preset, load_run, load_train, preset_names
 from bench.errors import UserError
 from bench.paths import PRESETS
@@ -71,7 +71,7 @@ def test_print_config_shows_the_merge(tmp_path: Path, capsys: pytest.CaptureFixt
 def test_flags_and_dashes() -> None:
     assert load_run(["--fresh", "--decoder", "oracle"]).fresh
     assert load_run(["--decoder=oracle", "--caption-tokenizer", "python"]).caption_tokenizer == "python"
-    assert parse("verify-data", ["--coco", "x", "--headers-only"]).headers_only
+    assert COMMANDS["verify-data"].load_options("verify-data", ["--coco", "x", "--headers-only"]).headers_only
 
 
 @pytest.mark.parametrize(
