@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from difflib import get_close_matches
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
-from bench.errors import UserError
+from bench.errors import UserError, unknown
 
 DECODERS = "decoder_bench.decoders"
 TASKS = "decoder_bench.tasks"
@@ -57,11 +56,11 @@ def check_tasks(option: str, given: Collection[str]) -> None:
             raise UserError(f"{option}: {unknown('task', name, known)}")
 
 
-def unknown(kind: str, name: str, known: list[str]) -> str:
-    """Message for a name that is not known: the nearest one first, then all."""
-    near = get_close_matches(str(name), known, n=1, cutoff=0.5)  # YAML makes numbers of some names
-    hint = f" (did you mean {near[0]!r}?)" if near else ""
-    return f"unknown {kind} {name!r}{hint}; known: {', '.join(known) or 'none'}"
+def headline(task: str) -> tuple[str, ...] | None:
+    """Return a task's metrics for tables; None (all) for a task that is not installed."""
+    if task not in names(TASKS):
+        return None
+    return tuple(load(TASKS, task).headline)
 
 
 def _points(group: str) -> dict[str, EntryPoint]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,15 +12,16 @@ import torch
 
 from bench import registry
 from bench.builders.placeholders import placeholder_load, random_network
-from bench.builders.suite import Suite
 from bench.config.parts import ImageOptions
 from bench.config.run import RunOptions
 from bench.data.transforms import IMAGENET, Letterbox, ShortestSide, Square, Windows
-from bench.errors import UserError
+from bench.errors import UserError, unknown
 from bench.inference.pipeline import Pipeline
 from bench.inference.windowed_pipeline import WindowedPipeline, window_pixels
 from decoders.network.network import Network
 from decoders.oracle import Oracle
+from tasks.base import Task
+from tasks.formats.vocabulary import Vocabulary
 
 UNSIGNED = ("out", "fresh", "decoder", "budget", "calibrate", "min_seconds", "min_images", "phases")
 """Options that decide no prediction."""
@@ -40,7 +41,7 @@ def build_decoder(cls: Any, strategy: Mapping[str, Mapping[str, Any]]) -> Any:
     known = [field.name for field in dataclasses.fields(cls.Options)]
     for name in given:
         if name not in known:
-            raise UserError(f"--strategy: {registry.unknown(f'option of {cls.name}', name, known)}")
+            raise UserError(f"--strategy: {unknown(f'option of {cls.name}', name, known)}")
     for name in getattr(cls, "by_task", ()):
         if isinstance(given.get(name), Mapping):
             registry.check_tasks(f"--strategy: {cls.name}: {name}", given[name])
@@ -58,7 +59,9 @@ def options_of(decoder: Any) -> dict[str, Any]:
     return dataclasses.asdict(own) if dataclasses.is_dataclass(own) and not isinstance(own, type) else {}
 
 
-def build_network(decoder: Any, suite: Suite, options: RunOptions, device: torch.device) -> Network | None:
+def build_network(
+    decoder: Any, vocabulary: Vocabulary, options: RunOptions, device: torch.device, *, tokenizer: str | None = None
+) -> Network | None:
     """The network that a decoder runs on, with its weights or random ones; None if it needs none."""
     if not decoder.needs_network:
         return None
@@ -66,9 +69,8 @@ def build_network(decoder: Any, suite: Suite, options: RunOptions, device: torch
     from decoders.network.folding import folded
 
     if options.random_weights:
-        return folded(random_network(options.network, suite.vocabulary, seed=options.seed)).to(device)
-    hashed = suite.data.get("tokenizer", {}).get("hash")
-    network = load_network(weights_name(decoder), options, suite.vocabulary, tokenizer=hashed)
+        return folded(random_network(options.network, vocabulary, seed=options.seed)).to(device)
+    network = load_network(weights_name(decoder), options, vocabulary, tokenizer=tokenizer)
     return folded(network).to(device)
 
 
@@ -78,15 +80,21 @@ def weights_name(decoder: Any) -> str:
 
 
 def build_pipeline(
-    decoder: Any, suite: Suite, network: Any, options: RunOptions, device: torch.device
+    decoder: Any,
+    tasks: Sequence[Task],
+    vocabulary: Vocabulary,
+    *,
+    network: Any,
+    options: RunOptions,
+    device: torch.device,
 ) -> Pipeline | WindowedPipeline:
     """One decoder on one network, or what stands in for it; windows of an image are decoded one by one."""
     instances = options.sizes.slots if options.instances is None else options.instances
     return windowed(
         image_transform(options.image),
         decoder=decoder,
-        tasks=suite.tasks,
-        fill=suite.vocabulary.id("mask"),
+        tasks=tasks,
+        fill=vocabulary.id("mask"),
         seed=options.seed,
         network=network,
         prompter=Oracle() if options.prompts == "annotated" else None,

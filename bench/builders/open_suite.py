@@ -45,7 +45,7 @@ def build_suite(
     if not scored:
         raise UserError("no task is left to run: " + "; ".join(f"{name}: {why}" for name, why in off.items()))
     captioned = dataset.coco if "captions" in {cls.kind for cls in running} else None
-    tokenizer, told = (None, None) if captioned is None else _tokenizer(options, captioned)
+    tokenizer, source = (None, None) if captioned is None else _tokenizer(options, captioned)
     vocabulary, tasks = make_tasks(
         running,
         sizes=options.sizes,
@@ -60,7 +60,7 @@ def build_suite(
         metrics={t.name: t.metric(_metric_parts(t.kind, dataset, options)) for t in tasks if t.name not in off},
         off=off,
         vocabulary=vocabulary,
-        data=dataset.summary() | ({"tokenizer": told} if told else {}),
+        data=dataset.summary() | ({"tokenizer": source} if source else {}),
         classes=running,
         tokenizer=tokenizer,
     )
@@ -92,7 +92,7 @@ def _compulsory_codecs(options: SuiteOptions, running: Sequence[Any]) -> dict[st
     if options.sizes.layout == "mad":
         return {}
     kinds = {cls.name: CODECS[cls.name] for cls in running if cls.name in CODECS}
-    return {name: load_codec(kind, str(options.preset), options.checkpoints).codec for name, kind in kinds.items()}
+    return {name: load_codec(kind, options.preset, options.checkpoints).codec for name, kind in kinds.items()}
 
 
 def _check_windows(options: SuiteOptions, classes: Mapping[str, Any]) -> None:

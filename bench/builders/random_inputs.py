@@ -1,4 +1,4 @@
-"""Images from a seed, and weights and a load to go with them: times of paper-size networks without any data.
+"""Random images and a suite on them: times of paper-size networks without any data.
 
 With random weights nothing that is decoded means anything, so the number of objects that later tasks are prompted with
 is given: by default those of the released code's own measurement, every object slot and ten persons.
@@ -6,7 +6,7 @@ is given: by default those of the released code's own measurement, every object 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,11 +15,8 @@ import torch
 from PIL import Image
 
 from bench.builders.suite import Suite, make_tasks, task_choices, task_classes
-from bench.builders.task_formats import CODES, Formats, checked, default_formats
-from bench.checkpoints.codec import CODECS, StoredCodec, load_codec, random_codec
-from bench.config.codecs import Codecs
+from bench.builders.task_formats import Formats, checked, default_formats, random_codecs
 from bench.config.parts import ImageOptions, SuiteOptions
-from bench.errors import UserError
 from tasks.formats.vocabulary import Sizes
 from tasks.targets import ObjectAnnotations, Targets
 
@@ -89,8 +86,8 @@ class RandomImages:
         """There are none."""
 
 
-class RandomWords:
-    """A tokenizer of the right size, whose pieces are numbers."""
+class PlaceholderTokenizer:
+    """A tokenizer of the right size whose pieces are numbers; it encodes every text as no pieces."""
 
     def __init__(self, pieces: int) -> None:
         self._pieces = pieces
@@ -99,12 +96,10 @@ class RandomWords:
         return self._pieces
 
     def encode(self, text: str) -> list[int]:
-        """Nothing."""
         del text
         return []
 
     def decode(self, pieces: Sequence[int]) -> str:
-        """The numbers."""
         return " ".join(map(str, pieces))
 
 
@@ -120,7 +115,7 @@ def original_size(image: ImageOptions) -> tuple[int, int]:
 def random_suite(options: SuiteOptions, *, score_unseen: bool = False, images: int = IMAGES) -> Suite:
     """All tasks on random images; nothing is scored."""
     dataset: Any = RandomImages(options.image, options.sizes, seed=options.seed, count=images)
-    tokenizer = RandomWords(options.sizes.words)
+    tokenizer = PlaceholderTokenizer(options.sizes.words)
     classes = task_classes(options.tasks, options.sizes.layout)
     names = default_formats(options.sizes.layout, classes, checked(options.formats))
     vocabulary, tasks = make_tasks(
@@ -128,7 +123,7 @@ def random_suite(options: SuiteOptions, *, score_unseen: bool = False, images: i
         sizes=options.sizes,
         class_names=dataset.class_names,
         tokenizer=tokenizer,
-        codecs=Formats(names, _codecs(names, options)).modules,
+        codecs=Formats(names, random_codecs(names, options)).modules,
         **task_choices(options, score_unseen=score_unseen),
     )
     return Suite(
@@ -141,24 +136,3 @@ def random_suite(options: SuiteOptions, *, score_unseen: bool = False, images: i
         classes=list(classes.values()),
         tokenizer=tokenizer,
     )
-
-
-def random_formats(options: SuiteOptions, decoder: Any, tasks: Collection[str]) -> Formats:
-    """The formats that a decoder wishes, with the preset's codecs or, without any, untrained ones of AiT's size."""
-    given = checked(options.formats)
-    wish = {task: name for task, name in getattr(decoder, "formats", {}).items() if task in tasks}
-    names = {**default_formats(options.sizes.layout, tasks, given), **wish, **given}
-    return Formats(names, _codecs(names, options))
-
-
-def _codecs(names: Mapping[str, str], options: SuiteOptions) -> dict[str, StoredCodec]:
-    kinds = dict.fromkeys(kind for task, kind in CODECS.items() if names.get(task) == CODES)
-    return {kind: _codec(kind, options) for kind in kinds}
-
-
-def _codec(kind: str, options: SuiteOptions) -> StoredCodec:
-    try:
-        return load_codec(kind, str(options.preset), options.checkpoints)
-    except UserError:
-        shape = getattr(Codecs(), kind).shape
-        return StoredCodec(kind, random_codec(shape, options.seed), "random", {})

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bench import registry
+from bench.builders.task_formats import Formats
 from bench.checkpoints.codec import CODECS
 from bench.config.parts import SuiteOptions
 from bench.data.dataset import Dataset
@@ -135,3 +136,18 @@ def task_choices(options: SuiteOptions, *, score_unseen: bool) -> dict[str, Any]
 def layouts(cls: Any) -> tuple[str, ...]:
     """Layouts of the vocabulary that have a task's ids."""
     return getattr(cls, "layouts", ("mad",))
+
+
+def with_formats(suite: Suite, formats: Formats, options: SuiteOptions, *, score_unseen: bool = False) -> Suite:
+    """The same data and metrics with the tasks and the vocabulary of these formats."""
+    if not formats.codecs:
+        return suite
+    vocabulary, tasks = make_tasks(
+        suite.classes,
+        sizes=options.sizes,
+        class_names=suite.dataset.class_names,
+        tokenizer=suite.tokenizer,
+        codecs=formats.modules,
+        **task_choices(options, score_unseen=score_unseen),
+    )
+    return replace(suite, vocabulary=vocabulary, tasks=tasks, formats=formats.card)

@@ -1,4 +1,4 @@
-"""Which format a task's sequences have, plain tokens or learned codes, and the tasks and vocabulary that follow.
+"""Which format a task's sequences have: plain tokens or learned codes.
 
 Two decoders of one run may use different formats; data set and metrics stay the same.
 """
@@ -6,17 +6,16 @@ Two decoders of one run may use different formats; data set and metrics stay the
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench.builders.suite import Suite, make_tasks, task_choices
 from bench.checkpoints.checkpoint import checkpoint_path, read_checkpoint, train_command
-from bench.checkpoints.codec import CODECS, StoredCodec, codec_name, load_codec
+from bench.checkpoints.codec import CODECS, StoredCodec, codec_name, load_codec, random_codec
+from bench.config.codecs import Codecs
 from bench.config.parts import SuiteOptions
-from bench.errors import UserError
+from bench.errors import UserError, unknown
 from bench.paths import CHECKPOINTS
-from bench.registry import unknown
 from tasks.codecs.vqvae import Codec
 
 CODES = "codes"
@@ -90,7 +89,7 @@ def formats_to_run(options: SuiteOptions, decoder: Any, tasks: Collection[str]) 
     Raises:
         UserError: if weights or a codec are missing, broken, or do not belong together.
     """
-    given, preset = checked(options.formats), str(options.preset)
+    given, preset = checked(options.formats), options.preset
     plain = default_formats(options.sizes.layout, tasks, given)
     if not decoder.needs_network:
         names = {**plain, **getattr(decoder, "formats", {}), **given}
@@ -150,16 +149,23 @@ def _load(names: Mapping[str, str], preset: str, root: Path | None) -> dict[str,
     return {kind: load_codec(kind, preset, root) for kind in kinds}
 
 
-def with_formats(suite: Suite, formats: Formats, options: SuiteOptions, *, score_unseen: bool = False) -> Suite:
-    """The same data and metrics with the tasks and the vocabulary of these formats."""
-    if not formats.codecs:
-        return suite
-    vocabulary, tasks = make_tasks(
-        suite.classes,
-        sizes=options.sizes,
-        class_names=suite.dataset.class_names,
-        tokenizer=suite.tokenizer,
-        codecs=formats.modules,
-        **task_choices(options, score_unseen=score_unseen),
-    )
-    return replace(suite, vocabulary=vocabulary, tasks=tasks, formats=formats.card)
+def random_formats(options: SuiteOptions, decoder: Any, tasks: Collection[str]) -> Formats:
+    """The formats that a decoder wishes, with the preset's codecs or, without any, untrained ones of AiT's size."""
+    given = checked(options.formats)
+    wish = {task: name for task, name in getattr(decoder, "formats", {}).items() if task in tasks}
+    names = {**default_formats(options.sizes.layout, tasks, given), **wish, **given}
+    return Formats(names, random_codecs(names, options))
+
+
+def random_codecs(names: Mapping[str, str], options: SuiteOptions) -> dict[str, StoredCodec]:
+    """Return the preset's codecs of the tasks that have codes, or untrained ones of AiT's size."""
+    kinds = dict.fromkeys(kind for task, kind in CODECS.items() if names.get(task) == CODES)
+    return {kind: _codec_or_random(kind, options) for kind in kinds}
+
+
+def _codec_or_random(kind: str, options: SuiteOptions) -> StoredCodec:
+    try:
+        return load_codec(kind, options.preset, options.checkpoints)
+    except UserError:
+        shape = getattr(Codecs(), kind).shape
+        return StoredCodec(kind, random_codec(shape, options.seed), "random", {})

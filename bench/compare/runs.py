@@ -84,7 +84,7 @@ def compare(
     ]
     for run in runs:
         for task, table in run.tables.items():
-            names = None if every else headline(task)
+            names = None if every else registry.headline(task)
             run.scores[task] = bootstrap.scores(table, names=names, resamples=resamples, seed=seed)
     pairs = _adjusted([_pair(first, second, seed=seed, every=every) for first, second in combinations(runs, 2)])
     return Comparison(
@@ -104,13 +104,6 @@ def expand(paths: Sequence[Path]) -> list[Path]:
         inside = sorted(file.parent for file in path.rglob(RECORD)) if path.is_dir() else []
         expanded += inside if inside and not (path / RECORD).exists() else [path]
     return expanded
-
-
-def headline(task: str) -> tuple[str, ...] | None:
-    """Return a task's metrics for tables; None (all) for a task that is not installed."""
-    if task not in registry.names(registry.TASKS):
-        return None
-    return tuple(registry.load(registry.TASKS, task).headline)
 
 
 def _refuse_other_data(files: Sequence[RunFiles]) -> None:
@@ -167,7 +160,7 @@ def _table_position(task: str) -> int:
 
 
 def _metrics(first: ScoredRun, second: ScoredRun, task: str, *, every: bool) -> list[str]:
-    chosen = None if every else headline(task)
+    chosen = None if every else registry.headline(task)
     common = [name for name in first.record.metrics[task] if name in second.record.metrics[task]]
     return common if chosen is None else [name for name in chosen if name in common]
 

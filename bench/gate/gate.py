@@ -17,7 +17,7 @@ from bench.compare.runs import expand
 from bench.compare.score_tables import DataPaths, metrics_of, run_tables
 from bench.config.analysis import GateOptions
 from bench.config.loading import load_run
-from bench.errors import UserError
+from bench.errors import UserError, unknown
 from bench.gate.gated_run import REFERENCE, GatedRun, baseline_of, gated_runs, was_busy
 from bench.gate.judge import judge
 from bench.gate.thresholds import BASELINES, FILE, read_thresholds
@@ -94,7 +94,7 @@ def _check(options: GateOptions) -> None:
     installed = registry.names(registry.DECODERS)
     for name in options.names():
         if name not in installed:
-            raise UserError(f"--decoder: {registry.unknown('decoder', name, installed)}")
+            raise UserError(f"--decoder: {unknown('decoder', name, installed)}")
     for name in ("limit", "tasks", "settings"):
         if options.runs and getattr(options, name) is not None:
             raise UserError(f"--{name}: is for decoders that the gate runs itself; leave it out beside finished runs")

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bench.config.analysis import HistoryOptions
-from bench.errors import UserError
-from bench.registry import unknown
+from bench.errors import UserError, unknown
 from bench.stats.change_points import segments
 from reports.terminal.history_plot import Series
 from results.history import HistoryEntry, read

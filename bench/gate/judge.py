@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.compare.comparability import DECIDING, SETTINGS, busy, differences, settings
-from bench.compare.runs import headline
 from bench.gate.gated_run import CALIBRATION, REFERENCE, GatedRun, tokenizer, was_busy
 from bench.gate.thresholds import Bound, Thresholds
+from bench.registry import headline
 from bench.stats import bootstrap
 from bench.stats.pairing import measurement_blocks
 from bench.stats.permutation import holm, sign_flips_above

@@ -19,7 +19,8 @@ import numpy as np
 from bench.config.studies import MeasureOptions
 from bench.console import progress
 from bench.data.scenes.captions import CAPTIONS_PER_IMAGE, describe
-from bench.data.scenes.scene import SEED, Scene, render
+from bench.data.scenes.elements import Scene
+from bench.data.scenes.scene import SEED, render
 from reports.tables.table import pipe_table
 from results.store import write_atomically
 from tasks.metrics import ptb

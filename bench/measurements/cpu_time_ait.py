@@ -68,7 +68,7 @@ def measure_ait_time(options: RunOptions, *, out: Path, repeats: int = 3) -> str
     torch.set_num_threads(1)
     published = json.loads(RELEASED.read_text())
     seconds, passes = _measured(options, repeats)
-    text = _markdown(str(options.preset), published["seconds"], seconds, passes)
+    text = _markdown(options.preset, published["seconds"], seconds, passes)
     data = {
         "preset": options.preset,
         "seconds": seconds,

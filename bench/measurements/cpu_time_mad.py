@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from bench.builders.placeholders import objects
-from bench.builders.random_inputs import RandomWords
+from bench.builders.random_inputs import PlaceholderTokenizer
 from bench.builders.suite import make_tasks, task_classes
 from bench.config.run import RunOptions
 from bench.paths import PUBLISHED
@@ -54,7 +54,7 @@ def measure_mad_time(options: RunOptions, *, out: Path, repeats: int = 2) -> str
         name: _fastest([_one_image(options, dtype, published) for _ in range(repeats)])
         for name, dtype in (("float32", torch.float32), ("bfloat16", torch.bfloat16))
     }
-    text = _markdown(str(options.preset), published["seconds"], seconds)
+    text = _markdown(options.preset, published["seconds"], seconds)
     data = {"preset": options.preset, "seconds": seconds, "released": published, "environment": describe_environment()}
     write_atomically(out / "paper_time.json", (json.dumps(data, indent=2) + "\n").encode())
     write_atomically(out / "paper_time.md", text.encode())
@@ -67,7 +67,7 @@ def _one_image(options: RunOptions, dtype: torch.dtype, published: Mapping[str, 
     names = ["person", *(f"class {number}" for number in range(1, options.sizes.classes))]
     classes = [task_classes(None)[name] for name in TASKS]
     vocabulary, tasks = make_tasks(
-        classes, sizes=options.sizes, class_names=names, tokenizer=RandomWords(options.sizes.words)
+        classes, sizes=options.sizes, class_names=names, tokenizer=PlaceholderTokenizer(options.sizes.words)
     )
     random = dataclasses.replace(options.network, weights=None)
     network = folded(build_network(random, vocabulary).eval())

@@ -8,8 +8,8 @@ import torch
 
 from bench.parity.golden_file import GoldenFile
 from bench.parity.parity_table import ParityTable
-from bench.train.codec import CodecLoss
 from bench.train.codec_batches import MapBatch
+from bench.train.codec_loss import CodecLoss
 from tasks.codecs.formats import CodeGrid
 from tasks.codecs.losses import dice, silog
 from tasks.codecs.options import CodecOptions

@@ -15,12 +15,11 @@ import torch
 
 from bench import registry
 from bench.builders.decoder import build_decoder, build_network, weights_name
-from bench.builders.random_inputs import random_formats
-from bench.builders.suite import Suite
-from bench.builders.task_formats import formats_to_run, with_formats
+from bench.builders.suite import Suite, with_formats
+from bench.builders.task_formats import formats_to_run, random_formats
 from bench.checkpoints.checkpoint import checkpoint_path, weights_hashes
 from bench.config.run import RunOptions
-from bench.errors import UserError
+from bench.errors import UserError, unknown
 from bench.inference import execution_modes as modes
 from bench.paths import CHECKPOINTS
 from results.run_names import run_name
@@ -67,7 +66,7 @@ def chosen_decoders(options: RunOptions, log: Log) -> dict[str, Any]:
             )
     for name in options.strategy:
         if name not in classes:
-            raise UserError(f"--strategy: {registry.unknown('decoder of this run', name, list(classes))}")
+            raise UserError(f"--strategy: {unknown('decoder of this run', name, list(classes))}")
     return classes
 
 
@@ -94,7 +93,13 @@ def plan(options: RunOptions, suite: Suite, device: torch.device, log: Log) -> l
         own_suite = with_formats(suite, formats, options, score_unseen=options.score_unseen)
         key = (weights_name(decoder), json.dumps(formats.card, sort_keys=True))
         if key not in networks or not decoder.needs_network:
-            networks[key] = build_network(decoder, own_suite, options, device)
+            networks[key] = build_network(
+                decoder,
+                own_suite.vocabulary,
+                options,
+                device,
+                tokenizer=own_suite.data.get("tokenizer", {}).get("hash"),
+            )
         untrained = options.random_weights or not decoder.needs_network
         weights = {} if untrained else weights_hashes(weights_name(decoder), options)
         for mode in _available_modes(mode_names, name, device, log, network=decoder.needs_network):
@@ -132,7 +137,7 @@ def modes_of(mode: str) -> list[str]:
     names = [name.strip() for name in mode.split(",") if name.strip()]
     for name in names:
         if name not in modes.MODES:
-            raise UserError(f"--mode: {registry.unknown('mode', name, list(modes.MODES))}")
+            raise UserError(f"--mode: {unknown('mode', name, list(modes.MODES))}")
     if not names or len(set(names)) != len(names):
         raise UserError(f"--mode {mode}: name each mode once")
     return names
@@ -151,7 +156,7 @@ def _usable(name: str, cls: Any, options: RunOptions, log: Log) -> bool:
         if options.speed_only:
             log(f"left out: {name}: it uses no network")
         return not options.speed_only
-    path = checkpoint_path(str(options.preset), weights_name(cls), options.checkpoints or CHECKPOINTS)
+    path = checkpoint_path(options.preset, weights_name(cls), options.checkpoints or CHECKPOINTS)
     if options.random_weights or path.exists():
         return True
     log(f"left out: {name}: no weights for preset {options.preset}")

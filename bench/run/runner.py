@@ -140,7 +140,7 @@ class _Run:
         keys = _in_order(folder.samples, [sample.image_id for sample in self.suite.dataset.samples])
         recorded = RecordedRun(
             decoder=planned.decoder.name,
-            preset=str(options.preset),
+            preset=options.preset,
             options=plain_options(options),
             suite=planned.suite,
             scored=not options.speed_only,
@@ -173,7 +173,14 @@ class _Run:
         return lru_cache(maxsize=largest + READ_AHEAD)(sample_reader(self.suite.dataset, self.suite.tasks))
 
     def _open(self, planned: PlannedRun, read: Reader, started: str, stack: ExitStack) -> _OpenRun:
-        eager = build_pipeline(planned.decoder, planned.suite, planned.network, planned.options, self.device)
+        eager = build_pipeline(
+            planned.decoder,
+            planned.suite.tasks,
+            planned.suite.vocabulary,
+            network=planned.network,
+            options=planned.options,
+            device=self.device,
+        )
         if planned.options.batch is None:
             planned = replace(planned, options=replace(planned.options, batch=self._largest_batch(eager, read)))
         options, suite = planned.options, planned.suite
@@ -185,7 +192,9 @@ class _Run:
         pipeline = eager
         if options.mode != "eager":
             network = wrap_network(options.mode, planned.network)
-            pipeline = build_pipeline(planned.decoder, suite, network, options, self.device)
+            pipeline = build_pipeline(
+                planned.decoder, suite.tasks, suite.vocabulary, network=network, options=options, device=self.device
+            )
         counted = not options.accuracy_only and planned.network is not None
         decoder_run = DecoderRun(
             name=planned.name,

@@ -31,8 +31,7 @@ from bench import paths
 from bench.checkpoints.checkpoint import weights_hashes
 from bench.config.loading import load_run
 from bench.config.run import RunOptions
-from bench.errors import UserError
-from bench.registry import unknown
+from bench.errors import UserError, unknown
 from bench.system.environment import source_hash
 from decoders.network.errors import NetworkError
 from results.record import Record

@@ -10,8 +10,7 @@ import msgspec
 import yaml
 
 from bench import paths
-from bench.errors import UserError
-from bench.registry import unknown
+from bench.errors import UserError, unknown
 
 Options = dict[str, Any]
 SHIPPED, TRAINED = "shipped", "trained"

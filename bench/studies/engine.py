@@ -23,7 +23,7 @@ from bench.studies.definition import Definition, read_definition
 from bench.studies.output import write_study
 from bench.studies.plan import Job, Plan, plan
 from bench.studies.tables import TABLES, Results, training_card
-from bench.studies.worker import SETTINGS, do_all
+from bench.studies.worker import SETTINGS, do, do_all
 from results.record import Record
 from results.run_files import RunFiles, read_run
 from results.store import RECORD, reserve, setting_differences
@@ -44,7 +44,7 @@ def show(options: StudyOptions) -> list[str]:
     """Return what a study would do, a line a job, and how long it would take."""
     _, _, jobs = _open(options)
     missing = [job for job in jobs.jobs if not job.is_done()]
-    remaining = estimate.seconds(missing, options.work)
+    remaining = estimate.seconds(missing, options.work, do)
     lines = []
     for job in jobs.jobs:
         own = {name: value for name, value in job.given.items() if name not in ("preset", "decoder", "codec", "seed")}
@@ -75,7 +75,7 @@ def run_study(options: StudyOptions, *, log: Log = print, resamples: int = RESAM
     missing = [job for job in jobs.jobs if not job.is_done()]
     if missing:
         log(f"{len(missing)} of {len(jobs.jobs)} trainings and runs are missing; measuring how long they take")
-        log(estimate.text(estimate.seconds(missing, options.work).values(), options.jobs))
+        log(estimate.text(estimate.seconds(missing, options.work, do).values(), options.jobs))
     errors = do_all(jobs.jobs, processes=options.jobs, log=log)
     failed = dict(jobs.failed)
     for job in jobs.jobs:

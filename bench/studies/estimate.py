@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,30 +12,31 @@ from typing import Any
 from bench.checkpoints.checkpoint import ENCODER
 from bench.config.codecs import CodecTrainOptions
 from bench.studies.definition import merged
-from bench.studies.plan import Job
-from bench.studies.worker import MACHINE, do
+from bench.studies.plan import MACHINE, Job
 from bench.system.environment import describe_environment, fingerprint
 from bench.train.trainer import CURVE
 from results.store import RECORD, read_record
 
+Do = Callable[[Job], None]
 STEPS = 4  # of a training that is timed
 IMAGES = 2  # of a run that is timed
 
 
-def seconds(jobs: Sequence[Job], work: Path) -> dict[Path, float | None]:
+def seconds(jobs: Sequence[Job], work: Path, do: Do) -> dict[Path, float | None]:
     """Return folder to remaining seconds of each job; None where that is not known: a run whose weights are
     not trained yet, or a job that will fail.
 
     Args:
         jobs: to do.
         work: folder of earlier trainings and runs; what is not found there is timed in a temporary folder.
+        do: does a job, as ``worker.do``.
     """
     paces = _measured(work)
     remaining: dict[Path, float | None] = {}
     for job in jobs:
         if job.pace not in paces and (job.kind != "run" or not job.needs):
             with tempfile.TemporaryDirectory() as folder:
-                if (pace := _timed(job, Path(folder))) is not None:
+                if (pace := _timed(job, Path(folder), do)) is not None:
                     paces[job.pace] = pace
         pace = paces.get(job.pace)
         try:
@@ -102,9 +103,9 @@ def _units(job: Job) -> int:
     return len(open_dataset(job.options()).samples)
 
 
-def _timed(job: Job, folder: Path) -> float | None:
+def _timed(job: Job, folder: Path, do: Do) -> float | None:
     """Seconds a step or image of a short version of a job."""
-    short = _short(job, folder, STEPS)
+    short = _short(job, folder, STEPS, do)
     try:
         do(short)
     except Exception:  # the job itself will say what is wrong with it
@@ -112,7 +113,7 @@ def _timed(job: Job, folder: Path) -> float | None:
     return _run_pace(short.folder) if job.kind == "run" else _curve_pace(short.folder / CURVE)
 
 
-def _short(job: Job, folder: Path, steps: int) -> Job:
+def _short(job: Job, folder: Path, steps: int, do: Do) -> Job:
     """The job with a few steps, from random weights; trainings that it needs get a single step."""
     schedule = {"steps": steps}
     quick = {"log_every": 1, "evaluate_images": 0, "save_every": 10**6}
@@ -121,7 +122,7 @@ def _short(job: Job, folder: Path, steps: int) -> Job:
         options = {"codecs": {job.given["codec"]: {**quick, "schedule": schedule}}}
     elif job.kind == "train":
         options = {"train": {**quick, "encoder": schedule, "decoder": schedule}}
-    needs = {name: _short(need, folder, 1) for name, need in job.needs.items()}
+    needs = {name: _short(need, folder, 1, do) for name, need in job.needs.items()}
     for need in needs.values():
         do(need)
     own = folder / job.pace

@@ -16,10 +16,12 @@ from bench.builders.decoder import build_decoder, options_of, weights_name
 from bench.checkpoints.checkpoint import ENCODER, checkpoint_path, weights_hashes
 from bench.checkpoints.codec import codec_name
 from bench.config.loading import load_codec, load_run, load_train
-from bench.errors import UserError
+from bench.errors import UserError, unknown
 from bench.paths import CHECKPOINTS
 from bench.studies.definition import TRAINED, Arm, Definition, Options, merged, safe
 from results.store import PARTIAL, RECORD
+
+MACHINE = "machine.json"  # beside a finished job: where it ran, and what its pace is called
 
 PLACES = ("out", "checkpoints", "fresh", "report", "start", "publish", "threads")  # decide no number
 STAGE_SEEDS = 10  # between the seeds of two stages of a training
@@ -122,7 +124,7 @@ def plan(name: str, definition: Definition, *, work: Path, given: Mapping[str, A
     """
     for arm in only:
         if arm not in definition.arms:
-            raise UserError(f"--only: {registry.unknown('arm', arm, list(definition.arms))}")
+            raise UserError(f"--only: {unknown('arm', arm, list(definition.arms))}")
     for folder in definition.data:
         if folder not in given:
             raise UserError(f"study {name}: is of real data; give --{folder} DIR")

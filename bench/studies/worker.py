@@ -15,11 +15,11 @@ from typing import Any
 from bench import paths, registry
 from bench.builders.decoder import weights_name
 from bench.checkpoints.checkpoint import ENCODER, checkpoint_path, copy_checkpoint
-from bench.studies.plan import Job
+from bench.studies.plan import MACHINE, Job
 from bench.system.environment import describe_environment, fingerprint
 from results.store import write_atomically
 
-SETTINGS, MACHINE, LOCK = "settings.json", "machine.json", ".lock"
+SETTINGS, LOCK = "settings.json", ".lock"
 Log = Callable[[str], None]
 
 

@@ -14,8 +14,8 @@ import torch
 from bench import registry
 from bench.builders.decoder import build_decoder, image_transform, options_of, weights_name
 from bench.builders.open_suite import build_suite
-from bench.builders.suite import Suite
-from bench.builders.task_formats import Formats, formats_to_train, with_formats
+from bench.builders.suite import Suite, with_formats
+from bench.builders.task_formats import Formats, formats_to_train
 from bench.checkpoints import checkpoint
 from bench.checkpoints.checkpoint import ENCODER
 from bench.config.training import TrainOptions
@@ -23,7 +23,7 @@ from bench.console import progress
 from bench.data.augment import Augment
 from bench.data.packed import Packed, as_tensors, packed
 from bench.distributed import ProcessGroup, join
-from bench.errors import UserError
+from bench.errors import UserError, unknown
 from bench.paths import CHECKPOINTS, cache_folder
 from bench.train import warm_start
 from bench.train.batch_stream import Batches
@@ -178,7 +178,7 @@ def _decoder(options: TrainOptions) -> Any:
     """Return the strategy with its options."""
     for name in options.strategy:
         if name != options.decoder:
-            raise UserError(f"--strategy: {registry.unknown('decoder of this training', name, [options.decoder])}")
+            raise UserError(f"--strategy: {unknown('decoder of this training', name, [options.decoder])}")
     cls = registry.load(registry.DECODERS, options.decoder)
     if (trained := weights_name(cls)) != options.decoder:
         raise UserError(f"decoder {options.decoder!r} runs on the weights of {trained}; train --decoder {trained}")

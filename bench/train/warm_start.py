@@ -9,8 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from bench.checkpoints import checkpoint
-from bench.errors import UserError
-from bench.registry import unknown
+from bench.errors import UserError, unknown
 from decoders.network.network import Network
 
 FITTING = ("sizes", "network", "vocabulary", "tokenizer")  # what all weights must agree on

@@ -8,12 +8,10 @@ keeps the claims that it makes, so that a test can check them against the scene.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
-from bench.data.scenes.elements import Item, Pose
-from bench.data.scenes.layout import SIZE, Layout
+from bench.data.scenes.elements import SIZE, Caption, CaptionClaim, Item, Layout, Pose
 
 CAPTIONS_PER_IMAGE = 5
 LONGEST = 15  # words
@@ -57,26 +55,6 @@ BESIDE_IT: dict[str, tuple[str, ...]] = {
     "behind": ("behind it",),
     "near": ("next to it", "beside it"),
 }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CaptionClaim:
-    """What a caption asserts: ``kind`` is a relation of ``subject`` to ``other`` (positions in the layout's items), or
-    "ground", "wall", "side", "color", "texture", "size", "pose" or "count" of ``value``."""
-
-    kind: str
-    subject: int = -1
-    other: int = -1
-    value: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Caption:
-    """One sentence, the name of its pattern and its claims."""
-
-    text: str
-    pattern: str
-    claims: tuple[CaptionClaim, ...]
 
 
 def describe(layout: Layout, generator: np.random.Generator) -> tuple[Caption, ...]:

@@ -5,16 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from pycocotools import mask as run_lengths
 
-from bench.data.scenes.layout import CLASSES
+from bench.data.scenes.elements import CLASSES, Scene, SceneObject
 from bench.data.scenes.person import KEYPOINTS, SKELETON
-
-if TYPE_CHECKING:
-    from bench.data.scenes.scene import Scene, SceneObject
 
 ANNOTATIONS = ("instances", "person_keypoints", "captions")
 LISTS = {"val2017": "test_files_with_gt.txt", "train2017": "train_files_with_gt.txt"}

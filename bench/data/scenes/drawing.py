@@ -13,10 +13,7 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
-from bench.data.scenes.elements import Item, Room
-from bench.data.scenes.layout import FOCAL, SIZE, Layout
-
-Floats = npt.NDArray[np.floating]
+from bench.data.scenes.elements import FOCAL, SIZE, Floats, Item, Layout, Room
 
 NEAREST, FARTHEST = 0.5, 10.0  # meters
 ROWS = 2  # samples per pixel and direction of the room's textures

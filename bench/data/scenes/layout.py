@@ -8,23 +8,11 @@ left corner reaches from 0 to 1 both ways and its center is (0.5, 0.5).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
 import numpy as np
-import numpy.typing as npt
 
 from bench.data.scenes import person as scene_person
 from bench.data.scenes import shapes as scene_shapes
-from bench.data.scenes.elements import Item, Room
-
-if TYPE_CHECKING:
-    from bench.data.scenes.shapes import Sprite
-
-SIZE = scene_shapes.SIZE
-FOCAL = 120.0  # pixels
-CLASSES: tuple[str, ...] = ("person", "circle", "square", "triangle", "star", "ring", "cross", "heart")
-"""Class names in the order of their category ids, which run from 1 to 8."""
+from bench.data.scenes.elements import CLASSES, FOCAL, SIZE, Item, Layout, Mask, Room, Sprite
 
 PERSON_SHARE = 0.38
 OBJECT_COUNTS = (0.14, 0.25, 0.27, 0.2, 0.14)  # probability of 1, 2, … 5 objects
@@ -43,19 +31,6 @@ INDOOR_GROUNDS = ("wood", "tiles", "checker", "carpet")
 OUTDOOR_GROUNDS = ("grass", "sand")
 INDOOR_WALLS = ("plain", "striped", "panelled", "brick")
 OUTDOOR_WALLS = ("plain", "brick")
-
-Mask = npt.NDArray[np.bool_]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Layout:
-    """A room and its objects, nearest first, each with the mask it would have alone and the mask that is seen."""
-
-    room: Room
-    items: tuple[Item, ...]
-    sprites: tuple[Sprite, ...]
-    whole: tuple[Mask, ...]  # each (H, W): nothing in front of it
-    visible: tuple[Mask, ...]  # each (H, W): disjoint
 
 
 def sample(generator: np.random.Generator) -> Layout:

@@ -10,17 +10,12 @@ from __future__ import annotations
 
 import itertools
 import math
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw
 
-from bench.data.scenes.elements import Pose
-from bench.data.scenes.shapes import SIZE, SUPER, Sprite, second_tone
-
-if TYPE_CHECKING:
-    from bench.data.scenes.elements import Item
+from bench.data.scenes.elements import SIZE, SUPER, Item, Pose, Sprite, second_tone
 
 KEYPOINTS: tuple[str, ...] = (
     "nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder", "left_elbow",

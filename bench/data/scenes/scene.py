@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import numpy.typing as npt
 
 from bench.data.scenes import captions as scene_captions
 from bench.data.scenes import drawing as scene_drawing
 from bench.data.scenes import layout as scene_layout
-from bench.data.scenes.captions import Caption
-from bench.data.scenes.layout import CLASSES, SIZE, Layout
+from bench.data.scenes.elements import CLASSES, SIZE, Layout, Scene, SceneObject
 from bench.errors import DataError
 
 SEED = 2017
@@ -21,35 +18,6 @@ SPLITS = tuple(COUNTS)  # a split's position is part of every random stream
 
 class SceneError(DataError):
     """The scenes cannot be rendered or written as asked; one line says what was given, expected, and the remedy."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SceneObject:
-    """One annotated object. ``mask`` (H, W) is what is seen of it, ``box`` its tight x, y, width, height in pixels.
-
-    ``keypoints`` (17, 3) x, y, v of a person, else None: v = 0 outside the picture (then x = y = 0), 1 hidden behind a
-    nearer object, on the far side of the head or under hair, 2 seen. What only the own limbs hide counts as seen.
-    """
-
-    category_id: int
-    mask: npt.NDArray[np.bool_]
-    box: tuple[float, float, float, float]
-    depth: float
-    keypoints: npt.NDArray[np.float64] | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scene:
-    """``image`` (H, W, 3) uint8, ``depth`` (H, W) float32 meters (0 invalid), five captions.
-
-    The objects come in no particular order; ``layout`` is the plan they were drawn from, nearest object first.
-    """
-
-    image: npt.NDArray[np.uint8]
-    depth: npt.NDArray[np.float32]
-    objects: tuple[SceneObject, ...]
-    captions: tuple[Caption, ...]
-    layout: Layout
 
 
 def render(split: str, index: int, *, seed: int = SEED) -> Scene:

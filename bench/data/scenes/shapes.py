@@ -7,20 +7,12 @@ lies, where the rim lies) and averaged down; colors are mixed afterwards at pict
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image, ImageDraw
 
-if TYPE_CHECKING:
-    from bench.data.scenes.elements import Item
+from bench.data.scenes.elements import SIZE, SUPER, Floats, Item, Sprite, second_tone
 
-SIZE = 128  # pixels, both sides of every picture
-SUPER = 4  # samples per pixel and direction
-
-Floats = npt.NDArray[np.floating]
 Point = tuple[float, float]
 
 # Saturated but not shrill: they stand out from the muted rooms and from each other.
@@ -48,20 +40,6 @@ TURN: dict[str, float] = {
 }
 
 _Y, _X = np.mgrid[0:SIZE, 0:SIZE].astype(np.float32) + np.float32(0.5)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sprite:
-    """One drawn object.
-
-    ``coverage`` (H, W) in 0…1, ``color`` (H, W, 3) in 0…255 already multiplied by the coverage, ``full_area`` in
-    pixels, also counting what lies outside the picture, ``keypoints`` (K, 2) x, y in pixels or None.
-    """
-
-    coverage: Floats
-    color: Floats
-    full_area: float
-    keypoints: npt.NDArray[np.float64] | None
 
 
 def pick_color(generator: np.random.Generator) -> tuple[str, tuple[float, float, float]]:
@@ -100,18 +78,6 @@ def draw(item: Item, *, light: float) -> Sprite:
     color = np.clip(color, 0, 255) * coverage[..., None]
     full = _area(body) - (_area(inner) if inner else 0.0)
     return Sprite(coverage=coverage, color=color.astype(np.float32), full_area=full, keypoints=None)
-
-
-def second_tone(rgb: tuple[float, float, float]) -> tuple[float, float, float]:
-    """The other tone of a texture: lighter for a dark color, darker for a light one, always the same hue."""
-    red, green, blue = rgb
-    bright = 0.3 * red + 0.59 * green + 0.11 * blue
-    towards, share = ((40.0, 32.0, 36.0), 0.38) if bright > 150 else ((255.0, 252.0, 244.0), 0.55)
-    return (
-        red + (towards[0] - red) * share,
-        green + (towards[1] - green) * share,
-        blue + (towards[2] - blue) * share,
-    )
 
 
 def _toned(item: Item, center: Point) -> Floats:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from bench.data.scenes.scene import Scene, render
+from bench.data.scenes.elements import Scene
+from bench.data.scenes.scene import render
 
 MANY = 150
 

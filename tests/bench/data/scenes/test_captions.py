@@ -10,8 +10,7 @@ import pytest
 
 from bench.data.scenes import captions as scene_captions
 from bench.data.scenes.captions import Caption
-from bench.data.scenes.layout import SIZE
-from bench.data.scenes.scene import Scene
+from bench.data.scenes.elements import SIZE, Scene
 
 
 def test_five_short_sentences_an_image(many_scenes: list[Scene]) -> None:

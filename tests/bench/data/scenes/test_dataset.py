@@ -22,8 +22,8 @@ from pycocotools.coco import COCO
 
 from bench.data.scenes import coco_format
 from bench.data.scenes import dataset as scenes
-from bench.data.scenes.layout import CLASSES, SIZE
-from bench.data.scenes.scene import COUNTS, SEED, Scene, SceneError, render
+from bench.data.scenes.elements import CLASSES, SIZE, Scene
+from bench.data.scenes.scene import COUNTS, SEED, SceneError, render
 from tests.paths import REPOSITORY
 
 
