@@ -156,18 +156,18 @@ def load_network(name: str, options: SuiteOptions, vocabulary: Vocabulary, *, to
     Raises:
         UserError: if weights are missing, broken, or were made for something else.
     """
-    path = checkpoint_path(str(options.preset), name, options.checkpoints or CHECKPOINTS)
-    tensors, card = read_checkpoint(path, train=train_command(name, str(options.preset)))
+    path = checkpoint_path(options.preset, name, options.checkpoints or CHECKPOINTS)
+    tensors, card = read_checkpoint(path, train=train_command(name, options.preset))
     if card.get("decoder", name) != name:
         raise UserError(f"{path}: its card names decoder {card['decoder']}; give weights of {name}")
     check_fit(path, card, fit_card(options.sizes, options.network, vocabulary, tokenizer) | _square(card, options))
     if not any(map(is_encoder, tensors)):
         shared = path.with_name(f"{ENCODER}.safetensors")
-        encoder, encoder_card = read_checkpoint(shared, train=train_command(ENCODER, str(options.preset)))
+        encoder, encoder_card = read_checkpoint(shared, train=train_command(ENCODER, options.preset))
         if encoder_card["hash"] != card.get("encoder"):
             raise UserError(
                 f"{path.name}: was trained on another encoder than {shared.name}; train it again with "
-                f"`{train_command(name, str(options.preset))}`"
+                f"`{train_command(name, options.preset)}`"
             )
         tensors |= encoder
     return network_with(tensors, dataclasses.replace(options.network, weights=None), vocabulary, path.name)
@@ -180,7 +180,7 @@ def weights_hashes(name: str, options: SuiteOptions) -> dict[str, str]:
         name: of the weights.
         options: ``preset`` and ``checkpoints`` of the run.
     """
-    path = checkpoint_path(str(options.preset), name, options.checkpoints or CHECKPOINTS)
+    path = checkpoint_path(options.preset, name, options.checkpoints or CHECKPOINTS)
     card = json.loads(path.with_suffix(".json").read_text())
     hashes = {name: card["hash"], ENCODER: card.get("encoder")}
     return {part: str(value) for part, value in hashes.items() if value}

@@ -6,25 +6,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from bench.config.parts import DataFolders
+from bench.config.parts import DataFolders, PresetOptions
 from bench.errors import UserError
 
 
 @dataclass(frozen=True, kw_only=True)
-class FinishedRunOptions(DataFolders):
-    """The data of finished runs, of which a record keeps only the names, and how intervals are drawn.
+class ResamplingOptions:
+    """How intervals are drawn.
 
     Args:
-        coco: COCO folder that the runs were made on, if it is not the embedded scenes.
-        nyu: NYUv2 folder that the runs were made on.
-        nyu_list: NYUv2 list file, if it has an unusual name.
-        tokenizer: SentencePiece model that the runs were given.
         resamples: bootstrap resamples of every interval.
         seed: seed of the resamples.
     """
 
-    nyu_list: Path | None = None
-    tokenizer: Path | None = None
     resamples: int = 1000
     seed: int = 0
 
@@ -33,6 +27,23 @@ class FinishedRunOptions(DataFolders):
             raise UserError(f"--resamples {self.resamples}: give at least 100, below that an interval means nothing")
         if self.seed < 0:
             raise UserError(f"--seed {self.seed}: give 0 or more")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinishedRunOptions(DataFolders, ResamplingOptions):
+    """The data of finished runs, of which a record keeps only the names.
+
+    Args:
+        coco: COCO folder that the runs were made on, if it is not the embedded scenes.
+        nyu: NYUv2 folder that the runs were made on.
+        nyu_list: NYUv2 list file, if it has an unusual name.
+        tokenizer: SentencePiece model that the runs were given.
+        out: folder for what is written.
+    """
+
+    nyu_list: Path | None = None
+    tokenizer: Path | None = None
+    out: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,22 +58,17 @@ class CompareOptions(FinishedRunOptions):
 
     runs: list[Path]
     every: bool = False
-    out: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
-class GateRunOptions:
+class GateRunOptions(PresetOptions):
     """How the gate runs decoders and what it tolerates.
 
     Args:
-        preset: preset to run.
-        threads: CPU threads of the network.
         settings: YAML file with further options of the runs, as ``run --config`` takes it.
         thresholds: what is tolerated; default: ``thresholds.yaml`` beside the baselines, else the one that is shipped.
     """
 
-    preset: str = "embedded"
-    threads: int = 1
     settings: Path | None = None
     thresholds: Path | None = None
 
@@ -79,12 +85,11 @@ class ReportOptions(FinishedRunOptions):
     """
 
     runs: list[Path] = field(default_factory=list)
-    out: Path | None = None
     gallery: int = 1
     readme: Path | None = None
 
     def __post_init__(self) -> None:
-        FinishedRunOptions.__post_init__(self)
+        ResamplingOptions.__post_init__(self)
         if self.gallery < 0:
             raise UserError(f"--gallery {self.gallery}: give 0 or more")
 

@@ -10,8 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from bench.errors import UserError
-from bench.registry import unknown
+from bench.errors import UserError, unknown
 from decoders.network.options import NetworkOptions
 from tasks.formats.vocabulary import Sizes
 
@@ -58,28 +57,40 @@ class DataOptions(DataFolders):
 
 
 @dataclass(frozen=True, kw_only=True)
-class JobOptions:
-    """Where a run or training starts from and what it leaves.
+class PresetOptions:
+    """What options start from, and how much of the processor they may take.
 
     Args:
         preset: named starting point of all options; default: ``embedded`` without data, ``paper`` with.
-        out: folder for the results; default: one in ``results/runs`` that is named after preset or data.
-        seed: seed of every random choice.
         threads: CPU threads of a process; 0 leaves the choice to torch.
-        fresh: discard an unfinished job of the same folder instead of continuing it.
     """
 
     preset: str = "embedded"
+    threads: int = 1
+
+    def __post_init__(self) -> None:
+        if self.threads < 0:
+            raise UserError(f"--threads {self.threads}: give 0 (torch's choice) or more")
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobOptions(PresetOptions):
+    """Where a run or training starts from and what it leaves.
+
+    Args:
+        out: folder for the results; default: one in ``results/runs`` that is named after preset or data.
+        seed: seed of every random choice.
+        fresh: discard an unfinished job of the same folder instead of continuing it.
+    """
+
     out: Path | None = None
     seed: int = 0
-    threads: int = 1
     fresh: bool = False
 
     def __post_init__(self) -> None:
+        PresetOptions.__post_init__(self)
         if self.seed < 0:
             raise UserError(f"--seed {self.seed}: give 0 or more")
-        if self.threads < 0:
-            raise UserError(f"--threads {self.threads}: give 0 (torch's choice) or more")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from bench.config.parts import DataFolders
+
 
 @dataclass(frozen=True)
 class ListOptions:
@@ -33,20 +35,16 @@ class DescribeOptions:
     formats: dict[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class VerifyOptions:
+@dataclass(frozen=True, kw_only=True)
+class VerifyOptions(DataFolders):
     """Options of ``verify-data``.
 
     Args:
-        coco: COCO 2017 folder.
-        nyu: NYUv2 folder or labeled ``.mat`` file.
         split: which split; ``all`` takes those that are there.
         workers: threads that decode images.
         headers_only: read sizes only, do not decode images (much faster, misses truncated files).
     """
 
-    coco: Path | None = None
-    nyu: Path | None = None
     split: Literal["val2017", "train2017", "all"] = "all"
     workers: int = 2
     headers_only: bool = False

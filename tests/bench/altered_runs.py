@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 
 from bench.compare.score_tables import DataPaths, metrics_of
-from bench.config.loading import parse_run
+from bench.config.loading import load_run
 from bench.run.runner import run
 from bench.run.summary import timing
 from results.record import Sample
@@ -35,7 +35,7 @@ def _metrics(folder: Path, scenes: Path) -> dict[str, Any]:
 def oracle(scenes: Path, out: Path) -> Path:
     """The folder of a finished run of the oracle, its times replaced by 40 ms of which 20 are decoding."""
     words = ["--decoder", "oracle", "--preset", "embedded", "--coco", str(scenes), "--nyu", str(scenes)]
-    (folder,) = run(parse_run([*words, "--tasks", TASKS, "--out", str(out)]))
+    (folder,) = run(load_run([*words, "--tasks", TASKS, "--out", str(out)]))
     return altered(folder, out / "even", scenes, decoder="oracle", times=even)
 
 

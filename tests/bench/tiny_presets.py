@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from bench.config.loading import parse_train
+from bench.config.loading import load_train
 from bench.config.training import TrainOptions
 from bench.data.scenes import dataset as scenes
 
@@ -43,7 +43,7 @@ def words(folder: Path, root: Path, decoder: str, *more: str) -> list[str]:
 
 def options(folder: Path, root: Path, decoder: str, *more: str) -> TrainOptions:
     """Return the options of ``train`` for a run in ``folder``."""
-    return parse_train(words(folder, root, decoder, *more))
+    return load_train(words(folder, root, decoder, *more))
 
 
 def curve(folder: Path) -> list[dict[str, Any]]:

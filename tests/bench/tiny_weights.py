@@ -8,7 +8,7 @@ from bench.builders.decoder import weights_name
 from bench.builders.open_suite import build_suite
 from bench.builders.placeholders import random_network
 from bench.checkpoints.checkpoint import checkpoint_path, fit_card, write_checkpoint
-from bench.config.loading import parse_run
+from bench.config.loading import load_run
 from bench.registry import DECODERS, load
 from tests.bench.tiny_presets import CONFIG
 
@@ -29,7 +29,7 @@ def words(scenes: Path, folder: Path, *more: str) -> list[str]:
 
 def write_weights(scenes: Path, folder: Path, *decoders: str) -> Path:
     """Random weights of some decoders; gives ``folder``."""
-    options = parse_run(words(scenes, folder, "--decoder", ",".join(decoders)))
+    options = load_run(words(scenes, folder, "--decoder", ",".join(decoders)))
     suite = build_suite(options)
     network = random_network(options.network, suite.vocabulary, seed=options.seed)
     card = fit_card(options.sizes, options.network, suite.vocabulary, suite.data["tokenizer"]["hash"])

@@ -5,15 +5,13 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import torch
 
 from bench.checkpoints.checkpoint import checkpoint_path
 from bench.cli.main import main
-from bench.config.loading import parse_train
+from bench.config.loading import load_train
 from bench.train.network import train
 from tests.bench import tiny_presets as tiny
 from tests.bench.data.folders import tiny_nyu
@@ -34,18 +32,6 @@ OBJECTS = "sizes: {classes: 8, bins: 128, slots: 12}\nimage: {side: 64}\n" + NET
 DEPTH = "sizes: {depth_grid: [2, 2]}\nimage: {side: 32}\n" + NETWORK
 
 
-@pytest.fixture(autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DECODER_BENCH_CACHE", str(tmp_path_factory.getbasetemp() / "training-cache"))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture(scope="module")
 def scenes_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny.data(tmp_path_factory.mktemp("scenes") / "data")
@@ -56,7 +42,7 @@ def trained(folder: Path, preset: str, decoder: str, config: str, *data: str) ->
     file = folder / "small.yaml"
     file.write_text(config + TRAINING)
     words = ["--decoder", decoder, "--preset", preset, "--config", str(file), "--threads", "1", *data]
-    path = train(parse_train([*words, "--out", str(folder / decoder), "--checkpoints", str(folder)]))[0]
+    path = train(load_train([*words, "--out", str(folder / decoder), "--checkpoints", str(folder)]))[0]
     target = checkpoint_path(preset, decoder, folder)
     target.parent.mkdir(exist_ok=True)
     for suffix in (".safetensors", ".json"):
@@ -141,7 +127,7 @@ def test_what_does_not_fit_is_refused(scenes_root: Path, tmp_path: Path, capsys:
 
 def test_every_preset_of_ait_builds_the_paper_s_network() -> None:
     for name in ("ait-swinv2b-depth", "ait-swinv2b-depth-parallel", "ait-swinv2b-insseg", "ait-swinv2b-joint"):
-        options = parse_train(["--decoder", "ait", "--preset", name])
+        options = load_train(["--decoder", "ait", "--preset", name])
         own = dataclasses.asdict(options.network)
         assert (own["family"], own["width"], own["heads"], own["ffn"], own["positions"]) == ("ait", 256, 8, 1024, 2100)
         assert (options.sizes.layout, options.sizes.bins, options.sizes.slots) == ("ait", 2000, 100)

@@ -11,9 +11,9 @@ import pytest
 from bench.builders.open_suite import open_dataset
 from bench.checkpoints.checkpoint import ENCODER, checkpoint_path, is_encoder
 from bench.checkpoints.codec import codec_name, load_codec
+from bench.cli.commands import COMMANDS
 from bench.cli.main import main
-from bench.cli.parser import parse
-from bench.config.loading import parse_run, parse_train
+from bench.config.loading import load_run, load_train
 from bench.run.runner import run
 from bench.studies.tables import mean_depth_errors
 from bench.train.codec_scores import depth_scores, mask_scores
@@ -30,7 +30,7 @@ MAD = ("--decoder", "mad", "--tasks", "detection")
 )
 def test_shipped_weights_find_objects_and_distances(decoder: str, scenes_folder: Path, tmp_path: Path) -> None:
     """Far above chance, far below what is published: a guard against weights that no longer belong to the code."""
-    options = parse_run(words(scenes_folder, tmp_path, "--decoder", decoder, "--tasks", "detection,depth"))
+    options = load_run(words(scenes_folder, tmp_path, "--decoder", decoder, "--tasks", "detection,depth"))
     (record,) = run(options).values()
     least = 0.2 if decoder.startswith("ait") else 0.4  # it samples boxes
     assert record.metrics["detection"]["AP50"] > least  # type: ignore[operator]
@@ -40,7 +40,7 @@ def test_shipped_weights_find_objects_and_distances(decoder: str, scenes_folder:
 
 def test_half_precision_finds_the_same_objects(scenes_folder: Path, tmp_path: Path) -> None:
     precise, rough = (
-        next(iter(run(parse_run(words(scenes_folder, tmp_path / name, *MAD, "--precision", name))).values()))
+        next(iter(run(load_run(words(scenes_folder, tmp_path / name, *MAD, "--precision", name))).values()))
         for name in ("float32", "bfloat16")
     )
     found, kept = (record.metrics["detection"]["AP50"] or 0 for record in (precise, rough))
@@ -52,7 +52,7 @@ def test_one_pass_evaluates_the_network_once_and_causal_decoding_once_a_token(
     scenes_folder: Path, tmp_path: Path
 ) -> None:
     names = "autoregressive,parallel,mad"
-    options = parse_run(words(scenes_folder, tmp_path, "--decoder", names, "--tasks", "keypoints", "--limit", "2"))
+    options = load_run(words(scenes_folder, tmp_path, "--decoder", names, "--tasks", "keypoints", "--limit", "2"))
     records = {record.decoder: record for record in run(options).values()}
     slots = options.sizes.slots
     assert records["parallel"].cost["detection"].evaluations == 1
@@ -88,7 +88,7 @@ def test_weights_that_do_not_fit_are_refused_in_one_line(
 def test_shipped_codecs_keep_masks_and_depths(kind: str, metric: str, scenes_folder: Path) -> None:
     stored = load_codec(kind, "embedded")
     words = ["--codec", kind, "--coco", str(scenes_folder), "--nyu", str(scenes_folder), "--preset", "embedded"]
-    options = parse("train", words)
+    options = COMMANDS["train"].load_options("train", words)
     dataset = open_dataset(dataclasses.replace(options, split="val2017"))
     if kind == "masks":
         assert mask_scores(stored.codec, dataset)[metric] >= 0.85
@@ -103,7 +103,7 @@ def test_shipped_codecs_are_small() -> None:
 
 
 def test_the_shipped_encoder_serves_trainings_of_its_preset(tmp_path: Path) -> None:
-    options = parse_train(["--decoder", "mad", "--preset", "embedded", "--out", str(tmp_path)])
+    options = load_train(["--decoder", "mad", "--preset", "embedded", "--out", str(tmp_path)])
     network = build_network(options.network, Vocabulary(options.sizes))
     assert (
         frozen_encoder(options, network)

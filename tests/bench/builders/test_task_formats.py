@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from bench.checkpoints.checkpoint import checkpoint_path, read_checkpoint
 from bench.cli.main import main
-from bench.config.loading import parse_run, parse_train
+from bench.config.loading import load_run, load_train
 from bench.run.runner import run
 from bench.train.network import train
 from results.record import Record
@@ -23,18 +23,6 @@ from tests.bench.tiny_codecs import write_codec, write_codecs
 
 CODES = ["--formats.segmentation", "codes", "--formats.depth", "codes"]
 TASKS = ["--tasks", "segmentation,depth"]
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DECODER_BENCH_CACHE", str(tmp_path_factory.getbasetemp() / "training-cache"))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +35,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
         checkpoints = write_codecs(folder / "checkpoints")
         few = ["--train.frozen", "false", "--train.decoder.steps", "2", "--checkpoints", str(checkpoints), *TASKS]
         for name, formats in {"parallel": CODES, "mad": []}.items():
-            options = parse_train(tiny.words(folder / name, root, name, *few, *formats))
+            options = load_train(tiny.words(folder / name, root, name, *few, *formats))
             path = train(options)[0]
             for suffix in (".safetensors", ".json"):
                 shutil.copyfile(
@@ -75,7 +63,7 @@ def words(root: Path, checkpoints: Path, out: Path, *more: str) -> list[str]:
 def test_decoders_of_one_run_may_use_different_formats(trained: tuple[Path, Path], tmp_path: Path) -> None:
     records: dict[str, Record] = {
         record.decoder: record
-        for record in run(parse_run(words(*trained, tmp_path, "--decoder", "parallel,mad"))).values()
+        for record in run(load_run(words(*trained, tmp_path, "--decoder", "parallel,mad"))).values()
     }
     digest = read_checkpoint(checkpoint_path("embedded", "codec-depth", trained[1]), train="")[1]["hash"]
     assert records["parallel"].notes["depth"]["format"] == f"codes of codec {digest}"
@@ -98,7 +86,7 @@ def test_cards_name_the_codecs(trained: tuple[Path, Path]) -> None:
 
 def test_the_oracle_shows_what_the_codec_loses(trained: tuple[Path, Path], tmp_path: Path) -> None:
     def rmse(*more: str) -> float:
-        (record,) = run(parse_run(words(*trained, tmp_path / str(len(more)), "--decoder", "oracle", *more))).values()
+        (record,) = run(load_run(words(*trained, tmp_path / str(len(more)), "--decoder", "oracle", *more))).values()
         return float(record.metrics["depth"]["rmse"] or 0)
 
     assert rmse(*CODES) > rmse() > 0, "a random codec is worse than bins"
@@ -227,7 +215,7 @@ def test_a_training_with_another_codec_is_not_continued(
         "--tasks",
         "depth",
     ]
-    options = parse_train(tiny.words(tmp_path / "run", root, "parallel", *few, "--formats.depth", "codes"))
+    options = load_train(tiny.words(tmp_path / "run", root, "parallel", *few, "--formats.depth", "codes"))
     train(options)
     write_codec(checkpoints, "depth", seed=1)
     assert main(["train", *tiny.words(tmp_path / "run", root, "parallel", *few, "--formats.depth", "codes")]) == 2

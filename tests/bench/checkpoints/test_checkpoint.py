@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from bench.checkpoints import checkpoint
-from bench.config.loading import parse_run
+from bench.config.loading import load_run
 from bench.config.run import RunOptions
 from bench.errors import UserError
 from decoders.network.network import Network, build_network
@@ -22,7 +22,7 @@ NETWORK = ["--network.backbone", "test_resnet", "--network.width", "32", "--netw
 
 @pytest.fixture(scope="module")
 def options() -> RunOptions:
-    return parse_run(["--decoder", "mad", "--preset", "embedded", *NETWORK])
+    return load_run(["--decoder", "mad", "--preset", "embedded", *NETWORK])
 
 
 @pytest.fixture(scope="module")

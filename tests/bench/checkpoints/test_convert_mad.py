@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from bench.checkpoints.convert import import_checkpoint
-from bench.config.loading import parse_run, parse_train
+from bench.config.loading import load_run, load_train
 from bench.data.coco.classes import COCO_CLASSES
 from bench.data.scenes import dataset as scenes
 from bench.errors import UserError
@@ -120,7 +120,7 @@ def test_what_was_imported_runs_and_starts_a_training(tmp_path: Path, monkeypatc
     common += ["--tasks", "detection,captioning", "--tokenizer", str(words)]
     common += ["--network.backbone", "resnet50.tv_in1k"]  # the tag says where training begins, not what fits
     places = ["--checkpoints", str(out.parent.parent), "--out", str(tmp_path / "run")]
-    chosen = parse_run([*common, "--caption-tokenizer", "python", *places])
+    chosen = load_run([*common, "--caption-tokenizer", "python", *places])
     import_checkpoint("mad", tmp_path / "mad.pth", out)
     with pytest.raises(UserError, match="--tokenizer MODEL"):
         run(chosen)
@@ -128,11 +128,11 @@ def test_what_was_imported_runs_and_starts_a_training(tmp_path: Path, monkeypatc
     (record,) = run(chosen).values()
     assert set(record.metrics) == {"detection", "captioning"}
     start = ["--start", str(out), "--out", str(tmp_path / "train")]
-    (written, _) = train(parse_train([*common, *start]))
+    (written, _) = train(load_train([*common, *start]))
     hashed = json.loads(out.with_suffix(".json").read_text())["hash"]
     assert json.loads(written.with_suffix(".json").read_text())["start"] == hashed
     with pytest.raises(UserError, match=r"network\.width 32"):
-        train(parse_train([*common, "--network.width", "64", *start]))
+        train(load_train([*common, "--network.width", "64", *start]))
 
 
 def test_a_tokenizer_that_cannot_be_the_checkpoints_is_refused(tmp_path: Path, released: dict[str, Tensor]) -> None:

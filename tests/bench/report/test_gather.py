@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from bench.cli.main import main
-from bench.config.loading import parse_run
+from bench.config.loading import load_run
 from bench.report.gallery import choose, mean_iou
 from bench.report.intervals import corrected
 from bench.report.learning_curves import read_curve
@@ -142,7 +142,7 @@ def test_who_is_best_is_asked_with_holm_s_correction() -> None:
 
 def test_commands_give_only_what_differs_from_the_preset() -> None:
     options = msgspec.json.decode(
-        msgspec.json.encode(parse_run(["--decoder", "mad", "--preset", "embedded"]), enc_hook=str)
+        msgspec.json.encode(load_run(["--decoder", "mad", "--preset", "embedded"]), enc_hook=str)
     )
     assert (plain := commands([as_record(options)])) == ["python -m bench run --decoder mad --preset embedded"], plain
     (more,) = commands([as_record({**options, "batch": 8})])

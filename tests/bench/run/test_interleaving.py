@@ -11,7 +11,7 @@ import jsonschema
 import pytest
 import torch
 
-from bench.config.loading import parse_run
+from bench.config.loading import load_run
 from bench.errors import UserError
 from bench.inference import execution_modes as modes
 from bench.run import peak_rates, runner
@@ -61,7 +61,7 @@ def measure(scenes_folder: Path, weights: Path, tmp_path: Path, said: list[str])
     def measured(out: str, *more: str, decoder: str = "parallel,mad") -> dict[str, Record]:
         base = words(scenes_folder, weights, *TASKS, "--decoder", decoder, "--out", str(tmp_path / out))
         base += ["--prompts", "annotated"]  # random weights find nothing
-        return {path.name: record for path, record in run(parse_run([*base, *more]), said.append).items()}
+        return {path.name: record for path, record in run(load_run([*base, *more]), said.append).items()}
 
     return measured
 
@@ -73,7 +73,7 @@ def speed(tmp_path: Path, said: list[str]) -> Measure:
     def measured(out: str, *more: str) -> dict[str, Record]:
         base = ["--preset", "embedded", "--config", str(small(tmp_path)), "--out", str(tmp_path / out), *TASKS]
         base += ["--speed-only", "--random-weights", "--min-seconds", "0", "--min-images", "3", "--instances", "4"]
-        return {path.name: record for path, record in run(parse_run([*base, *more]), said.append).items()}
+        return {path.name: record for path, record in run(load_run([*base, *more]), said.append).items()}
 
     return measured
 

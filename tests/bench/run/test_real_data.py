@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.config.loading import parse_run
+from bench.config.loading import load_run
 from bench.measurements.oracle_ceilings import VARIANTS, measure_ceilings
 from bench.run.runner import run
 from results.record import Record
@@ -18,7 +18,7 @@ def record(tmp_path_factory: pytest.TempPathFactory) -> Record:
     data = shared()
     out = tmp_path_factory.mktemp("real")
     words = ["--decoder", "oracle", "--coco", str(data / "coco_mini"), "--nyu", str(data / "nyu_mini")]
-    (made,) = run(parse_run([*words, "--accuracy-only", "--out", str(out), "--caption-tokenizer", "python"])).values()
+    (made,) = run(load_run([*words, "--accuracy-only", "--out", str(out), "--caption-tokenizer", "python"])).values()
     return made
 
 
@@ -43,7 +43,7 @@ def test_depth_loses_detail_below_a_cell(record: Record) -> None:
 def test_the_released_reading_costs_five_points(tmp_path: Path) -> None:
     data = shared() / "coco_mini"
     words = ["--decoder", "oracle", "--coco", str(data), "--tasks", "segmentation,keypoints", "--reading", "edge"]
-    (made,) = run(parse_run([*words, "--score-unseen", "--accuracy-only", "--out", str(tmp_path)])).values()
+    (made,) = run(load_run([*words, "--score-unseen", "--accuracy-only", "--out", str(tmp_path)])).values()
     assert made.metrics["detection"]["AP"] == pytest.approx(0.926, abs=0.001)
     assert made.metrics["segmentation"]["AP"] == pytest.approx(0.788, abs=0.002)
     assert made.metrics["keypoints"]["AP"] == pytest.approx(0.982, abs=0.002)

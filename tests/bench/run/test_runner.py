@@ -14,7 +14,7 @@ import jsonschema
 import pytest
 
 from bench.cli.main import main
-from bench.config.loading import parse_run
+from bench.config.loading import load_run
 from bench.run.runner import run
 from bench.run.summary import timing
 from results.record import Record, json_schema
@@ -68,7 +68,7 @@ def test_batches_change_no_prediction(scenes_folder: Path, tmp_path: Path) -> No
         next(
             iter(
                 run(
-                    parse_run(words(scenes_folder, tmp_path / str(size), "--batch", str(size), "--tasks", NO_CAPTIONS))
+                    load_run(words(scenes_folder, tmp_path / str(size), "--batch", str(size), "--tasks", NO_CAPTIONS))
                 ).values()
             )
         )
@@ -82,7 +82,7 @@ def test_annotated_objects_prompt_if_asked(scenes_folder: Path, tmp_path: Path) 
     found = {}
     for prompts in ("detected", "annotated"):
         more = ["--tasks", "segmentation,keypoints", "--prompts", prompts]
-        found[prompts] = next(iter(run(parse_run(words(scenes_folder, tmp_path / prompts, *more))).values()))
+        found[prompts] = next(iter(run(load_run(words(scenes_folder, tmp_path / prompts, *more))).values()))
     own, given = found["detected"], found["annotated"]
     assert given.metrics == {name: own.metrics[name] for name in ("segmentation", "keypoints")}
     assert given.off == {"detection": "annotated objects take its place"}
@@ -109,7 +109,7 @@ def test_keypoints_run_without_the_instances_file(tmp_path: Path) -> None:
     root = tiny_coco(tmp_path / "coco")
     (root / "annotations/instances_val2017.json").unlink()
     words = ["--decoder", "oracle", "--coco", str(root), "--out", str(tmp_path / "out"), "--tasks", "keypoints"]
-    (record,) = run(parse_run(words)).values()
+    (record,) = run(load_run(words)).values()
     assert record.metrics.keys() == {"keypoints"}
     assert record.metrics["keypoints"]["AP"] == pytest.approx(1)
     assert record.off == {"detection": "annotations/instances_val2017.json is absent"}
@@ -125,14 +125,14 @@ def test_a_finished_run_of_other_options_is_not_replaced_in_silence(
 
 
 def test_what_does_not_fit_the_sequences_is_said(scenes_folder: Path, tmp_path: Path) -> None:
-    options = parse_run(words(scenes_folder, tmp_path, "--tasks", "detection", "--sizes.slots", "1"))
+    options = load_run(words(scenes_folder, tmp_path, "--tasks", "detection", "--sizes.slots", "1"))
     (record,) = run(options).values()
     objects = record.data["counts"]["instances"]
     assert record.notes["detection"]["cut"].startswith(f"{objects - 12} annotations do not fit")
 
 
 def test_dependencies_of_a_task_run_with_it(scenes_folder: Path, tmp_path: Path) -> None:
-    (record,) = run(parse_run(words(scenes_folder, tmp_path, "--tasks", "keypoints", "--limit", "3"))).values()
+    (record,) = run(load_run(words(scenes_folder, tmp_path, "--tasks", "keypoints", "--limit", "3"))).values()
     assert set(record.tasks) == {"detection", "keypoints"}
     assert record.images == 3
 
@@ -172,7 +172,7 @@ def interruptible(scenes: Path, out: Path) -> list[str]:
 
 @pytest.fixture(scope="module")
 def uninterrupted(scenes_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Record:
-    (record,) = run(parse_run(interruptible(scenes_folder, tmp_path_factory.mktemp("whole")))).values()
+    (record,) = run(load_run(interruptible(scenes_folder, tmp_path_factory.mktemp("whole")))).values()
     return record
 
 
@@ -191,7 +191,7 @@ def test_an_interrupted_run_ends_in_the_record_of_an_uninterrupted_one(
     done = (folder / PARTIAL).read_bytes().splitlines()[1:]
     assert 3 <= len(done) < 12
 
-    (resumed,) = run(parse_run(interruptible(scenes_folder, tmp_path))).values()
+    (resumed,) = run(load_run(interruptible(scenes_folder, tmp_path))).values()
     assert measured(resumed) == measured(uninterrupted)
     assert (uninterrupted.latency.sittings, resumed.latency.sittings) == (1, 2)
     first = [sample for sample in read_samples(folder) if sample.sitting == 1]

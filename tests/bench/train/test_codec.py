@@ -17,8 +17,8 @@ from torch import Tensor
 from bench.builders.open_suite import open_dataset
 from bench.checkpoints.checkpoint import read_checkpoint
 from bench.checkpoints.codec import load_codec
+from bench.cli.commands import COMMANDS
 from bench.cli.main import main
-from bench.cli.parser import parse
 from bench.config.codecs import CodecTrainOptions, paper_depth, paper_masks
 from bench.config.training import CodecSchedule, Schedule
 from bench.data.dataset import Dataset
@@ -51,7 +51,7 @@ def words(folder: Path, root: Path, kind: str, *more: str) -> list[str]:
 
 
 def options(folder: Path, root: Path, kind: str, *more: str) -> CodecTrainOptions:
-    parsed: CodecTrainOptions = parse("train", words(folder, root, kind, *more))
+    parsed: CodecTrainOptions = COMMANDS["train"].load_options("train", words(folder, root, kind, *more))
     return parsed
 
 
