@@ -58,18 +58,27 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ContrastResult(msgspec.Struct, frozen=True, kw_only=True):
-    """A weighted sum of arms that was written down before its result.
+    """A weighted sum of arms that was written down before its result; for times the product of their powers.
 
     Args:
         name: in words.
         arms: arm to weight.
-        key: ``task.metric``.
-        value: the sum.
+        key: ``task.metric``, ``average``, ``time.total`` or ``time.decode.<task>``.
+        value: the sum; for times the ratio.
         low: lower end of the 95 % interval.
         high: upper end.
         seed_values: the sum with each seed.
         paper: the paper's effect, its direction alone, or None.
+        within: margin of a claim that settings do not differ; times: 0.1 for ratios of 1 / 1.1 to 1.1.
         verdict: ``agrees``, ``disagrees``, ``cannot tell``, or ``–`` where the paper says nothing.
+        scope: what the interval covers: ``method``, training seeds and images; ``weights``, images alone, for the
+            weights that were run.
+        seeds: trainings of an arm.
+        images: that the arms were scored or timed on; 0 where there are only totals.
+        p: two-sided, of no effect; None where it is not known.
+        p_holm: the same after Holm's correction over the contrasts of the study.
+        resolvable: smallest effect that this design finds with 80 % power at 5 % two-sided, in the unit of the value;
+            times: the ratio, above 1.
     """
 
     name: str
@@ -80,7 +89,14 @@ class ContrastResult(msgspec.Struct, frozen=True, kw_only=True):
     high: float
     seed_values: list[float] = []
     paper: float | Literal["up", "down"] | None = None
+    within: float | None = None
     verdict: str = "–"
+    scope: Literal["method", "weights"] = "weights"
+    seeds: int = 1
+    images: int = 0
+    p: float | None = None
+    p_holm: float | None = None
+    resolvable: float | None = None
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):

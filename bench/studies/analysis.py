@@ -151,7 +151,7 @@ def contrasts(definitions: Mapping[str, Contrast], arms: Mapping[str, Sequence[S
     for name, contrast in definitions.items():
         if not contrast.arms.keys() <= arms.keys():
             continue
-        for key, paper in contrast.metrics.items():
+        for key, effect in contrast.effects.items():
             result = interval([(weight, arms[arm]) for arm, weight in contrast.arms.items()], key)
             if result is not None:
                 found.append(
@@ -163,8 +163,9 @@ def contrasts(definitions: Mapping[str, Contrast], arms: Mapping[str, Sequence[S
                         low=result.low,
                         high=result.high,
                         seed_values=list(result.each),
-                        paper=paper,
-                        verdict=verdict(result, paper),
+                        paper=effect.paper,
+                        within=effect.within,
+                        verdict=verdict(result, effect.paper),
                     )
                 )
     return found

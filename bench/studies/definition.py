@@ -46,19 +46,38 @@ class Arm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     stages: list[Options] = msgspec.field(default_factory=lambda: [{}])
 
 
-class Contrast(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A weighted sum of arms, written down before its result.
+class Effect(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the paper says of one metric.
 
     Args:
-        arms: arm to weight: ``{b: 1, a: -1}`` is b minus a.
-        metrics: ``task.metric`` to the paper's effect: its signed size, ``up`` or ``down`` where the paper gives only
-            a direction, or null where it gives none.
+        paper: its effect: the signed size, ``up`` or ``down`` where it gives only a direction, or null; of times the
+            ratio.
+        within: margin of a claim that nothing changes: the interval has to lie in ± this; of times 0.1 for ratios of
+            1 / 1.1 to 1.1.
+    """
+
+    paper: float | Literal["up", "down"] | None = None
+    within: float | None = None
+
+
+class Contrast(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A weighted sum of arms, written down before its result; of times the product of their powers.
+
+    Args:
+        arms: arm to weight: ``{b: 1, a: -1}`` is b minus a, and b / a of times.
+        metrics: ``task.metric``, or ``time.total`` or ``time.decode.<task>`` of arms of one group, to the effect or
+            its ``paper`` alone.
         note: what the paper says.
     """
 
     arms: dict[str, float]
-    metrics: dict[str, float | Literal["up", "down"] | None]
+    metrics: dict[str, float | Literal["up", "down"] | Effect | None]
     note: str = ""
+
+    @property
+    def effects(self) -> dict[str, Effect]:
+        """Metric to what the paper says of it."""
+        return {k: e if isinstance(e, Effect) else Effect(paper=e) for k, e in self.metrics.items()}
 
 
 class Splits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -153,10 +172,9 @@ def _fault(definition: Definition) -> str:
         return "two arms would share a folder; let their names differ in letters or digits"
     faults = [_arm_fault(definition, name) for name in definition.arms]
     faults += [
-        f"contrast {title!r}: {unknown('arm', name, list(definition.arms))}"
+        f"contrast {title!r}{fault}"
         for title, contrast in definition.contrasts.items()
-        for name in contrast.arms
-        if name not in definition.arms
+        if (fault := _contrast_fault(definition, contrast))
     ]
     return next(filter(None, faults), "")
 
@@ -170,6 +188,22 @@ def _arm_fault(definition: Definition, name: str) -> str:
     if arm.weights in definition.arms and definition.arm(arm.weights).weights != TRAINED:
         return f"arm {name!r}: takes its weights of {arm.weights!r}, which is not trained; name one that is"
     return "" if arm.stages else f"arm {name!r}: give at least one stage, or leave stages out"
+
+
+def _contrast_fault(definition: Definition, contrast: Contrast) -> str:
+    for name in contrast.arms:
+        if name not in definition.arms:
+            return f": {unknown('arm', name, list(definition.arms))}"
+    for key, effect in contrast.effects.items():
+        if effect.within is not None and effect.within <= 0:
+            return f", {key}: within {effect.within}; give a margin above 0"
+        if not key.startswith("time."):
+            continue
+        if len({definition.arms[name].group or name for name in contrast.arms}) > 1 or sum(contrast.arms.values()) != 0:
+            return f", {key}: times are a ratio of interleaved arms; give them one group and weights that add up to 0"
+        if isinstance(effect.paper, float) and effect.paper <= 0:
+            return f", {key}: paper {effect.paper}; give the ratio of times, above 0"
+    return ""
 
 
 def merged(*options: Mapping[str, Any]) -> Options:

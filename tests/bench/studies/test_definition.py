@@ -14,6 +14,7 @@ from bench.studies.plan import Plan, plan
 from bench.studies.tables import TABLES
 from results.published import ablations, claims
 
+TWO = "decoder: mad\narms: {a: {}, b: {}}\n"
 DATA = {"coco": "/data/coco", "nyu": "/data/nyu"}
 
 
@@ -83,6 +84,18 @@ def test_options_merge_member_by_member(tmp_path: Path) -> None:
     assert second.given["strategy"] == {"mad": {"remask": "lowest"}}
 
 
+def test_effects_are_a_number_a_direction_or_a_margin(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(
+        "title: t\narms: {a: {decoder: mad, group: g}, b: {decoder: parallel, group: g}}\ncontrasts: {c: {arms: {a: 1, b: -1},"
+        " metrics: {depth.rmse: 1, detection.AP: up, time.decode.depth: {paper: 1.5, within: 0.5}, average: null}}}\n"
+    )
+    effects = read_definition(str(path))[1].contrasts["c"].effects
+    assert {key: (effect.paper, effect.within) for key, effect in effects.items()} == {
+        "depth.rmse": (1.0, None), "detection.AP": ("up", None), "time.decode.depth": (1.5, 0.5), "average": (None, None)
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
@@ -97,6 +110,8 @@ def test_options_merge_member_by_member(tmp_path: Path) -> None:
         ("decoder: mad\nweights: trained\narms: {a: {stages: []}}", "at least one stage"),
         ("decoder: mad\narms: {a: {}}\ncontrasts: {c: {arms: {x: 1}, metrics: {}}}", "contrast 'c'"),
         ("decoder: mad\narms: {a: {}}\ncontrasts: {c: {arms: {a: 1}, metrics: {depth.rmse: left}}}", "not a study"),
+        (f"{TWO}contrasts: {{c: {{arms: {{a: 1, b: -1}}, metrics: {{time.total: 2}}}}}}", "give them one group"),
+        (f"{TWO}contrasts: {{c: {{arms: {{a: 1}}, metrics: {{depth.rmse: {{within: 0}}}}}}}}", "a margin above 0"),
         ("decoder: mad\ndata: [nyu]\narms: {a: {}}", "give --nyu DIR"),
         ("decoder: mad\ntables: {pictures: {}}\narms: {a: {}}", "no table 'pictures'"),
         ("decoder: mad\narms: {a: {group: g}, b: {group: g}}", "decoder and strategy alone"),
