@@ -71,6 +71,8 @@ def _doubts(record: Mapping[str, Any]) -> list[str]:
         doubts.append("run for accuracy alone, so its times are not meaningful")
     if record.get("random_weights"):
         doubts.append("random weights: only times are meaningful")
+    if missing := record.get("missing"):
+        doubts.append(f"{len(missing)} tensors are random, as its imported checkpoint lacks them")
     for task, why in record.get("off", {}).items():
         doubts.append(f"{task} is off: {why}")
     for task, notes in record.get("notes", {}).items():

@@ -44,6 +44,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
         random_weights: whether the weights are random, so that only times mean anything.
         weights: name to hash of the files of weights that the decoder ran with; empty without any, and in records
             before 2026-11-20.
+        missing: tensors that the imported checkpoint behind the weights lacks, which are random.
         mode: how the network was executed.
         parameters: of the network; null without one.
         work: ``backbone``, ``encoder`` and ``decode.<task>`` to what the network computed there.
@@ -73,6 +74,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     signature: str = ""
     random_weights: bool = False
     weights: dict[str, str] = {}
+    missing: list[str] = []
     mode: Mode = Mode()
     parameters: int | None = None
     work: dict[str, Work] = {}

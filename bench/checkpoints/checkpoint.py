@@ -25,6 +25,7 @@ from bench.paths import CHECKPOINTS, REPOSITORY
 from bench.system.environment import git_state
 from decoders.network.network import Network, build_network
 from decoders.network.options import NetworkOptions
+from decoders.network.weights import check_finite
 from results.store import write_atomically
 from tasks.formats.vocabulary import Sizes, Vocabulary
 
@@ -58,7 +59,12 @@ def is_encoder(name: str) -> bool:
 
 
 def write_checkpoint(path: Path, tensors: Mapping[str, Tensor], card: Mapping[str, Any]) -> Path:
-    """Write weights and, beside them, their card with the hash of the file; each appears whole."""
+    """Write weights and, beside them, their card with the hash of the file; each appears whole.
+
+    Raises:
+        NetworkError: if a tensor holds NaN or infinity.
+    """
+    check_finite(tensors, path)
     compact = {name: _compact(name, value) for name, value in tensors.items()}
     content = save(compact, metadata={"format": "pt"})
     full = {
@@ -123,6 +129,7 @@ def read_checkpoint(path: Path, *, train: str) -> tuple[dict[str, Tensor], dict[
 
     Raises:
         UserError: if file or card is missing, broken, or they do not belong together.
+        NetworkError: if a tensor holds NaN or infinity.
     """
     copy_hint = "" if path.is_relative_to(CHECKPOINTS) else f", and copy them with their card into {path.parent}"
     try:
@@ -141,6 +148,7 @@ def read_checkpoint(path: Path, *, train: str) -> tuple[dict[str, Tensor], dict[
         )
     if card.get("hash") != content_hash(content):
         raise UserError(f"{path.name}: its card is another file's; copy both together or make them with `{train}`")
+    check_finite(tensors, path)
     return {n: v.float() if v.is_floating_point() else v for n, v in tensors.items()}, card
 
 
@@ -186,6 +194,12 @@ def weights_hashes(name: str, options: SuiteOptions) -> dict[str, str]:
     return {part: str(value) for part, value in hashes.items() if value}
 
 
+def missing_tensors(name: str, options: SuiteOptions) -> list[str]:
+    """Return the tensors that the checkpoint behind imported weights lacks, from their card; they are random."""
+    path = checkpoint_path(options.preset, name, options.checkpoints or CHECKPOINTS)
+    return list(map(str, json.loads(path.with_suffix(".json").read_text()).get("missing", ())))
+
+
 def network_with(
     tensors: Mapping[str, Tensor], options: NetworkOptions, vocabulary: Vocabulary, source: str
 ) -> Network:
@@ -227,7 +241,7 @@ def check_fit(path: Path, card: Mapping[str, Any], expected: Mapping[str, Any]) 
     """Compare a card with what ``fit_card`` returns for a run. Raises UserError where they differ."""
     shown = f"{path.parent.name}/{path.name}"
     # What a card does not name was added to the options later, so that its weights were made with the default.
-    defaults = {"sizes": {"layout": Sizes().layout}, "network": shape_of(NetworkOptions())}
+    defaults = {"sizes": dataclasses.asdict(Sizes()), "network": shape_of(NetworkOptions())}
     for key, value in expected.items():
         trained = card.get(key)
         if isinstance(value, dict) and isinstance(trained, dict):
@@ -254,8 +268,8 @@ def _square(card: Mapping[str, Any], options: SuiteOptions) -> dict[str, Any]:
 
 def _compact(name: str, value: Tensor) -> Tensor:
     value = value.detach().cpu().contiguous()
-    exact = value.dim() < 2 or name.startswith(EXACT)
-    return value.half() if value.is_floating_point() and not exact else value
+    exact = value.dim() < 2 or name.startswith(EXACT) or not value.is_floating_point()
+    return value if exact or value.abs().max() > torch.finfo(torch.float16).max else value.half()
 
 
 def content_hash(content: bytes) -> str:

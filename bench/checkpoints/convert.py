@@ -17,6 +17,7 @@ from bench.checkpoints.convert_mad import convert_mad
 from bench.checkpoints.converted import ConvertedFile
 from bench.errors import UserError
 from decoders.network.errors import NetworkError
+from decoders.network.weights import StateDict, check_finite, read_state_dict
 from results.store import write_atomically
 from tasks.errors import TaskError
 from tasks.formats.tokenizer import SentencePieceTokenizer
@@ -24,10 +25,19 @@ from tasks.formats.tokenizer import SentencePieceTokenizer
 CONVERTERS = {"mad": convert_mad, "ait": convert_ait}
 TITLES = {"mad": "MAD", "ait": "AiT"}
 SHOWN = 40
+LARGEST_MISSING = 0.05
+"""Largest share of a network's tensors, or of its numbers, that a checkpoint may lack without ``--allow-missing``."""
 
 
 def import_checkpoint(
-    kind: str, path: Path, out: Path, *, codecs: Sequence[Path] = (), tokenizer: Path | None = None
+    kind: str,
+    path: Path,
+    out: Path,
+    *,
+    codecs: Sequence[Path] = (),
+    tokenizer: Path | None = None,
+    entry: str | None = None,
+    allow_missing: bool = False,
 ) -> str:
     """Convert a checkpoint; write ``out`` (safetensors) and its card beside it (``.json``).
 
@@ -39,12 +49,15 @@ def import_checkpoint(
         out: file to write; ``.safetensors`` is added if it has another suffix.
         codecs: imported codecs that a task solver of AiT was trained with, if its checkpoint does not hold them.
         tokenizer: SentencePiece model of the words of a MAD checkpoint; captions need it.
+        entry: state dict to take of a file that holds several, e.g. ``ema``.
+        allow_missing: accept a checkpoint that lacks more than ``LARGEST_MISSING`` of the network.
 
     Returns:
         A report of what was converted, unused and missing.
 
     Raises:
-        UserError: if the kind is unknown, or the file cannot be read without running code or is no such checkpoint.
+        UserError: if the kind is unknown, or the file cannot be read without running code, is no such checkpoint,
+            lacks too much of the network, or holds NaN or infinity.
     """
     if kind not in CONVERTERS:
         raise UserError(f"cannot import {kind!r}; known: {', '.join(CONVERTERS)}")
@@ -52,12 +65,15 @@ def import_checkpoint(
         raise UserError("--tokenizer: is for captions, which a checkpoint of ait does not have; leave it out")
     if kind != "ait" and codecs:
         raise UserError(f"--codecs: are AiT's, a checkpoint of {kind} has none; leave them out")
-    codec_cards, lines = dict(map(_codec_card, codecs)), []
-    files = _convert(kind, path)
+    state, files = _convert(kind, path, entry)
+    if not allow_missing:
+        for file in files:
+            _check_missing(path, file)
+    codec_cards, lines = dict(map(_codec_card, codecs)), [_entry_line(state)]
     source = {
         "format": "decoder-bench import",
         "kind": kind,
-        "source": {"name": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()},
+        "source": {"name": path.name, "entry": state.entry, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()},
     }
     out = out if out.suffix == ".safetensors" else out.with_name(f"{out.name}.safetensors")
     for file in files:
@@ -75,13 +91,37 @@ def import_checkpoint(
     return "\n".join(lines)
 
 
-def _convert(kind: str, path: Path) -> list[ConvertedFile]:
+def _convert(kind: str, path: Path, entry: str | None) -> tuple[StateDict, list[ConvertedFile]]:
+    """Read and convert; every tensor that is used must be finite."""
     try:
-        return CONVERTERS[kind](path)
+        state = read_state_dict(path, entry)
+        released = {name.removeprefix("module."): value for name, value in state.tensors.items()}
+        files = CONVERTERS[kind](path, released)
+        unused = {name for file in files for name in file.unused}
+        check_finite({name: value for name, value in released.items() if name not in unused}, path)
+        return state, files
     except NetworkError as error:
         raise UserError(str(error)) from None
     except ValueError as error:
         raise UserError(f"{path}: its sizes fit no {TITLES[kind]} network ({error})") from None
+
+
+def _check_missing(path: Path, file: ConvertedFile) -> None:
+    """Refuse a checkpoint that would leave too much of the network random. Raises UserError."""
+    numbers = {name: value.numel() for name, value in file.tensors.items()}
+    missing = [name for name in file.missing if name in numbers]
+    share = max(len(missing) / len(numbers), sum(numbers[name] for name in missing) / max(1, sum(numbers.values())))
+    if share > LARGEST_MISSING:
+        raise UserError(
+            f"{path}: lacks {len(missing)} of {len(numbers)} tensors ({file.missing[missing[0]]}, …), "
+            f"{100 * share:.0f} % of the network; more than {100 * LARGEST_MISSING:.0f} % would be random. Give the "
+            "whole checkpoint, or --allow-missing"
+        )
+
+
+def _entry_line(state: StateDict) -> str:
+    left = f"; left: {', '.join(state.left)} (--entry NAME takes another)" if state.left else ""
+    return f"entry: {state.entry or 'the whole file'}{left}"
 
 
 def _tokenizer_hash(path: Path, words: int) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,6 @@ from decoders.network.ait.released import ROWS, convert
 from decoders.network.errors import NetworkError
 from decoders.network.network import build_network
 from decoders.network.options import NetworkOptions
-from decoders.network.weights import read_tensors
 from tasks.codecs.options import CodecOptions
 from tasks.codecs.vqvae import Codec, released_tensors
 from tasks.formats.vocabulary import Sizes, Vocabulary
@@ -39,13 +38,16 @@ WINDOWS = (30, 30, 30, 15)
 CANVAS_ROWS = 2467  # of the released configurations that train on 640 pixels and not on 480
 
 
-def convert_ait(path: Path) -> list[ConvertedFile]:
+def convert_ait(path: Path, released: Mapping[str, Tensor]) -> list[ConvertedFile]:
     """Convert a released codec, or a task solver; the codecs inside a task solver come first.
 
+    Args:
+        path: of the checkpoint, for messages.
+        released: released name to tensor.
+
     Raises:
-        NetworkError: if the file cannot be read without running code, or is neither.
+        NetworkError: if it is neither.
     """
-    released = {name.removeprefix("module."): value for name, value in read_tensors(path).items()}
     prefixes = [name.removesuffix(CODEBOOK) for name in released if name.endswith(CODEBOOK)]
     codecs = [_codec(path, prefix, released) for prefix in prefixes]
     inside = {name for prefix in prefixes for name in released if _of_codec(name, prefix)}
@@ -116,19 +118,20 @@ def _solver(released: Mapping[str, Tensor], prefix: str) -> ConvertedFile:
     """Convert the task solver; ``prefix`` precedes its transformer's names."""
     named = {name.removeprefix(prefix): value for name, value in released.items()}
     options, sizes = _network_options(named), Sizes(layout="ait", bins=2000, depth_grid=(15, 15))
+    others = max(0, len(named[ROWS]) - Vocabulary(sizes).openings[0])
+    sizes = replace(sizes, others=others)
     vocabulary = Vocabulary(sizes)
     torch.manual_seed(0)  # what the checkpoint does not fill is the same every time
     network = build_network(options, vocabulary)
     body, unused = _backbone(named, network.backbone.body.model)  # type: ignore[union-attr]
     rest = {name: value for name, value in named.items() if not name.startswith(BACKBONE)}
     conversion = convert(rest | body, network.state_dict(), vocabulary)
-    spare = len(named[ROWS]) - vocabulary.openings[0]
-    left_out = f", {spare} unused rows of the vocabulary left out" if spare > 0 else ""
+    extra = f", {others} rows of the vocabulary that no task uses" if others else ""
     windows = ", ".join(map(str, options.windows)) or "its own"
     return ConvertedFile(
         tensors={name: value.contiguous().clone() for name, value in conversion.tensors.items()},
         card=fit_card(sizes, options, vocabulary, None),
-        lines=[network_line(options, f" (windows {windows})") + left_out],
+        lines=[network_line(options, f" (windows {windows})") + extra],
         unused=unused + conversion.unused,
         missing={name: name for name in conversion.missing},
     )

@@ -14,20 +14,22 @@ from decoders.network.errors import NetworkError
 from decoders.network.mad.released import convert, to_released
 from decoders.network.network import build_network
 from decoders.network.options import NetworkOptions
-from decoders.network.weights import read_tensors
 from tasks.formats.vocabulary import Sizes, Vocabulary
 
 EMBEDDING = "vocab_embed.embeddings.weight"
 RESNETS = {6: "resnet50", 23: "resnet101"}  # blocks of the third stage
 
 
-def convert_mad(path: Path) -> list[ConvertedFile]:
+def convert_mad(path: Path, released: Mapping[str, Tensor]) -> list[ConvertedFile]:
     """Convert a released MAD checkpoint.
 
+    Args:
+        path: of the checkpoint, for messages.
+        released: released name to tensor.
+
     Raises:
-        NetworkError: if the file cannot be read without running code, or is no MAD checkpoint.
+        NetworkError: if it is no MAD checkpoint.
     """
-    released = {name.removeprefix("module."): value for name, value in read_tensors(path).items()}
     options, sizes = _options(released, path), _sizes(released, path)
     vocabulary = Vocabulary(sizes)
     torch.manual_seed(0)  # what the checkpoint does not fill is the same every time

@@ -115,8 +115,14 @@ def import_checkpoint(options: ImportOptions) -> int:
     """Import released weights and print what was used, unused and missing."""
     from bench.checkpoints import convert as importing
 
-    codecs, tokenizer = options.codecs, options.tokenizer
-    print(
-        importing.import_checkpoint(options.kind, options.checkpoint, options.out, codecs=codecs, tokenizer=tokenizer)
+    text = importing.import_checkpoint(
+        options.kind,
+        options.checkpoint,
+        options.out,
+        codecs=options.codecs,
+        tokenizer=options.tokenizer,
+        entry=options.entry,
+        allow_missing=options.allow_missing,
     )
+    print(text)
     return 0

@@ -116,6 +116,9 @@ class ImportOptions:
         out: ``.safetensors`` file to write; its card lies beside it.
         codecs: imported codecs that a task solver of AiT was trained with, where they do not lie in its checkpoint.
         tokenizer: SentencePiece ``.model`` that a checkpoint of MAD learned captions with; without it they cannot run.
+        entry: state dict to take of a file that holds several, e.g. ``ema`` or ``ema.module``; default: the top, or
+            ``model``, ``state_dict``, ``module`` or ``weights``.
+        allow_missing: import a checkpoint that lacks more than 5 % of the network, which stays random.
     """
 
     kind: Literal["mad", "ait"]
@@ -123,6 +126,8 @@ class ImportOptions:
     out: Path = Path("imported.safetensors")
     codecs: tuple[Path, ...] = ()
     tokenizer: Path | None = None
+    entry: str | None = None
+    allow_missing: bool = False
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from math import isqrt
 from typing import Any
@@ -75,6 +75,8 @@ def build(golden: GoldenFile) -> AitSubject:
         golden.tensor(SEED)  # of the weights, which the file has
     sizes = Sizes(layout="ait", classes=config["num_classes"], bins=config["num_bins"], slots=config["n_obj"])
     codes = {MASK_CODE: config["num_embeddings"], DEPTH_CODE: config["num_embeddings_depth"]}
+    others = config["num_vocal"] - Vocabulary(sizes, extra=codes).openings[0]
+    sizes = replace(sizes, others=max(0, others))
     vocabulary = Vocabulary(sizes, extra=codes)
     names = ["person", *(f"class {index}" for index in range(1, sizes.classes))]
     parts = TaskParts(vocabulary, sizes, names, None, canvas=config["norm_val"])
@@ -117,7 +119,7 @@ def check_memory(subject: AitSubject, table: ParityTable) -> None:
         ours, expected = subject.network.vocabulary[name].start, subject.config[theirs]
         table.check("vocabulary", ours == expected, f"{theirs}: {expected}, ours {ours}")
     rows = subject.config["num_vocal"]
-    table.check("vocabulary", subject.released.stop <= rows, f"{rows} rows, ours {subject.released.stop}")
+    table.check("vocabulary", subject.released.stop == rows, f"{rows} rows, ours {subject.released.stop}")
     encoding = subject.encoding()
     table.compare("memory", "tr/memory", encoding.states)
     height, width = encoding.grid

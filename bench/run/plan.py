@@ -17,7 +17,7 @@ from bench import registry
 from bench.builders.decoder import build_decoder, build_network, weights_name
 from bench.builders.suite import Suite, with_formats
 from bench.builders.task_formats import formats_to_run, random_formats
-from bench.checkpoints.checkpoint import checkpoint_path, weights_hashes
+from bench.checkpoints.checkpoint import checkpoint_path, missing_tensors, weights_hashes
 from bench.config.run import RunOptions
 from bench.errors import UserError, unknown
 from bench.inference import execution_modes as modes
@@ -39,6 +39,7 @@ class PlannedRun:
         network: with its weights; None for a strategy that needs none.
         options: of the run, with this decoder's mode, scenario and batch; without a batch the largest is searched.
         weights: name to hash of the weight files of the network.
+        missing: tensors of it that the imported checkpoint behind them lacks.
     """
 
     name: str
@@ -47,6 +48,7 @@ class PlannedRun:
     network: Any
     options: RunOptions
     weights: dict[str, str]
+    missing: list[str]
 
 
 def chosen_decoders(options: RunOptions, log: Log) -> dict[str, Any]:
@@ -102,11 +104,14 @@ def plan(options: RunOptions, suite: Suite, device: torch.device, log: Log) -> l
             )
         untrained = options.random_weights or not decoder.needs_network
         weights = {} if untrained else weights_hashes(weights_name(decoder), options)
+        missing = [] if untrained else missing_tensors(weights_name(decoder), options)
+        if missing:
+            log(f"note: {name}: {len(missing)} tensors of its weights are random, {missing[0]} first; see its card")
         for mode in _available_modes(mode_names, name, device, log, network=decoder.needs_network):
             for batch in sizes:
                 own_options: RunOptions = replace(options, mode=mode, scenario=scenario, batch=batch)  # type: ignore[arg-type]
                 folder = run_name(name, mode, scenario, batch)
-                planned.append(PlannedRun(folder, decoder, own_suite, networks[key], own_options, weights))
+                planned.append(PlannedRun(folder, decoder, own_suite, networks[key], own_options, weights, missing))
     if not planned:
         raise UserError(f"--mode {options.mode}: no decoder of this run can be executed so; see the lines above")
     return planned

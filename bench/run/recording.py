@@ -106,6 +106,7 @@ class RecordedRun:
         seed: of all random choices.
         random_weights: whether the network is untrained.
         weights: name to hash of the weight files.
+        missing: tensors that the imported checkpoint behind them lacks.
         parameters: of the network; None without one.
         signature: what decides the predictions.
         started: UTC time.
@@ -121,6 +122,7 @@ class RecordedRun:
     seed: int
     random_weights: bool
     weights: dict[str, str]
+    missing: list[str]
     parameters: int | None
     signature: Mapping[str, Any]
     started: str
@@ -168,6 +170,7 @@ def make_record(run: RecordedRun, samples: Sequence[Sample], context: RunContext
         signature=signature_hash(run.signature),
         random_weights=run.random_weights,
         weights=run.weights,
+        missing=run.missing,
         mode=stats.mode,
         parameters=run.parameters,
         work=summary.work(samples, context.rates),

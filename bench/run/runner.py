@@ -149,6 +149,7 @@ class _Run:
             seed=options.seed,
             random_weights=options.random_weights,
             weights=planned.weights,
+            missing=planned.missing,
             parameters=None if planned.network is None else sum(p.numel() for p in planned.network.parameters()),
             signature=run.signature,
             started=folder.started,

@@ -67,6 +67,10 @@ def remarks(records: Sequence[Record]) -> list[str]:
         shown = {key: text for key, text in notes.items() if not key.isupper() or key in first.metrics[task]}
         lines += [f"{task}: {key}: {text}" for key, text in shown.items()]
     for record in records:
+        if record.missing:
+            lines.append(
+                f"{label(record)}: {len(record.missing)} tensors are random, its imported checkpoint lacks them"
+            )
         if record.latency.sittings > 1:
             lines.append(
                 f"{record.decoder}: time measured in {record.latency.sittings} sessions (interrupted and resumed)"

@@ -29,6 +29,8 @@ class Sizes:
         min_depth: meters, lower edge of the first depth bin.
         max_depth: meters, upper edge of the last depth bin.
         layout: order of the id ranges: ``mad``, for all five tasks, or ``ait``, for the tasks as AiT has them.
+        others: ids behind the codes that no task uses, in layout ``ait``; 128 in AiT's released ``insseg`` and
+            ``joint``, whose training softmax they take part in.
     """
 
     classes: int = 80
@@ -43,11 +45,14 @@ class Sizes:
     min_depth: float = 0.5
     max_depth: float = 10.0
     layout: Literal["mad", "ait"] = "mad"
+    others: int = 0
 
     def __post_init__(self) -> None:
         for name in ("classes", "bins", "slots", "mask_size", "keypoints", "words", "depth_bins"):
             if getattr(self, name) < 1:
                 raise ValueError(f"sizes.{name} is {getattr(self, name)}; give at least 1")
+        if self.others < 0 or (self.others and self.layout != "ait"):
+            raise ValueError(f"sizes.others is {self.others} in layout {self.layout}; give 0, or more in layout ait")
         if self.caption_length < 2:
             raise ValueError(f"sizes.caption_length is {self.caption_length}; a caption needs at least 2 tokens")
         if min(self.depth_grid) < 1:
@@ -86,8 +91,8 @@ class Vocabulary:
     does not have (depth bins, codes, ranges of third-party tasks) follow the words.
 
     Layout ``ait`` follows AiT's release (coordinates, classes, one id that nothing uses, the noise label, mask codes,
-    depth codes). Its four learned task tokens, which open a sequence in place of a prompt, its parallel token and what
-    other strategies need follow behind.
+    depth codes, ``sizes.others`` ids that nothing uses). Its four learned task tokens, which open a sequence in place
+    of a prompt, its parallel token and what other strategies need follow behind.
 
     Args:
         sizes: sizes of the preset.
@@ -180,6 +185,7 @@ def _ait_layout(sizes: Sizes, mask_codes: int, depth_codes: int) -> list[tuple[s
         ("no_object", 1),
         (MASK_CODE, mask_codes),
         (DEPTH_CODE, depth_codes),
+        *([("others", sizes.others)] if sizes.others else []),
         ("boxes_start", 1),  # the rows of AiT's release end here
         ("instances_start", 1),
         ("depth_start", 1),

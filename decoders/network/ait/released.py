@@ -104,14 +104,14 @@ def _fit(name: str, value: Tensor, ours: str, own: Tensor, *, vocabulary: Vocabu
 
 
 def _rows(name: str, value: Tensor, own: Tensor, vocabulary: Vocabulary) -> Tensor:
-    """Return the rows that the release has, then ours. Some of its configs add rows that nothing uses."""
+    """Return the release's rows, then ours of the tokens that it does not have."""
     count = vocabulary.openings[0]
-    if len(value) < count or value.shape[1:] != own.shape[1:]:
+    if len(value) != count or value.shape[1:] != own.shape[1:]:
         raise NetworkError(
             f"{name} has shape {list(value.shape)}, the vocabulary {count} rows of {list(own.shape[1:])}; "
             "is it a checkpoint with other bins, classes or codes?"
         )
-    return torch.cat([value[:count], own[count:]])
+    return torch.cat([value, own[count:]])
 
 
 def _fill_tokens(tensors: dict[str, Tensor], tables: Mapping[str, Tensor], vocabulary: Vocabulary) -> None:

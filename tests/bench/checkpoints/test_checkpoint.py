@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save
 
 from bench.checkpoints import checkpoint
 from bench.config.loading import load_run
 from bench.config.run import RunOptions
 from bench.errors import UserError
+from decoders.network.errors import NetworkError
 from decoders.network.network import Network, build_network
 from tasks.formats.vocabulary import Vocabulary
 
@@ -139,6 +141,27 @@ def test_broken_and_mixed_up_files_are_refused(
     checkpoint.write_checkpoint(path, checkpoint.decoder_tensors(network), card)
     path.write_bytes(b"nothing")
     with pytest.raises(UserError, match="broken"):
+        checkpoint.load_network("mad", at(root, options), vocabulary)
+
+
+def test_weights_that_are_not_finite_are_refused(
+    options: RunOptions, vocabulary: Vocabulary, network: Network, root: Path
+) -> None:
+    path = checkpoint.checkpoint_path("embedded", "mad", root)
+    name = "decoder.layers.0.cross.output.weight"
+    tensors = checkpoint.decoder_tensors(network)
+    card = json.loads(path.with_suffix(".json").read_text())
+    tensors[name] = tensors[name].clone()
+    tensors[name][0, 0] = 1e6  # more than float16 holds
+    checkpoint.write_checkpoint(path, tensors, card)
+    assert checkpoint.read_checkpoint(path, train="")[0][name][0, 0] == 1e6
+    tensors[name][0, 0] = float("nan")
+    with pytest.raises(NetworkError, match=rf"mad\.safetensors: {name} holds NaN"):
+        checkpoint.write_checkpoint(path, tensors, card)
+    content = save(tensors)
+    path.write_bytes(content)
+    path.with_suffix(".json").write_text(json.dumps(card | {"hash": checkpoint.content_hash(content)}))
+    with pytest.raises(NetworkError, match=rf"mad\.safetensors: {name} holds NaN"):
         checkpoint.load_network("mad", at(root, options), vocabulary)
 
 

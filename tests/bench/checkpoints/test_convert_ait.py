@@ -121,11 +121,25 @@ def test_a_task_solver_is_converted_and_told_of(tmp_path: Path, solver: dict[str
     assert torch.equal(tensors["backbone.neck.norm.weight"], solver["backbone.norm3.weight"])
 
 
+def test_rows_that_no_task_uses_are_imported(tmp_path: Path, light: dict[str, Tensor]) -> None:
+    rows, bias = torch.randn(ROWS + 128, WIDTH), torch.randn(ROWS + 128)
+    torch.save(light | {"transformer.voc_embed": rows, "transformer.outp_bias": bias}, tmp_path / "solver.pth")
+    out = tmp_path / "ait.safetensors"
+    import_checkpoint("ait", tmp_path / "solver.pth", out, allow_missing=True)
+    card, tensors = json.loads(out.with_suffix(".json").read_text()), load_file(out)
+    assert card["sizes"]["others"] == 128 and card["vocabulary"] == 2345 + 128
+    assert torch.equal(tensors["embedding.table.weight"][: ROWS + 128], rows)
+    assert torch.equal(tensors["embedding.bias"][: ROWS + 128], bias)
+    task_ids = [used for used in Vocabulary(Sizes(**card["sizes"])) if used.name in ("coordinate", "class")]
+    softmax = [len(used) for used in (*task_ids, *Vocabulary(Sizes(**card["sizes"])).rivals(task_ids))]
+    assert sum(softmax) == ROWS + 128  # of training
+
+
 def test_codecs_inside_a_task_solver_become_files_of_their_own(tmp_path: Path, light: dict[str, Tensor]) -> None:
     inside = {f"task_heads.2.vae.{name}": value for name, value in codec(32, codes=128).items()}
     path, root = tmp_path / "solver.pth", tmp_path / "checkpoints"
     torch.save(light | inside, path)
-    text = import_checkpoint("ait", path, root / "mine" / "ait.safetensors")
+    text = import_checkpoint("ait", path, root / "mine" / "ait.safetensors", allow_missing=True)
     assert text.count("unused: none") == 1 and text.count("unused: backbone.layers.2") == 1
     assert text.count("missing (left random): none") == 1
     stored = load_codec("depth", "mine", root)
@@ -138,7 +152,7 @@ def test_codecs_can_be_named(tmp_path: Path, light: dict[str, Tensor], capsys: p
     torch.save(light, tmp_path / "solver.pth")
     masks, out = tmp_path / "codec-masks.safetensors", tmp_path / "ait.safetensors"
     assert main(["import", "ait", str(tmp_path / "masks.pth"), "--out", str(masks)]) == 0
-    words = ["import", "ait", str(tmp_path / "solver.pth"), "--out", str(out)]
+    words = ["import", "ait", str(tmp_path / "solver.pth"), "--out", str(out), "--allow-missing"]
     assert main([*words, "--codecs", json.dumps([str(masks)])]) == 0
     card = json.loads(out.with_suffix(".json").read_text())
     assert card["formats"] == {"segmentation": "codes", "instances": "codes"}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from bench.checkpoints.convert import import_checkpoint
@@ -66,6 +66,7 @@ def test_a_checkpoint_is_converted_and_its_card_written(tmp_path: Path, released
     state = {f"module.{name}": value for name, value in released.items() if name != missing}
     torch.save({"model": state | {"module.extra.weight": torch.zeros(3)}, "iteration": 7}, path)
     text = import_checkpoint("mad", path, out)
+    assert text.startswith("entry: model; left: iteration (--entry NAME takes another)")
     assert "unused: extra.weight" in text
     assert f"missing (left random): {missing} (ours decoder.norm.bias)" in text
     card = json.loads(out.with_suffix(".json").read_text())
@@ -84,6 +85,63 @@ def test_an_absent_embedding_is_missing(tmp_path: Path, released: dict[str, Tens
     torch.save({own: value for own, value in released.items() if own != name}, tmp_path / "mad.pth")
     text = import_checkpoint("mad", tmp_path / "mad.pth", tmp_path / "out.safetensors")
     assert f"missing (left random): {name} (ours embedding.table.weight)" in text
+
+
+def test_a_checkpoint_that_lacks_much_is_refused(tmp_path: Path, released: dict[str, Tensor]) -> None:
+    rest = {own: value for own, value in released.items() if not own.startswith("backbone.res5.")}
+    path, out = tmp_path / "mad.pth", tmp_path / "out.safetensors"
+    torch.save(rest, path)
+    lost = len(released) - len(rest)
+    with pytest.raises(UserError, match=rf"lacks {lost} of \d+ tensors \(backbone\.res5.* 5 % .*--allow-missing"):
+        import_checkpoint("mad", path, out)
+    assert not out.exists()
+    import_checkpoint("mad", path, out, allow_missing=True)
+    assert len(json.loads(out.with_suffix(".json").read_text())["missing"]) == lost
+
+
+def test_an_average_beside_the_weights_is_named_and_can_be_chosen(tmp_path: Path, released: dict[str, Tensor]) -> None:
+    average = {name: value + 1 for name, value in released.items()}
+    path, out = tmp_path / "mad.pth", tmp_path / "out.safetensors"
+    torch.save({"model": released, "ema": {"module": average}, "optimizer": {"state": {}}, "epoch": 3}, path)
+    assert import_checkpoint("mad", path, out).startswith("entry: model; left: ema, optimizer, epoch (--entry")
+    assert torch.equal(load_file(out)["decoder.norm.bias"], released["transformer.decoder.post_norm_layer.bias"])
+    for entry in ("ema", "ema.module"):
+        text = import_checkpoint("mad", path, out, entry=entry)
+        assert text.startswith("entry: ema.module; left: model, optimizer, epoch")
+        assert torch.equal(load_file(out)["decoder.norm.bias"], average["transformer.decoder.post_norm_layer.bias"])
+        assert json.loads(out.with_suffix(".json").read_text())["source"]["entry"] == "ema.module"
+    with pytest.raises(UserError, match=r"has no entry 'state_dict_ema'; give one of model, ema, optimizer"):
+        import_checkpoint("mad", path, out, entry="state_dict_ema")
+    torch.save({"state_dict_ema": released, "epoch": 3}, path)
+    with pytest.raises(UserError, match=r"holds no tensors; name one of its entries with --entry: state_dict_ema"):
+        import_checkpoint("mad", path, out)
+    assert import_checkpoint("mad", path, out, entry="state_dict_ema").startswith("entry: state_dict_ema; left: epoch")
+
+
+def test_files_are_read_by_what_they_hold(tmp_path: Path, released: dict[str, Tensor]) -> None:
+    """The name of a file does not say what is in it."""
+    path = tmp_path / "mad.pth"
+    save_file({name: value.contiguous() for name, value in released.items()}, path)
+    assert import_checkpoint("mad", path, tmp_path / "out.safetensors").startswith("entry: the whole file")
+    torch.save(released, path := tmp_path / "mad.safetensors")
+    assert import_checkpoint("mad", path, tmp_path / "out.safetensors").startswith("entry: the whole file")
+    path.write_bytes(b"<html>")
+    with pytest.raises(UserError, match=r"mad\.safetensors: not a safetensors file .*; download it again"):
+        import_checkpoint("mad", path, tmp_path / "out.safetensors")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_numbers_that_are_not_finite_are_refused(tmp_path: Path, released: dict[str, Tensor], value: float) -> None:
+    name = "transformer.decoder.layers.1.norms.0.weight"
+    broken = released[name].clone()
+    broken[3] = value
+    path, out = tmp_path / "mad.pth", tmp_path / "out.safetensors"
+    torch.save(released | {name: broken}, path)
+    with pytest.raises(UserError, match=f"mad.pth: {name} holds NaN or infinite numbers"):
+        import_checkpoint("mad", path, out)
+    assert not out.exists()
+    torch.save(released | {"unused.mask": torch.tensor([value])}, path)
+    assert "unused: unused.mask" in import_checkpoint("mad", path, out)
 
 
 CONFIG = """
@@ -126,7 +184,7 @@ def test_what_was_imported_runs_and_starts_a_training(tmp_path: Path, monkeypatc
         run(chosen)
     import_checkpoint("mad", tmp_path / "mad.pth", out, tokenizer=words)
     (record,) = run(chosen).values()
-    assert set(record.metrics) == {"detection", "captioning"}
+    assert set(record.metrics) == {"detection", "captioning"} and record.missing == []
     start = ["--start", str(out), "--out", str(tmp_path / "train")]
     (written, _) = train(load_train([*common, *start]))
     hashed = json.loads(out.with_suffix(".json").read_text())["hash"]

@@ -176,6 +176,36 @@ def test_changed_weights_of_ait_are_found(tmp_path: Path) -> None:
     assert rows(table)["depth ar_soft"].endswith("ok")
 
 
+def test_rows_that_no_task_uses_take_part_in_the_softmax(tmp_path: Path) -> None:
+    """Three further rows repeat the first ones, so that their logits and what they add to each loss are known."""
+
+    def widen(found: Arrays) -> None:
+        config = json.loads(str(found["tr/cfg"]))
+        found["tr/cfg"] = np.array(json.dumps(config | {"num_vocal": config["num_vocal"] + 3}))
+        for name in ("tr/w/voc_embed", "tr/w/outp_bias"):
+            found[name] = np.concatenate([found[name], found[name][:3]])
+        kinds = {"bbox_ce": 1.0, "cls_ce": 1.0, "mask_ce": 0.2}
+        for name in ("depth/par_onepass/logits_full_vocab", "depth/train/logits", "insseg/train/logits"):
+            logits = found[name]
+            found[name] = np.concatenate([logits, logits[..., :3]], axis=-1)
+            if "train" not in name:
+                continue
+            where, targets = name.removesuffix("/logits"), found[name.replace("logits", "target_seq")]
+            added = np.log(np.exp(found[name]).sum(-1) / np.exp(logits).sum(-1))  # (B, L)
+            if where == "depth/train":
+                found[f"{where}/ce"] = found[f"{where}/ce"] + np.float32(added.mean())
+                found[f"{where}/loss"] = found[f"{where}/loss"] + np.float32(added.sum())
+                continue
+            place = np.arange(targets.shape[1]) % 9  # x1, y1, x2, y2, class and four codes
+            for kind, slots in zip(kinds, (place < 4, place == 4, place > 4), strict=True):
+                counted = kinds[kind] * added[slots & (targets >= 0)]
+                found[f"{where}/{kind}"] = found[f"{where}/{kind}"] + np.float32(counted.mean())
+                found[f"{where}/loss"] = found[f"{where}/loss"] + np.float32(counted.sum())
+
+    table, good = run_parity(changed(tmp_path, widen, AIT))
+    assert good, table
+
+
 def test_files_that_are_not_golden_are_refused(tmp_path: Path) -> None:
     text, other = tmp_path / "text.npz", tmp_path / "other.npz"
     text.write_text("hello")
