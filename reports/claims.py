@@ -1,255 +1,128 @@
-"""Hold the papers' claims against our numbers: an interval decides each part, the parts decide the claim.
+"""Verdicts on the claims of the two papers, from the contrasts of committed studies.
 
-A part is one of
-
-- ``better``: ``second`` is better than ``first`` in ``key`` (faster, for ``time.total``);
-- ``best``: no setting of an ablation beats ``point``, and it beats at least one;
-- ``flat``: no setting is further than ``margin`` from ``reference``;
-- ``enough``: ``more`` gains less than ``margin`` over ``point``.
-
-A part with ``"required": true`` covers a half of the claim that no other part covers: the claim stays open until that
-part is run and decided.
+A contrast agrees when its effect is significant (95 % interval, Holm's correction over its study) and goes the paper's
+way, and disagrees when it is significant the other way. With a margin it agrees when the interval lies within, and
+disagrees when it lies beyond. A claim agrees if all of its contrasts do, and disagrees if any does.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
-from reports import findings
-from reports.metrics import ShownMetric, metric
-from reports.report_data import AVERAGE, TIME, Interval, MetricDifference, ReportData
-from results.published import Claim
-from results.study import Outcome
+from reports.report_data import TIME, MetricDifference, ReportData
+from results.claims import Claim, ClaimContrast, claims, is_ratio, paper_effect, study_result
+from results.study import ContrastResult, Outcome
 
 Verdict = Literal["agrees", "disagrees", "cannot tell", "not run"]
-
-
 VERDICTS: tuple[Verdict, ...] = ("agrees", "disagrees", "cannot tell", "not run")
+ALPHA = 0.05
 
 
-@dataclass(frozen=True)
-class PartVerdict:
-    """Verdict of one part and the numbers behind it."""
+@dataclass(frozen=True, kw_only=True)
+class JudgedContrast:
+    """One contrast of a claim in one metric.
 
+    Args:
+        contrast: the contrast.
+        key: ``task.metric`` or ``time.total``.
+        verdict: of this test.
+        paper: the paper's effect, of times the ratio; None where it prints none.
+        result: of the committed study; None if it has none.
+        runs: the same arms in the runs of a report, shown beside and never judged.
+    """
+
+    contrast: ClaimContrast
+    key: str
     verdict: Verdict
-    evidence: str
+    paper: float | None
+    result: ContrastResult | None = None
+    runs: MetricDifference | None = None
+
+    @property
+    def too_small(self) -> bool:
+        """Whether the paper's effect is smaller than the study resolves, so that no verdict can be expected."""
+        if self.paper is None or self.result is None or self.result.resolvable is None or _has_margin(self.contrast):
+            return False
+        if is_ratio(self.key):
+            return abs(math.log(self.paper)) < abs(math.log(self.result.resolvable))
+        return abs(self.paper) < self.result.resolvable
 
 
 @dataclass(frozen=True)
 class JudgedClaim:
-    """A claim with its verdict.
-
-    Args:
-        claim: the claim.
-        verdict: of the whole.
-        parts: verdicts of its parts, each distinct one once.
-        on: data of our numbers, if it differs from that of the report's runs.
-        detail: verdicts of the parts in words, if they differ.
-    """
+    """A claim with its verdict and its judged contrasts."""
 
     claim: Claim
     verdict: Verdict
-    parts: Sequence[PartVerdict]
-    on: str = ""
-    detail: str = ""
+    contrasts: Sequence[JudgedContrast]
 
 
-def judge(claim: Claim, report: ReportData) -> JudgedClaim:
-    """Judge a claim by the runs and ablations of a report."""
-    parts = [_part(part, report) for part in claim.parts]
-    distinct = list(dict.fromkeys(parts))  # parts that lack the same run give the same evidence
-    verdicts = [part.verdict for part in parts]
-    required = [part.verdict for part, given in zip(parts, claim.parts, strict=True) if given.get("required")]
-    return JudgedClaim(claim, overall(verdicts, required), distinct, _elsewhere(claim, report), _detail(verdicts))
+def judge_all(outcomes: Mapping[str, Outcome], report: ReportData | None = None) -> list[JudgedClaim]:
+    """Judge every claim by committed studies; the runs of a report are shown beside."""
+    return [judge(claim, outcomes, report) for claim in claims()]
 
 
-def overall(verdicts: Sequence[Verdict], required: Sequence[Verdict] = ()) -> Verdict:
-    """The verdict of a claim: at least half of the parts that were run must be decided, all the same way.
-
-    With required parts, all of them must agree; one that disagrees decides against the claim.
-    """
-    if required:
-        return _of_required(required)
-    run = [verdict for verdict in verdicts if verdict != "not run"]
-    ways: tuple[tuple[Verdict, Verdict], ...] = (("agrees", "disagrees"), ("disagrees", "agrees"))
-    for verdict, other in ways:
-        if verdict in run and other not in run and 2 * run.count(verdict) >= len(run):
-            return verdict
-    return "cannot tell" if run else "not run"
+def judge(claim: Claim, outcomes: Mapping[str, Outcome], report: ReportData | None = None) -> JudgedClaim:
+    """Judge a claim by committed studies."""
+    tests = [_judge_test(contrast, key, outcomes, report) for contrast in claim.contrasts for key in contrast.metrics]
+    return JudgedClaim(claim, overall([test.verdict for test in tests]), tests)
 
 
-def _of_required(required: Sequence[Verdict]) -> Verdict:
-    if "disagrees" in required:
-        return "disagrees"
-    if "not run" in required:
-        return "not run"
-    return "agrees" if all(verdict == "agrees" for verdict in required) else "cannot tell"
-
-
-def _detail(verdicts: Sequence[Verdict]) -> str:
-    """``mixed: 1 of 3 parts agrees, 2 disagree`` if parts contradict each other, else how many were not run."""
-    agree, against, absent = (verdicts.count(kind) for kind in ("agrees", "disagrees", "not run"))
-    if agree and against:
-        verb, other = ("agrees" if agree == 1 else "agree"), ("disagrees" if against == 1 else "disagree")
-        return f"mixed: {agree} of {len(verdicts)} parts {verb}, {against} {other}"
-    if absent and absent < len(verdicts):
-        return f"{absent} of {len(verdicts)} parts {'was' if absent == 1 else 'were'} not run"
-    return ""
-
-
-def _part(part: Mapping[str, Any], report: ReportData) -> PartVerdict:
-    outcome = report.outcomes.get(part.get("ablation", ""))
-    if "ablation" in part and outcome is None:
-        return PartVerdict("not run", f"run `{_command(part['ablation'])}`")
-    key = str(part["key"])
-    shown = _shown(key)
-    match part["kind"]:
-        case "better":
-            difference = _between(part["first"], part["second"], key, report, outcome)
-            return difference if isinstance(difference, PartVerdict) else _better(difference, shown)
-        case "best":
-            return _best(part["point"], key, shown, report, outcome)
-        case "flat":
-            return _flat(part, shown, report, outcome)
-        case _:
-            difference = _between(part["point"], part["more"], key, report, outcome)
-            return (
-                difference if isinstance(difference, PartVerdict) else _enough(difference, float(part["margin"]), shown)
-            )
-
-
-def _command(ablation: str) -> str:
-    return f"python -m bench study {ablation}"
-
-
-def _missing(names: Sequence[str], outcome: Outcome | None, report: ReportData) -> str:
-    """Names that were not run, and the command that runs them."""
-    sentence = f"{findings.joined(names)} {'were' if len(names) > 1 else 'was'} not run"
-    if outcome is not None:
-        return f"{sentence}; run `{_command(outcome.name)}`"
-    preset = report.runs[0].record["preset"]
-    return f"{sentence}; run `python -m bench run --decoder {','.join(names)} --preset {preset}`"
-
-
-def _shown(key: str) -> ShownMetric | None:
-    return None if key in (TIME, AVERAGE) else metric(*key.split(".", 1))
-
-
-def _between(
-    first: str, second: str, key: str, report: ReportData, outcome: Outcome | None
-) -> MetricDifference | PartVerdict:
-    """The difference, or the part's verdict if there is none; p is dropped, as each part was asked beforehand."""
-    labels = {run.decoder: run.label for run in reversed(report.runs)}
-    points = set(labels) if outcome is None else set(outcome.points)
-    absent = [name for name in (first, second) if name not in points]
-    if absent:
-        return PartVerdict("not run", _missing(absent, outcome, report))
-    if outcome is not None:
-        difference = between(outcome, first, second, key)
-    else:
-        difference = report.statistics.between(labels[first], labels[second], key)
-        difference = None if difference is None else replace(difference, first=first, second=second, p=None)
-    if difference is None:
-        return PartVerdict("cannot tell", f"{first} and {second}: no interval for {key}")
-    return difference
-
-
-def between(outcome: Outcome, first: str, second: str, key: str) -> MetricDifference | None:
-    """``second`` against ``first`` in an ablation, not significant if seeds disagree; None if not compared."""
-    for pair in outcome.differences:
-        if pair.key == key and {pair.first, pair.second} == {first, second}:
-            interval = Interval(pair.low, pair.high)
-            if pair.agreeing is False:  # the seeds contradict each other
-                interval = Interval(min(pair.low, 0.0), max(pair.high, 0.0)) if key != TIME else Interval(0.0, 2.0)
-            difference = MetricDifference(
-                first=pair.first, second=pair.second, key=key, value=pair.value, interval=interval
-            )
-            return difference if difference.first == first else difference.swapped()
-    return None
-
-
-def _better(difference: MetricDifference, shown: ShownMetric | None) -> PartVerdict:
-    """Whether the second run of a difference is better."""
-    up = True if shown is None else shown.higher
-    no_difference = 1.0 if difference.key == TIME else 0.0
-    if not difference.significant:
-        return PartVerdict("cannot tell", _sentence(difference, shown))
-    return PartVerdict(
-        "agrees" if (difference.value > no_difference) == up else "disagrees", _sentence(difference, shown)
-    )
-
-
-def _best(point: str, key: str, shown: ShownMetric | None, report: ReportData, outcome: Outcome | None) -> PartVerdict:
-    if outcome is None or point not in outcome.points:
-        return PartVerdict("not run", _missing([point], outcome, report))
-    beaten, verdicts, evidence = 0, [], []
-    for other in outcome.points:
-        difference = None if other == point else _between(other, point, key, report, outcome)
-        if isinstance(difference, MetricDifference):
-            part = _better(difference, shown)
-            verdicts.append(part.verdict)
-            evidence.append(part.evidence)
-            beaten += part.verdict == "agrees"
-    if not verdicts:
-        return PartVerdict("cannot tell", f"{point}: no interval for {key}")
-    ahead = _ahead(point, key, shown, outcome)
-    text = "; ".join(evidence)
+def overall(verdicts: Sequence[Verdict]) -> Verdict:
+    """Return the verdict of a claim from those of its contrasts."""
     if "disagrees" in verdicts:
-        return PartVerdict("disagrees", text)
-    return PartVerdict("agrees" if beaten and not ahead else "cannot tell", text)
+        return "disagrees"
+    if all(verdict == "not run" for verdict in verdicts):
+        return "not run"
+    return "agrees" if all(verdict == "agrees" for verdict in verdicts) else "cannot tell"
 
 
-def _ahead(point: str, key: str, shown: ShownMetric | None, outcome: Outcome) -> list[str]:
-    """Settings with a better value, significant or not."""
-    higher = True if shown is None else bool(shown.higher)
-    value = outcome.points[point].values.get(key)
-    values = {name: each.values[key] for name, each in outcome.points.items() if key in each.values and name != point}
-    return (
-        []
-        if value is None
-        else [name for name, other in values.items() if (other > value if higher else other < value)]
-    )
+def _judge_test(
+    contrast: ClaimContrast, key: str, outcomes: Mapping[str, Outcome], report: ReportData | None
+) -> JudgedContrast:
+    paper, result = paper_effect(contrast, key), study_result(contrast, key, outcomes.get(contrast.study))
+    verdict: Verdict = "not run" if result is None else decide(contrast, result, paper)
+    runs = None if report is None else _of_runs(contrast, key, report)
+    return JudgedContrast(contrast=contrast, key=key, verdict=verdict, paper=paper, result=result, runs=runs)
 
 
-def _flat(
-    part: Mapping[str, Any], shown: ShownMetric | None, report: ReportData, outcome: Outcome | None
-) -> PartVerdict:
-    reference, margin, key = part["reference"], float(part["margin"]), str(part["key"])
-    if outcome is None or reference not in outcome.points:
-        return PartVerdict("not run", _missing([reference], outcome, report))
-    differences = [between(outcome, reference, other, key) for other in outcome.points if other != reference]
-    present = [difference for difference in differences if difference is not None]
-    if not present:
-        return PartVerdict("cannot tell", f"{reference}: no interval for {key}")
-    text = "; ".join(_sentence(difference, shown) for difference in present)
-    if any(difference.interval.low > margin or difference.interval.high < -margin for difference in present):
-        return PartVerdict("disagrees", text)
-    within = all(-margin < difference.interval.low and difference.interval.high < margin for difference in present)
-    return PartVerdict("agrees" if within and len(present) == len(differences) else "cannot tell", text)
+def decide(contrast: ClaimContrast, result: ContrastResult, paper: float | None) -> Verdict:
+    """Return whether a study's result goes the paper's way.
+
+    Args:
+        contrast: of the claim.
+        result: of the study, the contrast's way round.
+        paper: the paper's effect; None if ``contrast.way`` says the direction.
+    """
+    ratio = is_ratio(result.key)
+    if contrast.at_most is not None:
+        return _beside(result.high < contrast.at_most, result.low > contrast.at_most)
+    if contrast.within is not None:
+        low, high = (1 / (1 + contrast.within), 1 + contrast.within) if ratio else (-contrast.within, contrast.within)
+        return _beside(low < result.low and result.high < high, result.low > high or result.high < low)
+    nothing = 1.0 if ratio else 0.0
+    if result.low <= nothing <= result.high or (result.p_holm is not None and result.p_holm >= ALPHA):
+        return "cannot tell"
+    up = contrast.way == "up" if contrast.way else paper is not None and paper > nothing
+    return _beside((result.value > nothing) == up, (result.value > nothing) != up)
 
 
-def _enough(difference: MetricDifference, margin: float, shown: ShownMetric | None) -> PartVerdict:
-    gain = difference if shown is None or shown.higher else difference.swapped()
-    if gain.interval.high < margin:
-        return PartVerdict("agrees", _sentence(difference, shown))
-    return PartVerdict("disagrees" if gain.interval.low > margin else "cannot tell", _sentence(difference, shown))
+def _beside(agrees: bool, disagrees: bool) -> Verdict:
+    return "agrees" if agrees else "disagrees" if disagrees else "cannot tell"
 
 
-def _sentence(difference: MetricDifference, shown: ShownMetric | None) -> str:
-    if difference.key == TIME:
-        return f"{difference.second} is {findings.ratio(difference)} times as fast as {difference.first}"
-    return f"{difference.second} against {difference.first}: {findings.points(difference, shown)}"
+def _has_margin(contrast: ClaimContrast) -> bool:
+    return contrast.within is not None or contrast.at_most is not None
 
 
-def _elsewhere(claim: Claim, report: ReportData) -> str:
-    """Data of a claim's ablations, if it differs from that of the report's runs."""
-    report_hash = report.runs[0].record["data"].get("hash")
-    outcomes = [report.outcomes[name] for part in claim.parts if (name := part.get("ablation", "")) in report.outcomes]
-    sources = {
-        f"{outcome.data.get('images', 'other')} images ({outcome.data['hash']})": None
-        for outcome in outcomes
-        if outcome.data.get("hash") not in (None, report_hash)
-    }
-    return f"on other data than these runs: {', '.join(sources)}" if sources else ""
+def _of_runs(contrast: ClaimContrast, key: str, report: ReportData) -> MetricDifference | None:
+    """The difference of two arms that are decoders of a report's runs; of times the ratio of their times."""
+    labels = {run.decoder: run.label for run in reversed(report.runs)}
+    ends = [arm for arm, weight in sorted(contrast.arms.items(), key=lambda arm: arm[1]) if arm in labels]
+    if len(ends) < len(contrast.arms) or sorted(contrast.arms.values()) != [-1, 1]:
+        return None
+    minus, plus = (labels[arm] for arm in ends)
+    return report.statistics.between(*((plus, minus) if key == TIME else (minus, plus)), key)

@@ -33,10 +33,12 @@ def headline(runs: Sequence[ReportRun], metrics: Sequence[ShownMetric], statisti
     slowest = max(timed, key=lambda run: run.milliseconds)
     if not front:
         return faster(min(timed, key=lambda run: run.milliseconds), slowest, statistics)
-    return _costly(front[-1], front[0], statistics) if front[-1] is slowest else _gain(front[-1], slowest, statistics)
+    if front[-1] is slowest:
+        return _costly(front[-1], front[0], metrics, statistics)
+    return _gain(front[-1], slowest, metrics, statistics)
 
 
-def _gain(best: ReportRun, slowest: ReportRun, statistics: Statistics) -> str:
+def _gain(best: ReportRun, slowest: ReportRun, metrics: Sequence[ShownMetric], statistics: Statistics) -> str:
     """The most accurate run against the slowest."""
     speed = faster(best, slowest, statistics)
     gain = statistics.between(slowest.label, best.label, AVERAGE)
@@ -44,7 +46,18 @@ def _gain(best: ReportRun, slowest: ReportRun, statistics: Statistics) -> str:
         return f"{speed} and more accurate on average"
     if not gain.significant:
         return f"{speed}; the difference in average accuracy is not significant ({points(gain)})"
-    return f"{speed}, at {points(gain)} on average"
+    return f"{speed}, at {points(gain)} on average{_hidden(gain, metrics, statistics)}"
+
+
+def _hidden(average_: MetricDifference, metrics: Sequence[ShownMetric], statistics: Statistics) -> str:
+    """Metrics that differ significantly the other way than their average does."""
+    differences = [(statistics.between(average_.first, average_.second, shown.key), shown) for shown in metrics]
+    against = [
+        points(difference, shown)
+        for difference, shown in differences
+        if difference is not None and difference.significant and difference.value * average_.value < 0
+    ]
+    return f", but {joined(against)}" if against else ""
 
 
 def _untimed(runs: Sequence[ReportRun], metrics: Sequence[ShownMetric], statistics: Statistics, *, apart: bool) -> str:
@@ -61,7 +74,7 @@ def _untimed(runs: Sequence[ReportRun], metrics: Sequence[ShownMetric], statisti
     return title + why
 
 
-def _costly(best: ReportRun, fastest: ReportRun, statistics: Statistics) -> str:
+def _costly(best: ReportRun, fastest: ReportRun, metrics: Sequence[ShownMetric], statistics: Statistics) -> str:
     """The fastest run of the frontier against the most accurate, which is also the slowest."""
     if best is fastest:
         return f"{best.label} is the most accurate on average, and no other strategy on the frontier is faster"
@@ -71,7 +84,7 @@ def _costly(best: ReportRun, fastest: ReportRun, statistics: Statistics) -> str:
         return f"{best.label} is the most accurate on average, but {speed}"
     if not loss.significant:
         return f"{speed}; the difference in average accuracy is not significant ({points(loss)})"
-    return f"{speed}, at {points(loss)} on average"
+    return f"{speed}, at {points(loss)} on average{_hidden(loss, metrics, statistics)}"
 
 
 def leaders(

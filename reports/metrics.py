@@ -56,16 +56,18 @@ HEADLINE = (
     ShownMetric("depth", "rmse", "RMSE m", 1, 3, False),
     ShownMetric("depth", "delta1", "δ1", 100, 1, True),
 )
+SEMANTIC = ShownMetric("semantic", "mIoU", "mIoU", 100, 1, True)  # published only
 AVERAGED = HEADLINE[:4]  # the four that MAD averages (Figure 1)
-_LOWER = {"abs_rel", "sq_rel", "rmse", "rmse_log", "log10", "silog"}
+_LOWER = {"abs_rel", "sq_rel", "rmse", "rmse_log", "log10", "silog", "distance"}
 _METERS = {"rmse": "RMSE m", "sq_rel": "SqRel m"}
 _HEADINGS = {"delta1": "δ1", "delta2": "δ2", "delta3": "δ3", "abs_rel": "AbsRel", "rmse_log": "RMSE log"}
+_HEADINGS |= {"distance": "L2 distance"}
 _KNOWN = ("detection", "segmentation", "keypoints", "captioning", "depth")
 
 
 def metric(task: str, name: str) -> ShownMetric:
     """How a metric is shown; those of other packages' tasks unscaled, with unknown direction."""
-    for shown in HEADLINE:
+    for shown in (*HEADLINE, SEMANTIC):
         if (shown.task, shown.name) == (task, name):
             return shown
     if task not in _KNOWN:

@@ -1,4 +1,4 @@
-"""Numbers printed in papers, kept as data with their source: systems, ablation tables and claims.
+"""Numbers printed in papers, kept as data with their source: systems and the tables of MAD and AiT.
 
 Only numbers with a primary source are stored; what a paper prints and nobody here has read is absent, not guessed.
 """
@@ -6,11 +6,15 @@ Only numbers with a primary source are stored; what a paper prints and nobody he
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import msgspec
+import yaml
 
 FOLDER = Path(__file__).parent / "published"
+CITATIONS = {
+    "MAD": "Qiu et al., Masked AutoDecoder is Effective Multi-Task Vision Generalist, CVPR 2024 (arXiv 2403.07692)",
+    "AiT": "Ning et al., All in Tokens, ICCV 2023 (arXiv 2301.02229)",
+}
 
 
 class System(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,57 +55,59 @@ def systems(folder: Path = FOLDER) -> list[System]:
     return sorted(unsorted, key=lambda system: (system.year, system.name))
 
 
-class Claim(msgspec.Struct, frozen=True, kw_only=True):
-    """One claim of a paper, and how it is tested here.
+class Link(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How a study fills a table.
 
     Args:
-        id: short name.
-        paper: MAD or AiT.
-        where: table or section.
-        statement: the claim in a sentence.
-        printed: the paper's numbers in words; says so where they are not known here.
-        parts: what must hold; see ``reports.tables.claims``.
-        note: what the test leaves out.
+        arms: arm to row, where their names differ.
+        prefix: of the columns that the study fills, before ``task.metric``.
     """
 
-    id: str
-    paper: str
-    where: str
-    statement: str
-    printed: str
-    parts: list[dict[str, Any]]
-    note: str = ""
+    arms: dict[str, str] = {}
+    prefix: str = ""
 
 
-def claims(folder: Path = FOLDER) -> list[Claim]:
-    """Return the claims of the two papers, in their papers' order."""
-    return msgspec.json.decode((folder.parent / "claims.json").read_bytes(), type=list[Claim])
-
-
-class Ablation(msgspec.Struct, frozen=True, kw_only=True):
-    """A table of a paper that an ablation repeats.
+class PaperTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A table of a paper, with all its rows.
 
     Args:
-        id: short name, also the name of the ablation.
-        paper: MAD or AiT.
-        where: table, as far as known.
+        id: paper and number, ``mad-2``.
         title: what varies.
-        headings: ``task.metric`` or ``time.total`` of the columns.
-        rows: row label to printed values by heading; empty where the printed number is not known here.
-        note: what is known of the paper's numbers.
-        runs: whether its rows are strategies, so that ordinary runs fill it where no ablation of this name was made.
+        columns: ``task.metric`` or ``time.total``, after ``reconstruction.`` where a codec is scored alone; or words.
+        rows: label to printed cells, as fractions, meters, milliseconds or text; None where nothing is printed.
+        note: what is known of the numbers.
+        links: study to how it fills the table; ``runs`` for the strategies of ordinary runs.
     """
 
     id: str
-    paper: str
-    where: str
     title: str
-    headings: list[str]
-    rows: dict[str, dict[str, float]]
+    columns: list[str]
+    rows: dict[str, list[float | str | None]]
     note: str = ""
-    runs: bool = False
+    links: dict[str, Link] = {}
+
+    @property
+    def paper(self) -> str:
+        """Short name of the paper, as in ``CITATIONS``."""
+        return {"mad": "MAD", "ait": "AiT"}[self.id.partition("-")[0]]
+
+    @property
+    def where(self) -> str:
+        """The table's name in its paper."""
+        return f"Table {self.id.partition('-')[2]}"
+
+    def row_of(self, arm: str, study: str = "") -> str:
+        """Return the row that an arm of a study repeats."""
+        return self.links.get(study, Link()).arms.get(arm, arm)
+
+    def printed(self, arm: str, key: str, study: str = "") -> float | None:
+        """Return the printed number beside an arm of a study; None without one."""
+        column, row = self.links.get(study, Link()).prefix + key, self.rows.get(self.row_of(arm, study))
+        value = row[self.columns.index(column)] if row is not None and column in self.columns else None
+        return None if isinstance(value, str) else value
 
 
-def ablations(folder: Path = FOLDER) -> list[Ablation]:
-    """Return the papers' ablation tables, MAD's first."""
-    return msgspec.json.decode((folder / "ablations.json").read_bytes(), type=list[Ablation])
+def paper_tables(folder: Path = FOLDER) -> dict[str, PaperTable]:
+    """Return id to table, MAD's tables first."""
+    tables = msgspec.convert(yaml.safe_load((folder / "tables.yaml").read_text()), list[PaperTable])
+    return {table.id: table for table in tables}

@@ -11,6 +11,7 @@ MEASUREMENTS = {
     "ceilings": "what perfect tokens score: the loss of every step of tokenization (--coco, --nyu)",
     "caption-ceilings": "what captions of the embedded scenes can score: speakers who see everything",
     "cpu-time": "CPU seconds of a paper-size network with random weights, beside the released code's (--preset)",
+    "claims": "verdicts of the committed studies on the papers' claims: docs/claims.md and the README's blocks",
 }
 
 
@@ -53,6 +54,8 @@ def measure(options: MeasureOptions) -> int:
             print(measure_captions(options))
         case "cpu-time":
             _cpu_time(options)
+        case "claims":
+            _claims()
         case _:
             raise UserError(unknown("measurement", options.name, list(MEASUREMENTS)))
     return 0
@@ -66,3 +69,12 @@ def _cpu_time(options: MeasureOptions) -> None:
     run = load_run({"decoder": "mad-released", "preset": options.preset, "seed": options.seed})
     measure_time = measure_ait_time if run.network.family == "ait" else measure_mad_time
     print(measure_time(run, out=options.out))
+
+
+def _claims() -> None:
+    from bench.paths import REPOSITORY
+    from reports.page.readme import write_claims
+    from results.study import FOLDER, read_outcomes
+
+    for path in write_claims(read_outcomes(), REPOSITORY / "README.md", docs=REPOSITORY / "docs", studies=FOLDER):
+        print(path.relative_to(REPOSITORY))

@@ -39,7 +39,7 @@ class MeasureOptions(DataFolders):
     """Options of ``measure``.
 
     Args:
-        name: ``ceilings``, ``caption-ceilings`` or ``cpu-time``; without it they are listed.
+        name: ``ceilings``, ``caption-ceilings``, ``cpu-time`` or ``claims``; without it they are listed.
         split: COCO split (``ceilings``).
         preset: sizes and network, of MAD or AiT (``cpu-time``).
         images: first validation scenes (``caption-ceilings``).

@@ -106,7 +106,7 @@ class Definition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         run: for running.
         arms: name to arm.
         contrasts: name to what is compared with what.
-        published: ids of ``results/published/ablations.json`` whose rows are shown beside; default: the study's name.
+        published: ids of ``results/published/tables.yaml`` to show beside, with those that link to the study.
         tables: further tables of the page (``bench/studies/tables.py``), with the options of each.
     """
 

@@ -11,7 +11,7 @@ from reports.findings import sentence
 from reports.metrics import ShownMetric, metric
 from reports.report_data import AVERAGE
 from reports.tables.table import pipe_table
-from results.published import Ablation, ablations
+from results.published import PaperTable, paper_tables
 from results.store import write_atomically
 from results.study import ContrastResult, Outcome, Point
 
@@ -22,7 +22,7 @@ def write_study(out: Path, outcome: Outcome, published: Sequence[str] = (), sect
     Args:
         out: folder.
         outcome: of the study.
-        published: ids of ablation tables of the papers that are shown beside; default: the study's name.
+        published: ids of tables of the papers that are shown beside; default: those that link to the study.
         sections: further Markdown below the table of arms.
     """
     data = msgspec.json.format(msgspec.json.encode(outcome), indent=1)
@@ -58,24 +58,28 @@ def _timed(outcome: Outcome) -> bool:
 
 
 def _arms(outcome: Outcome, published: Sequence[str]) -> str:
-    papers = [table for table in ablations() if table.id in (published or [outcome.name])]
+    study = outcome.name
+    papers = [table for table in paper_tables().values() if table.id in published or study in table.links]
     keys = list(dict.fromkeys(key for point in outcome.points.values() for key in point.values if key != AVERAGE))
     headings, timed = [""], _timed(outcome)
     for key in keys:
         heading = shown(key).heading
-        headings += [heading, *(f"{table.paper}: {heading}" for table in papers if _has(table, key))]
+        headings += [
+            heading,
+            *(f"{table.paper} {table.where}: {heading}" for table in papers if _has(table, key, study)),
+        ]
     rows = []
     for name, point in outcome.points.items():
         row = [name]
         for key in keys:
-            printed = [table.rows.get(name, {}).get(key) for table in papers if _has(table, key)]
+            printed = [table.printed(name, key, study) for table in papers if _has(table, key, study)]
             row += [_value(point, key), *map(shown(key).text, printed)]
         rows.append([*row, f"{point.milliseconds.get('total', 0):.1f}"] if timed else row)
     return pipe_table([*headings, "ms/image"] if timed else headings, rows)
 
 
-def _has(table: Ablation, key: str) -> bool:
-    return any(key in row for row in table.rows.values())
+def _has(table: PaperTable, key: str, study: str) -> bool:
+    return any(table.printed(row, key, study) is not None for row in table.rows)
 
 
 def shown(key: str) -> ShownMetric:

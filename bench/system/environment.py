@@ -20,7 +20,7 @@ from bench.system.host import load_average
 
 COMPUTING = ("bench/**/*.py", "decoders/**/*.py", "tasks/**/*.py", "results/*.py")
 WRITTEN_BY_HAND = (  # as git names paths; the rest of results/ and the pages are written by the program
-    "bench", "decoders", "tasks", "reports", ":(glob)results/*.py", "results/published", "results/claims.json",
+    "bench", "decoders", "tasks", "reports", ":(glob)results/*.py", "results/published", "results/claims.yaml",
     "results/baselines/thresholds.yaml", "constraints.txt", "pyproject.toml",
 )  # fmt: skip
 PACKAGES = (

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from reports import checks, findings
-from reports.claims import judge
+from reports.claims import judge_all
 from reports.figures import sensitivity
 from reports.figures.budget import budget_figures
 from reports.figures.drawing import DrawnFigure
@@ -19,9 +19,19 @@ from reports.page.gallery import columns, legend, rows, scales
 from reports.page.html import Page, Section, fragment, write_page
 from reports.report_data import ReportData
 from reports.style import in_order
-from reports.tables.ablations import ablation_tables, open_ablations
+from reports.tables.ablations import paper_tables
 from reports.tables.budget import budget_tables
-from reports.tables.claims import MARKS, RULES, claims_table, summary
+from reports.tables.claims import (
+    HEADINGS,
+    MARKS,
+    RULES,
+    claims_table,
+    contrast_rows,
+    detail,
+    paper_text,
+    runs_text,
+    summary,
+)
 from reports.tables.comparison_tables import comparison_table, detail_tables, variants_table
 from reports.tables.cost import cost_table
 from reports.tables.phases import phase_table
@@ -95,7 +105,11 @@ def _lead(report: ReportData) -> str:
     )
     machines = dict.fromkeys(run.machine for run in report.runs)
     data = ", ".join(roots) or "unnamed data"
-    return f"{record['images']} images of {data} (content {record['data'].get('hash')}); {', '.join(machines)}."
+    return (
+        f"{record['images']} images of {data} (content {record['data'].get('hash')}); {', '.join(machines)}. "
+        f"These weights, this once; what holds over trainings: {summary(judge_all(report.outcomes))[:1].lower()}"
+        f"{summary(judge_all(report.outcomes))[1:]} (see Claims)."
+    )
 
 
 def _budget(report: ReportData) -> Section:
@@ -121,19 +135,25 @@ def _sensitivity(report: ReportData) -> Section:
 
 
 def _ablations(report: ReportData) -> Section:
-    definitions = published.ablations()
-    lines = [f"Not run yet: {'; '.join(absent)}."] if (absent := open_ablations(definitions, report)) else []
-    tables = ablation_tables(definitions, report)
-    return Section(name="ablations", heading="The papers' tables, repeated", tables=tables, lines=lines)
+    tables = paper_tables(published.paper_tables(), report)
+    return Section(name="ablations", heading="The papers' tables", tables=tables)
 
 
 def _claims(report: ReportData) -> Section:
-    judged = [judge(claim, report) for claim in published.claims()]
-    lines = [
-        f"{summary(judged)}.",
-        *RULES,
+    judged = judge_all(report.outcomes, report)
+    claims = [
+        {
+            "claim": claim.claim,
+            "verdict": claim.verdict,
+            "detail": detail(claim),
+            "paper": paper_text(claim),
+            "rows": contrast_rows(claim),
+            "runs": [runs_text(test) for test in claim.contrasts],
+        }
+        for claim in judged
     ]
-    html = fragment("claims.html.j2", judged=judged, marks=MARKS)
+    html = fragment("claims.html.j2", claims=claims, headings=HEADINGS, marks=MARKS)
+    lines = [f"{summary(judged)}.", *RULES]
     return Section(name="claims", heading="Claims", lines=lines, html=html, files=[claims_table(judged)])
 
 

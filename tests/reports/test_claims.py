@@ -1,151 +1,161 @@
-"""Verdicts follow from intervals, and from nothing else."""
+"""Verdicts follow from the contrasts of committed studies, and from nothing else."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
-from reports.claims import Verdict, judge, overall
-from reports.report_data import Interval, MetricDifference, ReportData, Statistics
-from reports.tables.claims import summary
-from results.published import Claim, claims
-from results.study import Difference, Outcome, Point
-from tests.reports.report_data import report_data, run
+from reports.claims import JudgedClaim, Verdict, judge, judge_all, overall
+from reports.page.claims import claims_page, readme_block
+from reports.tables.claims import contrast_rows, detail, paper_text, runs_text, summary
+from results.claims import Claim, ClaimContrast
+from results.study import ContrastResult, Outcome
+from tests.reports.report_data import report_data
+
+VISION = {"parallel": 1.0, "autoregressive": -1.0}
 
 
-def claim(*parts: dict[str, Any]) -> Claim:
-    return Claim(id="c", paper="MAD", where="Table 1", statement="s", printed="p", parts=list(parts))
+def claim(*contrasts: dict[str, Any]) -> Claim:
+    """A claim about Table 2; a contrast is of box AP unless it says otherwise."""
+    default = {"study": "mad-table2", "table": "mad-2", "arms": VISION, "metrics": ["detection.AP"]}
+    return Claim(
+        id="c",
+        where="MAD Table 2",
+        statement="A statement.",
+        contrasts=[msgspec.convert({**default, **contrast}, ClaimContrast) for contrast in contrasts or ({},)],
+    )
 
 
-def compared(value: float, low: float, high: float, key: str = "detection.AP") -> ReportData:
-    runs = [run("a", 10, 0.3), run("b", 20, 0.4)]
-    one = MetricDifference(first="a", second="b", key=key, value=value, interval=Interval(low, high))
-    return ReportData(runs=runs, statistics=Statistics("", {}, [one]))
+def result(value: float, low: float, high: float, **changes: Any) -> ContrastResult:
+    fields: dict[str, Any] = {"name": "n", "arms": VISION, "key": "detection.AP"}
+    return ContrastResult(value=value, low=low, high=high, **fields | changes)
+
+
+def study(*results: ContrastResult) -> dict[str, Outcome]:
+    return {"mad-table2": Outcome(name="mad-table2", title="t", decoder="d", points={}, contrasts=list(results))}
+
+
+def judged(value: float, low: float, high: float, *, test: dict[str, Any] | None = None, **changes: Any) -> JudgedClaim:
+    return judge(claim(test or {}), study(result(value, low, high, **changes)))
 
 
 @pytest.mark.parametrize(
-    ("value", "low", "high", "key", "expected"),
+    ("value", "low", "high", "expected"),
+    [(0.05, 0.01, 0.09, "agrees"), (-0.05, -0.09, -0.01, "disagrees"), (0.05, -0.01, 0.11, "cannot tell")],
+)
+def test_a_difference_is_held_against_the_papers_way(value: float, low: float, high: float, expected: Verdict) -> None:
+    assert judged(value, low, high).verdict == expected
+    swapped = {arm: -weight for arm, weight in VISION.items()}
+    assert judged(-value, -high, -low, arms=swapped).verdict == expected, "the study has the arms the other way round"
+    down = {"metrics": ["depth.rmse"], "table": "ait-12", "arms": {"AiT-P-B": 1, "AiT-B": -1}}
+    lower = judged(-value, -high, -low, test=down, key="depth.rmse", arms={"AiT-P-B": 1.0, "AiT-B": -1.0})
+    assert lower.verdict == expected, "an error that falls"
+
+
+def test_a_ratio_of_times_is_held_against_one() -> None:
+    slow = {"metrics": ["time.total"], "arms": {"autoregressive": 1, "parallel": -1}}
+    arms = {"autoregressive": 1.0, "parallel": -1.0}
+    assert judged(3.0, 2.0, 4.0, test=slow, key="time.total", arms=arms).verdict == "agrees"
+    assert judged(1.1, 0.9, 1.3, test=slow, key="time.total", arms=arms).verdict == "cannot tell"
+    turned = judged(1 / 3, 1 / 4, 1 / 2, test=slow, key="time.total", arms=VISION)
+    assert turned.verdict == "agrees" and turned.contrasts[0].result is not None
+    assert turned.contrasts[0].result.low == pytest.approx(2) and contrast_rows(turned)[0][3] == "3× (2× … 4×)"
+
+
+def test_many_contrasts_are_corrected_for() -> None:
+    assert judged(0.05, 0.01, 0.09, p_holm=0.04).verdict == "agrees"
+    assert judged(0.05, 0.01, 0.09, p_holm=0.06).verdict == "cannot tell"
+
+
+@pytest.mark.parametrize(
+    ("margin", "ends", "expected"),
     [
-        (0.05, 0.01, 0.09, "detection.AP", "agrees"),
-        (-0.05, -0.09, -0.01, "detection.AP", "disagrees"),
-        (0.05, -0.01, 0.11, "detection.AP", "cannot tell"),
-        (-0.05, -0.09, -0.01, "depth.rmse", "agrees"),
-        (2.0, 1.5, 2.5, "time.total", "agrees"),
-        (0.5, 0.4, 0.6, "time.total", "disagrees"),
-        (1.1, 0.9, 1.3, "time.total", "cannot tell"),
+        ({"within": 0.01}, (-0.009, 0.009), "agrees"),
+        ({"within": 0.01}, (-0.009, 0.011), "cannot tell"),
+        ({"within": 0.01}, (0.011, 0.02), "disagrees"),
+        ({"within": 0.01}, (-0.02, -0.011), "disagrees"),
+        ({"at_most": 0.01}, (-0.05, 0.009), "agrees"),
+        ({"at_most": 0.01}, (0.0, 0.02), "cannot tell"),
+        ({"at_most": 0.01}, (0.011, 0.02), "disagrees"),
     ],
 )
-def test_better(value: float, low: float, high: float, key: str, expected: str) -> None:
-    part = {"kind": "better", "first": "a", "second": "b", "key": key}
-    assert judge(claim(part), compared(value, low, high, key)).verdict == expected
-    turned = {"kind": "better", "first": "b", "second": "a", "key": key}
-    opposite = {"agrees": "disagrees", "disagrees": "agrees"}.get(expected, expected)
-    assert judge(claim(turned), compared(value, low, high, key)).verdict == opposite
+def test_margins(margin: dict[str, float], ends: tuple[float, float], expected: Verdict) -> None:
+    assert judged(sum(ends) / 2, *ends, test=margin).verdict == expected
 
 
-def test_what_was_not_run_is_not_judged() -> None:
-    report = compared(0.05, 0.01, 0.09)
-    absent = {"kind": "better", "first": "a", "second": "c", "key": "detection.AP"}
-    swept = {"kind": "best", "ablation": "none", "point": "x", "key": "detection.AP"}
-    assert judge(claim(absent), report).verdict == "not run"
-    assert judge(claim(swept), report).parts[0].evidence == "run `python -m bench study none`"
-    present = {"kind": "better", "first": "a", "second": "b", "key": "detection.AP"}
-    assert judge(claim(present, absent), report).verdict == "agrees"
+def test_margins_of_times_are_ratios() -> None:
+    both = {"metrics": ["time.total"], "within": 0.25}
+    assert judged(1.0, 0.81, 1.24, test=both, key="time.total").verdict == "agrees"
+    assert judged(1.0, 0.79, 1.24, test=both, key="time.total").verdict == "cannot tell"
 
 
 @pytest.mark.parametrize(
-    ("parts", "expected"),
-    [
-        (["agrees", "agrees", "cannot tell"], "agrees"),
-        (["agrees", "cannot tell", "cannot tell"], "cannot tell"),
-        (["agrees", "disagrees", "agrees"], "cannot tell"),
-        (["disagrees", "cannot tell"], "disagrees"),
-        (["not run", "agrees"], "agrees"),
-        (["not run"], "not run"),
-        (["cannot tell"], "cannot tell"),
-    ],
-)
-def test_a_claim_follows_from_its_parts(parts: list[Verdict], expected: str) -> None:
-    assert overall(parts) == expected
-
-
-@pytest.mark.parametrize(
-    ("required", "expected"),
+    ("verdicts", "expected"),
     [
         (["agrees", "agrees"], "agrees"),
-        (["agrees", "not run"], "not run"),
         (["agrees", "cannot tell"], "cannot tell"),
-        (["disagrees", "not run"], "disagrees"),
+        (["agrees", "agrees", "disagrees"], "disagrees"),
+        (["agrees", "not run"], "cannot tell"),
+        (["not run", "not run"], "not run"),
+        ([], "not run"),
     ],
 )
-def test_parts_that_a_claim_cannot_do_without(required: list[Verdict], expected: str) -> None:
-    assert overall([*required, "agrees", "agrees"], required) == expected
+def test_a_claim_agrees_only_if_all_of_its_contrasts_do(verdicts: list[Verdict], expected: Verdict) -> None:
+    assert overall(verdicts) == expected
 
 
-def test_a_required_half_that_was_not_run_leaves_the_claim_open() -> None:
-    report = compared(0.05, 0.01, 0.09)
-    present = {"kind": "better", "first": "a", "second": "b", "key": "detection.AP", "required": True}
-    absent = {**present, "second": "c"}
-    assert judge(claim(present, absent), report).verdict == "not run"
-    assert judge(claim(present), report).verdict == "agrees"
-    coarser = next(one for one in claims() if one.id == "coarser-codes")
-    assert all(part.get("required") for part in coarser.parts)
-
-
-def test_parts_that_contradict_each_other_are_told() -> None:
-    agrees = {"kind": "better", "first": "a", "second": "b", "key": "detection.AP"}
-    against = {**agrees, "first": "b", "second": "a"}
-    mixed = judge(claim(agrees, against, against), compared(0.05, 0.01, 0.09))
-    assert (mixed.verdict, mixed.detail) == ("cannot tell", "mixed: 1 of 3 parts agrees, 2 disagree")
-    open_ = judge(claim(agrees, {**agrees, "second": "c"}), compared(0.05, 0.01, 0.09))
-    assert open_.detail == "1 of 2 parts was not run"
-    assert "python -m bench run --decoder c --preset embedded" in open_.parts[1].evidence
-
-
-def swept(values: dict[str, float], reach: float, **changes: Any) -> ReportData:
-    """An ablation whose differences are known to ``reach``."""
-    points = {name: Point(values={"detection.AP": value}) for name, value in values.items()}
-    names = list(values)
-    pairs = [
-        Difference(
-            first=a,
-            second=b,
-            key="detection.AP",
-            value=values[b] - values[a],
-            low=values[b] - values[a] - reach,
-            high=values[b] - values[a] + reach,
-            **changes,
-        )
-        for place, a in enumerate(names)
-        for b in names[place + 1 :]
+def test_an_effect_below_the_resolution_is_named() -> None:
+    small, large = judged(0.01, -0.1, 0.12, resolvable=0.15), judged(0.01, -0.1, 0.12, resolvable=0.05)
+    assert contrast_rows(small)[0][5:] == [
+        "15.0",
+        "cannot tell: the paper's effect is smaller than this study resolves",
     ]
-    return report_data(outcomes={"s": Outcome(name="s", title="t", decoder="d", points=points, differences=pairs)})
+    assert contrast_rows(large)[0][5:] == ["5.0", "cannot tell"]
 
 
-def test_best_flat_and_enough() -> None:
-    best = {"kind": "best", "ablation": "s", "point": "b", "key": "detection.AP"}
-    assert judge(claim(best), swept({"a": 0.2, "b": 0.3, "c": 0.29}, 0.02)).verdict == "agrees"
-    assert judge(claim(best), swept({"a": 0.2, "b": 0.3, "c": 0.31}, 0.02)).verdict == "cannot tell"
-    assert judge(claim(best), swept({"a": 0.2, "b": 0.3, "c": 0.4}, 0.02)).verdict == "disagrees"
-    assert judge(claim(best), swept({"a": 0.28, "b": 0.3, "c": 0.29}, 0.05)).verdict == "cannot tell"
-    flat = {"kind": "flat", "ablation": "s", "reference": "b", "key": "detection.AP", "margin": 0.02}
-    assert judge(claim(flat), swept({"a": 0.30, "b": 0.3, "c": 0.305}, 0.01)).verdict == "agrees"
-    assert judge(claim(flat), swept({"a": 0.30, "b": 0.3, "c": 0.34}, 0.01)).verdict == "disagrees"
-    assert judge(claim(flat), swept({"a": 0.30, "b": 0.3, "c": 0.31}, 0.02)).verdict == "cannot tell"
-    enough = {"kind": "enough", "ablation": "s", "point": "a", "more": "b", "key": "detection.AP", "margin": 0.01}
-    assert judge(claim(enough), swept({"a": 0.30, "b": 0.3}, 0.005)).verdict == "agrees"
-    assert judge(claim(enough), swept({"a": 0.30, "b": 0.35}, 0.005)).verdict == "disagrees"
+def test_a_report_of_other_runs_decides_nothing() -> None:
+    report = report_data()
+    none = judge(claim(), {}, report)
+    assert none.verdict == "not run", "runs decide no claim"
+    decided = judge(claim(), study(result(-0.05, -0.09, -0.01)), report)
+    assert decided.verdict == "disagrees" and runs_text(decided.contrasts[0]) == "+10.0 (+8.0 … +12.0)"
+    few = judge(claim(), study(result(-0.05, -0.09, -0.01)), report_data(runs=report.runs[:1]))
+    assert few.verdict == "disagrees" and runs_text(few.contrasts[0]) == ""
+    time = {"metrics": ["time.total"], "arms": {"autoregressive": 1, "parallel": -1}}
+    assert runs_text(judge(claim(time), {}, report).contrasts[0]).startswith("4×")
 
 
-def test_seeds_that_contradict_each_other_tell_nothing() -> None:
-    part = {"kind": "better", "ablation": "s", "first": "a", "second": "b", "key": "detection.AP"}
-    assert judge(claim(part), swept({"a": 0.2, "b": 0.3}, 0.02, agreeing=True)).verdict == "agrees"
-    assert judge(claim(part), swept({"a": 0.2, "b": 0.3}, 0.02, agreeing=False)).verdict == "cannot tell"
+def test_words_of_a_claim() -> None:
+    mixed = judge(claim({}, {"metrics": ["keypoints.AP"]}), study(result(0.05, 0.01, 0.09, seeds=5, images=1000)))
+    assert mixed.verdict == "cannot tell" and detail(mixed) == "1 of 2 agrees, 1 of 2 not run"
+    assert paper_text(mixed) == (
+        "box AP: parallel 35.9, autoregressive 27.9; kpt AP: parallel 51.5, autoregressive 33.4."
+    )
+    first, second = contrast_rows(mixed)
+    assert first[:5] == [
+        "parallel − autoregressive",
+        "box AP",
+        "+8.0",
+        "+5.0 (+1.0 … +9.0)",
+        "mad-table2: these weights, 1,000 images",
+    ]
+    assert second[3] == "`python -m bench study mad-table2`"
+    trained = judge(claim(), study(result(0.05, 0.01, 0.09, scope="method", seeds=5, images=1000)))
+    assert contrast_rows(trained)[0][4] == "mad-table2: 5 seeds, 1,000 images"
+    codec = {"study": "ait-depth-ratio-codec", "table": "ait-7", "arms": {"8": 1, "16": -1}, "metrics": ["depth.rmse"]}
+    assert contrast_rows(judge(claim(codec), {}))[0][1:3] == ["reconstruction RMSE m", "−0.0181"]
 
 
-def test_the_summary_counts() -> None:
-    part = {"kind": "better", "first": "a", "second": "b", "key": "detection.AP"}
-    report = compared(0.05, 0.01, 0.09)
-    judged = [judge(claim(part), report), judge(claim({**part, "first": "x"}), report)]
-    assert summary(judged) == ("Of 2 claims of the two papers 1 agree, 0 disagree, 0 are undecided and 1 were not run")
+def test_the_summary_counts_and_every_claim_is_on_the_page() -> None:
+    everything = judge_all(study(result(0.05, 0.01, 0.09)))
+    page = claims_page(everything)
+    assert summary(everything).startswith(f"Of {len(everything)} claims of the two papers 0 agree, 0 disagree, ")
+    for entry in everything:
+        assert f"## {entry.claim.statement}" in page and entry.claim.statement in readme_block(everything)
+        assert all(" | ".join(row) in page for row in contrast_rows(entry))
+    one = judge(claim(), study(result(0.05, 0.01, 0.09)))
+    assert summary([one, judge(claim(), {})]) == (
+        "Of 2 claims of the two papers 1 agrees, 0 disagree, 0 are undecided and 1 was not run"
+    )

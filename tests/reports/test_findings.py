@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from reports.findings import frontier, headline
 from reports.metrics import averaged
-from reports.report_data import Statistics
+from reports.report_data import Interval, Statistics
 from tests.reports.report_data import report_data, run
 
 
@@ -14,6 +16,14 @@ def test_titles_state_what_the_statistics_say() -> None:
     assert [one.label for one in frontier(report.runs, metrics)] == ["parallel", "mad"]
     title = headline(report.runs, metrics, report.statistics)
     assert title == "mad is 3.3 (3.2–3.5) times faster than autoregressive, at +10.2 (+8.2 … +12.2) points on average"
+    captions = [
+        replace(pair, value=-0.1, interval=Interval(-0.12, -0.08))
+        if {pair.first, pair.second} == {"autoregressive", "mad"} and pair.key == "captioning.BLEU-4"
+        else pair
+        for pair in report.statistics.comparisons
+    ]
+    hidden = headline(report.runs, metrics, replace(report.statistics, comparisons=captions))
+    assert hidden == f"{title}, but −10.0 (−12.0 … −8.0) BLEU-4", "an average hides no loss"
     slow = [run("a", 10, 0.3), run("b", 20, 0.5)]
     assert (
         headline(slow, metrics, Statistics()) == "b is the most accurate on average, but a is 2.0 times faster than b"

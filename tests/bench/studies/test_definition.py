@@ -12,9 +12,14 @@ from bench.cli.main import main
 from bench.studies.definition import names, read_definition
 from bench.studies.plan import Plan, plan
 from bench.studies.tables import TABLES
-from results.published import ablations, claims
+from results.claims import Claim, claims, is_ratio, paper_effect
+from results.published import paper_tables
 
 TWO = "decoder: mad\narms: {a: {}, b: {}}\n"
+PENDING = {  # studies of claims whose definitions, or their contrasts, are not written yet
+    *(contrast.study for claim in claims() for contrast in claim.contrasts),
+    *(study for table in paper_tables().values() for study in table.links if study not in names()),
+}
 DATA = {"coco": "/data/coco", "nyu": "/data/nyu"}
 
 
@@ -63,14 +68,27 @@ def test_the_recipe_of_the_shipped_weights_is_that_of_their_cards(tmp_path: Path
     assert [job.given["seed"] for job in jobs if job.kind == "run" and not job.needs] == [0], "the shipped weights"
 
 
-def test_claims_and_studies_name_each_other() -> None:
-    shipped = {ablation.id for ablation in ablations()} - {"mad-table-2", "ait-parallel"}
-    assert shipped <= set(names())
-    for claim in claims():
-        for part in claim.parts:
-            if "ablation" in part:
-                arms = read_definition(part["ablation"])[1].arms
-                assert {part[n] for n in ("first", "second", "point", "more", "reference") if n in part} <= set(arms)
+@pytest.mark.parametrize("claim", claims(), ids=lambda claim: str(claim.id))
+def test_studies_have_the_contrasts_of_claims(claim: Claim) -> None:
+    for contrast in claim.contrasts:
+        if contrast.study in PENDING:
+            continue
+        _, definition = read_definition(contrast.study)
+        for key in contrast.metrics:
+            turned = {arm: -weight for arm, weight in contrast.arms.items()}
+            same = [c for c in definition.contrasts.values() if c.arms in (contrast.arms, turned) and key in c.effects]
+            assert len(same) == 1, f"{claim.id}: {contrast.study} has no contrast {contrast.arms} in {key}"
+            paper, effect = same[0].effects[key].paper, paper_effect(contrast, key)
+            if isinstance(paper, int | float) and effect is not None:
+                way = 1 if same[0].arms == contrast.arms else -1
+                assert paper == pytest.approx(effect**way if is_ratio(key) else effect * way, rel=0.02), claim.id
+
+
+def test_links_of_tables_name_studies_and_arms() -> None:
+    links = [(study, link) for table in paper_tables().values() for study, link in table.links.items()]
+    for study, link in links:
+        if study != "runs" and study not in PENDING:
+            assert set(link.arms) <= set(read_definition(study)[1].arms), study
 
 
 def test_options_merge_member_by_member(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from reports.tables.comparison_tables import comparison_table, detail_tables
 from reports.tables.cost import cost_table
 from reports.tables.phases import grouped, ordered, phase_table
 from reports.tables.table import as_csv, latex, markdown
-from results.published import ablations, claims, systems
+from results.published import systems
 from tests.paths import GOLDEN
 from tests.reports.report_data import changed, report_data, run, statistics
 
@@ -73,10 +73,6 @@ def test_published_data_is_whole() -> None:
     assert all(system.source and system.metrics for system in systems())
     assert all("nowhere" not in system.source and "2nd" not in system.source for system in systems())
     assert all(0 < value < 5 for system in systems() for value in system.metrics.values())
-    assert all(claim.printed and claim.parts for claim in claims())
-    assert len(claims()) >= 16
-    ids = [ablation.id for ablation in ablations()]
-    assert len(ids) == len(set(ids))
 
 
 def test_what_later_records_measure_is_shown_where_it_is_there() -> None:

@@ -1,0 +1,117 @@
+"""The claims of the two papers as data: statement, contrasts, the paper's effects and the studies that decide them."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+import yaml
+
+from results.published import PaperTable, paper_tables
+from results.study import ContrastResult, Outcome
+
+FILE = Path(__file__).parent / "claims.yaml"
+
+
+class ClaimContrast(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A weighted sum of arms of a study that tests a claim; of times the product of their powers.
+
+    Args:
+        study: that decides it.
+        arms: arm to weight: ``{b: 1, a: -1}`` is b minus a.
+        metrics: ``task.metric`` or ``time.total``; each is a test.
+        table: id of the paper's table that the effect is computed from; empty where the paper prints no numbers.
+        way: sign of the effect where it does not follow from the table.
+        within: margin of a claim that nothing changes.
+        at_most: margin of a claim that an effect is small: the effect, or the ratio of times, stays below.
+    """
+
+    study: str
+    arms: dict[str, float]
+    metrics: list[str]
+    table: str = ""
+    way: Literal["up", "down", ""] = ""
+    within: float | None = None
+    at_most: float | None = None
+
+
+class Claim(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One claim of a paper.
+
+    Args:
+        id: short name.
+        where: paper and table or figure.
+        statement: the claim in a sentence.
+        contrasts: what must hold; none where it is not tested here.
+        printed: the paper's numbers that stand in no table of it.
+        note: what the test takes for granted or leaves out.
+    """
+
+    id: str
+    where: str
+    statement: str
+    contrasts: list[ClaimContrast]
+    printed: str = ""
+    note: str = ""
+
+
+def claims(path: Path = FILE) -> list[Claim]:
+    """Return the claims of the two papers, in their papers' order."""
+    return msgspec.convert(yaml.safe_load(path.read_text()), list[Claim])
+
+
+def paper_effect(contrast: ClaimContrast, key: str) -> float | None:
+    """Return the paper's effect on a metric, of times the ratio; None where the paper prints no numbers."""
+    table = _table(contrast)
+    values = {arm: None if table is None else table.printed(arm, key, contrast.study) for arm in contrast.arms}
+    terms = [(weight, value) for arm, weight in contrast.arms.items() if (value := values[arm]) is not None]
+    if len(terms) < len(contrast.arms):
+        return None
+    if is_ratio(key):
+        return float(math.prod(value**weight for weight, value in terms))
+    return round(sum(weight * value for weight, value in terms), 9)
+
+
+def printed_numbers(contrast: ClaimContrast, key: str) -> dict[str, float]:
+    """Return row to number of the paper's table that a test compares."""
+    table = _table(contrast)
+    if table is None:
+        return {}
+    rows = {table.row_of(arm, contrast.study): table.printed(arm, key, contrast.study) for arm in contrast.arms}
+    return {row: value for row, value in rows.items() if value is not None}
+
+
+def is_reconstruction(contrast: ClaimContrast) -> bool:
+    """Whether codecs are scored alone, by their reconstruction."""
+    table = _table(contrast)
+    return table is not None and bool(table.links[contrast.study].prefix if contrast.study in table.links else "")
+
+
+def is_ratio(key: str) -> bool:
+    """Whether a metric is compared by ratios: times and steps."""
+    return key.startswith(("time.", "steps."))
+
+
+def study_result(contrast: ClaimContrast, key: str, outcome: Outcome | None) -> ContrastResult | None:
+    """Return the study's result for a test, turned the claim's way round; None if the study has none."""
+    for result in outcome.contrasts if outcome is not None else ():
+        if result.key == key and result.arms == contrast.arms:
+            return result
+        if result.key == key and result.arms == {arm: -weight for arm, weight in contrast.arms.items()}:
+            return _turned(result)
+    return None
+
+
+def _turned(result: ContrastResult) -> ContrastResult:
+    """The result with the arms' weights negated."""
+    if is_ratio(result.key):
+        ends = {"value": 1 / result.value, "low": 1 / result.high, "high": 1 / result.low}
+    else:
+        ends = {"value": -result.value, "low": -result.high, "high": -result.low}
+    return msgspec.structs.replace(result, arms={arm: -weight for arm, weight in result.arms.items()}, **ends)
+
+
+def _table(contrast: ClaimContrast) -> PaperTable | None:
+    return paper_tables()[contrast.table] if contrast.table else None
