@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
@@ -57,7 +59,8 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     note: str = ""
 
 
-def claims(path: Path = FILE) -> list[Claim]:
+@cache
+def claims(path: Path = FILE) -> Sequence[Claim]:
     """Return the claims of the two papers, in their papers' order."""
     return msgspec.convert(yaml.safe_load(path.read_text()), list[Claim])
 

@@ -5,6 +5,8 @@ Only numbers with a primary source are stored; what a paper prints and nobody he
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
 import msgspec
@@ -107,7 +109,8 @@ class PaperTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         return None if isinstance(value, str) else value
 
 
-def paper_tables(folder: Path = FOLDER) -> dict[str, PaperTable]:
+@cache
+def paper_tables(folder: Path = FOLDER) -> Mapping[str, PaperTable]:
     """Return id to table, MAD's tables first."""
     tables = msgspec.convert(yaml.safe_load((folder / "tables.yaml").read_text()), list[PaperTable])
     return {table.id: table for table in tables}

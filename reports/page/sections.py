@@ -105,10 +105,10 @@ def _lead(report: ReportData) -> str:
     )
     machines = dict.fromkeys(run.machine for run in report.runs)
     data = ", ".join(roots) or "unnamed data"
+    counts = summary(judge_all(report.outcomes))
     return (
         f"{record['images']} images of {data} (content {record['data'].get('hash')}); {', '.join(machines)}. "
-        f"These weights, this once; what holds over trainings: {summary(judge_all(report.outcomes))[:1].lower()}"
-        f"{summary(judge_all(report.outcomes))[1:]} (see Claims)."
+        f"The title is of these weights. Claims about methods are decided by studies: {counts[0].lower()}{counts[1:]}."
     )
 
 

@@ -75,7 +75,10 @@ def detail(claim: JudgedClaim) -> str:
     verdicts = [test.verdict for test in claim.contrasts]
     if set(verdicts) <= {claim.verdict}:
         return ""
-    return ", ".join(f"{verdicts.count(kind)} of {len(verdicts)} {kind}" for kind in VERDICTS if kind in verdicts)
+    counts = [(verdicts.count(kind), kind) for kind in VERDICTS if kind in verdicts]
+    several = {"agrees": "agree", "disagrees": "disagree"}
+    phrases = [f"{count} {kind if count == 1 else several.get(kind, kind)}" for count, kind in counts]
+    return f"of {len(verdicts)} contrasts {joined(phrases)}"
 
 
 def paper_text(claim: JudgedClaim) -> str:

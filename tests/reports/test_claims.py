@@ -129,7 +129,7 @@ def test_a_report_of_other_runs_decides_nothing() -> None:
 
 def test_words_of_a_claim() -> None:
     mixed = judge(claim({}, {"metrics": ["keypoints.AP"]}), study(result(0.05, 0.01, 0.09, seeds=5, images=1000)))
-    assert mixed.verdict == "cannot tell" and detail(mixed) == "1 of 2 agrees, 1 of 2 not run"
+    assert mixed.verdict == "cannot tell" and detail(mixed) == "of 2 contrasts 1 agrees and 1 not run"
     assert paper_text(mixed) == (
         "box AP: parallel 35.9, autoregressive 27.9; kpt AP: parallel 51.5, autoregressive 33.4."
     )

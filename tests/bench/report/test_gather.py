@@ -64,7 +64,7 @@ def test_a_page_from_run_folders(
     assert "parallel is" in printed and "times faster than autoregressive" in printed
     assert re.search(r"A  autoregressive\n\s+B  parallel \(on the frontier\)", printed), "the small plot"
     page = (tmp_path / "index.html").read_text()
-    assert "95 % intervals by paired bootstrap over 12 images, 100 resamples, seed 0" in page
+    assert "95 % intervals for these weights, by paired bootstrap over 12 images, 100 resamples, seed 0" in page
     assert 'class="interval"' in page and "data:image/webp" in page
     assert "--coco scenes" in page, "the command that makes the runs again"
     assert str(scenes_folder.parent) not in page, "a report tells nothing of a machine's folders"
