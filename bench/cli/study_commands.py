@@ -10,6 +10,7 @@ from bench.errors import UserError, unknown
 MEASUREMENTS = {
     "ceilings": "what perfect tokens score: the loss of every step of tokenization (--coco, --nyu)",
     "caption-ceilings": "what captions of the embedded scenes can score: speakers who see everything",
+    "coverage": "how often intervals over training seeds and images hold the truth, in simulated studies",
     "cpu-time": "CPU seconds of a paper-size network with random weights, beside the released code's (--preset)",
     "claims": "verdicts of the committed studies on the papers' claims: docs/claims.md and the README's blocks",
 }
@@ -52,6 +53,10 @@ def measure(options: MeasureOptions) -> int:
             from bench.measurements.caption_ceilings import measure_captions
 
             print(measure_captions(options))
+        case "coverage":
+            from bench.measurements.coverage import measure_coverage
+
+            print(measure_coverage(options))
         case "cpu-time":
             _cpu_time(options)
         case "claims":

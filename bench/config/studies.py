@@ -39,13 +39,14 @@ class MeasureOptions(DataFolders):
     """Options of ``measure``.
 
     Args:
-        name: ``ceilings``, ``caption-ceilings``, ``cpu-time`` or ``claims``; without it they are listed.
+        name: ``ceilings``, ``caption-ceilings``, ``coverage``, ``cpu-time`` or ``claims``; without it they are listed.
         split: COCO split (``ceilings``).
         preset: sizes and network, of MAD or AiT (``cpu-time``).
         images: first validation scenes (``caption-ceilings``).
         draws: sets of five sentences that the choosing speaker imagines of a scene (``caption-ceilings``).
         imagined: sets of five sentences that the one who speaks word by word knows of it (``caption-ceilings``).
-        seed: of random sentences and weights.
+        studies: that are simulated of each kind (``coverage``).
+        seed: of random sentences, weights and studies.
         out: folder for the table and its data.
     """
 
@@ -55,11 +56,12 @@ class MeasureOptions(DataFolders):
     images: int = 300
     draws: int = 40
     imagined: int = 3000
+    studies: int = 2000
     seed: int = 0
     out: Path = Path("results")
 
     def __post_init__(self) -> None:
-        for name in ("images", "draws", "imagined"):
+        for name in ("images", "draws", "imagined", "studies"):
             if getattr(self, name) < 1:
                 raise UserError(f"--{name} {getattr(self, name)}: give 1 or more")
         if self.seed < 0:

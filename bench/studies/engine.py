@@ -18,11 +18,14 @@ from bench.config.studies import StudyOptions
 from bench.errors import UserError
 from bench.stats.bootstrap import RESAMPLES
 from bench.studies import estimate
-from bench.studies.analysis import Scores, codec_scores, contrasts, differences, point, run_scores
-from bench.studies.definition import Definition, read_definition
+from bench.studies.analysis import FEWEST_SEEDS, Scores, codec_scores, differences, point, run_scores
+from bench.studies.codec_tables import codec_table
+from bench.studies.contrasts import contrasts
+from bench.studies.definition import SHIPPED, Definition, read_definition
 from bench.studies.output import write_study
 from bench.studies.plan import Job, Plan, plan
-from bench.studies.tables import TABLES, Results, training_card
+from bench.studies.study_results import Results, card_of
+from bench.studies.tables import TABLES
 from bench.studies.worker import SETTINGS, do, do_all
 from results.record import Record
 from results.run_files import RunFiles, read_run
@@ -131,8 +134,10 @@ def _results(definition: Definition, jobs: Plan, arms: Sequence[str], resamples:
     for name, own in kept.items():
         arm = definition.arm(name)
         if arm.codec:
-            cards = [json.loads(job.weights.with_suffix(".json").read_text()) for job in own]
-            scores[name] = [codec_scores(arm.codec, card) for card in cards]
+            split = definition.splits.test
+            scores[name] = [
+                codec_scores(arm.codec, card_of(job), codec_table(job, split), resamples=resamples) for job in own
+            ]
         else:
             runs[name] = [read_run(job.folder / arm.decoder) for job in own]
     records = [run.record for own in runs.values() for run in own]
@@ -141,7 +146,11 @@ def _results(definition: Definition, jobs: Plan, arms: Sequence[str], resamples:
     for name, own_runs in runs.items():
         metrics = cache(partial(_metrics, own_runs[0].record, kept[name][0].options()))
         tables = [run_tables(run, metrics) for run in own_runs]
-        scores[name] = [run_scores(r, t, resamples=resamples) for r, t in zip(own_runs, tables, strict=True)]
+        trained = definition.arm(name).weights != SHIPPED
+        scores[name] = [
+            run_scores(run, table, resamples=resamples, trained=trained)
+            for run, table in zip(own_runs, tables, strict=True)
+        ]
     points = {name: point(scores[name], command=_command(kept[name][0])) for name in arms}
     return _Analyzed(kept, runs, points, scores)
 
@@ -176,17 +185,16 @@ def _write(
         sections.append(text)
     arms = {arm: definition.arm(arm) for arm in results.points}
     trained = any(job.kind != "run" or job.needs for own in results.jobs.values() for job in own)
-    one = "; arms were trained with one seed each" if trained and len(definition.seeds) == 1 else ""
-    data, environment = {}, {}
-    method = "Student's t over seeds" if len(definition.seeds) > 2 else ""
+    first = next(iter(results.scores.values()))[0]
+    data: dict[str, Any] = {"images": first.images}
+    environment = {}
     if not results.runs:
-        data = {"hash": training_card(results, next(iter(results.points))).get("data")}
+        data["hash"] = card_of(results.trainings(next(iter(results.points)))[0]).get("data")
     else:
         record = next(iter(results.runs.values()))[0].record
         roots = {kind: record.data[kind]["root"] for kind in ("coco", "nyu") if record.data.get(kind)}
-        data = {**roots, "images": record.images, "hash": record.data.get("hash")}
+        data |= {**roots, "hash": record.data.get("hash")}
         environment = {k: record.environment.get(k) for k in ("cpu", "gpu", "threads", "git_commit", "git_dirty")}
-        method = f"paired bootstrap over {record.images} images, {resamples} resamples{one}"
     outcome = Outcome(
         name=name,
         title=definition.title,
@@ -200,6 +208,14 @@ def _write(
         contrasts=contrasts(definition.contrasts, results.scores),
         failed=dict(failed),
         details=msgspec.to_builtins({table: value for table, value in details.items() if value is not None}),
-        method=method,
+        method=_method(definition, first.images, resamples, trained=trained),
     )
     return write_study(out, outcome, definition.published, sections)
+
+
+def _method(definition: Definition, images: int, resamples: int, *, trained: bool) -> str:
+    """How the intervals of a study come about, in words."""
+    if trained and len(definition.seeds) >= FEWEST_SEEDS:
+        return f"Student's t over {len(definition.seeds)} training seeds crossed with {images} images"
+    one = "; arms were trained with one seed each" if trained and len(definition.seeds) == 1 else ""
+    return f"paired bootstrap over {images} images, {resamples} resamples, for these weights{one}"

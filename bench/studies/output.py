@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -14,6 +15,11 @@ from reports.tables.table import pipe_table
 from results.published import PaperTable, paper_tables
 from results.store import write_atomically
 from results.study import ContrastResult, Outcome, Point
+
+TIMES = "time."  # keys of ratios of times
+NOTE = """Verdicts need p < 0.05 after Holm's correction over these contrasts; those with "within" need their interval
+inside the margin. Resolvable: the smallest effect that this design finds with 80 % power, before the correction.
+"Method" intervals cover training seeds and images; those of "these weights" cover images alone."""
 
 
 def write_study(out: Path, outcome: Outcome, published: Sequence[str] = (), sections: Sequence[str] = ()) -> Path:
@@ -42,7 +48,8 @@ def page(outcome: Outcome, published: Sequence[str] = (), sections: Sequence[str
 
 def _summary(outcome: Outcome) -> str:
     images, roots = outcome.data.get("images"), [str(outcome.data[n]) for n in ("coco", "nyu") if n in outcome.data]
-    of = f"{images} images of {' and '.join(dict.fromkeys(roots))} ({outcome.data.get('hash')}), " if images else ""
+    named = f" of {' and '.join(dict.fromkeys(roots))}" if roots else ""
+    of = f"{images} images{named} ({outcome.data.get('hash')}), " if images else ""
     seeds = sorted({point.seeds for point in outcome.points.values()})
     weights = "trained anew" if outcome.trained else "shipped weights"
     lines = [f"{of}{outcome.decoder}, {weights}, {' or '.join(map(str, seeds))} seed{'' if seeds == [1] else 's'}."]
@@ -100,8 +107,35 @@ def _value(point: Point, key: str) -> str:
 def _contrasts(contrasts: Sequence[ContrastResult]) -> str:
     rows = []
     for contrast in contrasts:
-        how = shown(contrast.key)
-        paper = how.signed(contrast.paper) if isinstance(contrast.paper, float) else contrast.paper or "–"
-        ends = f"{how.signed(contrast.low)} … {how.signed(contrast.high)}"
-        rows.append([contrast.name, how.heading, f"{how.signed(contrast.value)} ({ends})", paper, contrast.verdict])
-    return pipe_table(["contrast", "metric", "here (95 %)", "paper", "verdict"], rows, left=(0, 1, 4))
+        effect = partial(effect_text, contrast.key)
+        seeds = f"{contrast.seeds} seed{'' if contrast.seeds == 1 else 's'}"
+        rows.append(
+            [
+                contrast.name,
+                "ms" if contrast.key.startswith(TIMES) else shown(contrast.key).heading,
+                paper_text(contrast),
+                f"{effect(contrast.value)} ({effect(contrast.low)} … {effect(contrast.high)})",
+                "–" if contrast.p_holm is None else f"{contrast.p_holm:.2g}",
+                "–" if contrast.resolvable is None else effect(contrast.resolvable).lstrip("+"),
+                contrast.verdict,
+                "method" if contrast.scope == "method" else "these weights",
+                seeds,
+            ]
+        )
+    headings = ["contrast", "metric", "paper", "here (95 %)", "p (Holm)", "resolvable", "verdict", "holds for", "seeds"]
+    return f"{pipe_table(headings, rows, left=(0, 1, 6, 7))}\n\n{NOTE}"
+
+
+def paper_text(contrast: ContrastResult) -> str:
+    """Return the paper's effect as text, with the margin of a claim that nothing changes."""
+    paper = effect_text(contrast.key, contrast.paper) if isinstance(contrast.paper, float) else contrast.paper or ""
+    if contrast.within is None:
+        return paper or "–"
+    times = contrast.key.startswith(TIMES)
+    margin = f"{1 + contrast.within:.3g}×" if times else effect_text(contrast.key, contrast.within).lstrip("+")
+    return f"{paper} within ±{margin}".strip()
+
+
+def effect_text(key: str, value: float) -> str:
+    """Return a difference of a metric with its sign, or a ratio of times."""
+    return f"{value:.3g}×" if key.startswith(TIMES) else shown(key).signed(value)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from statistics import mean
 from typing import Any
 
@@ -12,29 +12,12 @@ import msgspec
 
 from bench import paths
 from bench.config.codecs import CodecTrainOptions
+from bench.studies.learning_curves import convergence, curve, reach
 from bench.studies.output import shown
-from bench.studies.plan import Job
-from bench.train.trainer import CURVE
+from bench.studies.study_results import Results, Section, card_of
 from reports.metrics import in_task_order
 from reports.tables.table import pipe_table
 from results.record import Cost, Record
-from results.run_files import RunFiles
-from results.study import Point
-
-Section = tuple[str, Any]
-
-
-@dataclass(frozen=True)
-class Results:
-    """What tables are made from: arm to its last job, its run (none for codecs), and what it scored."""
-
-    jobs: Mapping[str, Sequence[Job]]
-    runs: Mapping[str, Sequence[RunFiles]]
-    points: Mapping[str, Point]
-
-    def records(self) -> dict[str, list[Record]]:
-        """Arm to the record of each seed."""
-        return {name: [run.record for run in runs] for name, runs in self.runs.items()}
 
 
 def each_seed(results: Results) -> Section:
@@ -102,7 +85,7 @@ def thresholds(results: Results, *, ceiling: str, shares: Mapping[str, float]) -
     for name, point in results.points.items():
         if name == ceiling:
             continue
-        card, reached = training_card(results, name), _reached(results, name, shares, top)
+        card, reached = card_of(results.trainings(name)[0]), _reached(results, name, shares, top)
         data[name] = {"steps": card["steps"], "cpu_seconds": card["cpu_seconds"], "reached": reached}
         cells = [f"{shown(key).text(point.values[key])} ({point.values[key] / top[key]:.0%})" for key in shares]
         rows.append([name, *cells, str(card["steps"]), str(reached or "not"), str(card["cpu_seconds"])])
@@ -111,25 +94,10 @@ def thresholds(results: Results, *, ceiling: str, shares: Mapping[str, float]) -
 
 
 def _reached(results: Results, name: str, shares: Mapping[str, float], top: Mapping[str, float]) -> int | None:
-    for line in (_training(results, name).folder / CURVE).read_text().splitlines():
-        scores = json.loads(line).get("evaluation", {})
-        if scores and all(scores[key.replace(".", " ")] >= share * top[key] for key, share in shares.items()):
-            return int(json.loads(line)["step"])
+    for evaluation in curve(results.trainings(name)[0]).evaluations:
+        if all(evaluation.scores[key] >= share * top[key] for key, share in shares.items()):
+            return evaluation.step
     return None
-
-
-def _training(results: Results, name: str) -> Job:
-    """The training of an arm's first seed."""
-    job = results.jobs[name][0]
-    if job.kind != "run":
-        return job
-    decoder = results.runs[name][0].record.decoder
-    return next(need for weights, need in job.needs.items() if weights == decoder)
-
-
-def training_card(results: Results, name: str) -> dict[str, Any]:
-    """Return what the weights of an arm's first seed say of themselves."""
-    return dict(json.loads(_training(results, name).weights.with_suffix(".json").read_text()))
 
 
 def images(results: Results, *, task: str, metrics: Sequence[str]) -> Section:
@@ -147,7 +115,7 @@ def images(results: Results, *, task: str, metrics: Sequence[str]) -> Section:
         for row in [*rows, {"image": "mean", **means}]
     ]
     needs = {name: need for jobs in results.jobs.values() for name, need in jobs[0].needs.items()}
-    cards = {name: json.loads(need.weights.with_suffix(".json").read_text()) for name, need in needs.items()}
+    cards = {name: card_of(need) for name, need in needs.items()}
     taken = ", ".join(f"{n} {card['steps']} steps, {card['cpu_seconds']} CPU seconds" for n, card in cards.items())
     headings = ["image", *(f"{column.rpartition(' ')[0]}: {shown(f'{task}.{m}').heading}" for column, m in columns)]
     kept = ("steps", "cpu_seconds", "parameters")
@@ -161,7 +129,7 @@ def codes(results: Results) -> Section:
     rows, kept = [], ("metrics", "steps", "cpu_seconds", "parameters", "shape", "training")
     data = {}
     for name in results.jobs:
-        card, codec = training_card(results, name), results.jobs[name][0].given["codec"]
+        card, codec = card_of(results.trainings(name)[0]), results.jobs[name][0].given["codec"]
         used = f"{card['metrics']['codes used']:.0f} of {card['shape']['codes']}"
         taken = [str(card["steps"]), str(card["cpu_seconds"])]
         rows.append([name, used, f"{card['metrics']['perplexity']:.0f}", *taken, chosen(card, paper["rows"][codec])])
@@ -220,5 +188,9 @@ def reconstructions(results: Results) -> Section:
 
 
 TABLES: dict[str, Callable[..., Section]] = {
-    table.__name__: table for table in (each_seed, times, thresholds, images, codes, mean_depth, reconstructions)
+    table.__name__: table
+    for table in (
+        *(each_seed, times, thresholds, convergence, reach),
+        *(images, codes, mean_depth, reconstructions),
+    )
 }

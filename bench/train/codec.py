@@ -19,7 +19,7 @@ from bench.paths import cache_folder
 from bench.train.batch_stream import Batches
 from bench.train.codec_batches import DepthMaps, MaskCrops
 from bench.train.codec_loss import CodecLoss
-from bench.train.codec_scores import depth_scores, mask_scores
+from bench.train.codec_scores import CodecScores, depth_scores, mask_scores
 from bench.train.publish import finish
 from bench.train.trainer import INTERVALS, Trainer, prepare
 from tasks.codecs.vqvae import Codec
@@ -92,13 +92,18 @@ def _evaluation(options: CodecTrainOptions, codec: Codec, dataset: Dataset) -> C
         device = codec.quantiser.embedding.device
         codec.cpu()
         try:
-            if options.codec == "depth":
-                return depth_scores(codec, dataset, grid=options.sizes.depth_grid)
-            return mask_scores(codec, dataset)
+            return codec_scores(options, codec, dataset).values
         finally:
             codec.to(device)
 
     return evaluate
+
+
+def codec_scores(options: CodecTrainOptions, codec: Codec, dataset: Dataset) -> CodecScores:
+    """Return what ``options.codec`` loses on a data set; on the CPU, in evaluation mode."""
+    if options.codec == "depth":
+        return depth_scores(codec, dataset, grid=options.sizes.depth_grid)
+    return mask_scores(codec, dataset)
 
 
 def _card(options: CodecTrainOptions, dataset: Dataset) -> dict[str, Any]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -11,11 +13,12 @@ from torch import Tensor
 from bench.data.coco.annotations import KINDS
 from bench.data.dataset import Dataset
 from bench.errors import UserError
-from tasks.base import Metric, MetricParts
+from tasks.base import MetricParts
 from tasks.codecs.formats import fitted
 from tasks.codecs.vqvae import Codec
 from tasks.metrics.coco import CocoMetric
 from tasks.metrics.depth import DepthMetric
+from tasks.metrics.tables import ScoreTable
 from tasks.pasting import crop, paste_codes
 from tasks.targets import Masks, Targets
 
@@ -41,8 +44,30 @@ class CodeUsage:
         return {"codes used": float((self._counts > 0).sum()), "perplexity": math.exp(float(entropy))}
 
 
+@dataclass(frozen=True)
+class CodecScores:
+    """What a codec loses: the records of its task's metric, and which codes it uses."""
+
+    metric: Any
+    records: Mapping[int, Any]
+    usage: CodeUsage
+    shown: tuple[str, ...]
+
+    @property
+    def values(self) -> dict[str, float]:
+        """The metric's headline values, the number of ``codes used`` and their ``perplexity``."""
+        values = self.metric.summarize(self.records)
+        return {name: float(v) for name in self.shown if (v := values.get(name)) is not None} | self.usage.scores()
+
+    @property
+    def table(self) -> ScoreTable:
+        """The metric image by image."""
+        table: ScoreTable = self.metric.tables(self.records)
+        return table
+
+
 @torch.no_grad()
-def depth_scores(codec: Codec, dataset: Dataset, *, grid: tuple[int, int]) -> dict[str, float]:
+def depth_scores(codec: Codec, dataset: Dataset, *, grid: tuple[int, int]) -> CodecScores:
     """Return depth errors of reconstructions of whole images, with Eigen's crop where it applies.
 
     Args:
@@ -58,7 +83,7 @@ def depth_scores(codec: Codec, dataset: Dataset, *, grid: tuple[int, int]) -> di
             depth, codes = reconstructed(codec, targets.depth, grid)
             usage.add(codes)
             records[sample.image_id] = metric.observe(sample.image_id, depth, targets)
-    return _shown(metric, records, DEPTH_SHOWN) | usage.scores()
+    return CodecScores(metric, records, usage, DEPTH_SHOWN)
 
 
 def reconstructed(codec: Codec, depth: Tensor, grid: tuple[int, int]) -> tuple[Tensor, Tensor]:
@@ -70,7 +95,7 @@ def reconstructed(codec: Codec, depth: Tensor, grid: tuple[int, int]) -> tuple[T
 
 
 @torch.no_grad()
-def mask_scores(codec: Codec, dataset: Dataset) -> dict[str, float]:
+def mask_scores(codec: Codec, dataset: Dataset) -> CodecScores:
     """Return COCO's average precision of reconstructed masks, pasted into the annotated boxes, all with score 1.
 
     As in AiT's release, boxes are rounded to whole pixels and objects smaller than two pixels are skipped. Masks are
@@ -93,7 +118,7 @@ def mask_scores(codec: Codec, dataset: Dataset) -> dict[str, float]:
             targets = dataset.coco.targets(sample.image_id)
             masks = _reconstructed_masks(codec, targets, usage)
             records[sample.image_id] = metric.observe(sample.image_id, masks, targets)
-    return _shown(metric, records, MASK_SHOWN) | usage.scores()
+    return CodecScores(metric, records, usage, MASK_SHOWN)
 
 
 def _reconstructed_masks(codec: Codec, targets: Targets, usage: CodeUsage) -> Masks:
@@ -107,8 +132,3 @@ def _reconstructed_masks(codec: Codec, targets: Targets, usage: CodeUsage) -> Ma
     usage.add(codes)
     rles = paste_codes(codec.decode(codes), boxes[large], targets.size)
     return Masks(rles, torch.ones(len(large)), objects.classes[large])
-
-
-def _shown(metric: Metric, records: dict[int, Any], names: tuple[str, ...]) -> dict[str, float]:
-    values = metric.summarize(records)
-    return {name: float(value) for name in names if (value := values.get(name)) is not None}

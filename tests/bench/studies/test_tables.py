@@ -20,7 +20,8 @@ from bench.config.loading import load_codec
 from bench.config.studies import StudyOptions
 from bench.studies.engine import run_study
 from bench.studies.pictures import PICTURE, colored
-from bench.studies.tables import Results, chosen, mean_depth_errors, thresholds, times
+from bench.studies.study_results import Results
+from bench.studies.tables import chosen, mean_depth_errors, thresholds, times
 from results.record import Record
 from results.run_files import RunFiles
 from results.study import FOLDER, Point, read_outcomes
@@ -133,7 +134,7 @@ def test_thresholds_are_reached_at_the_first_step_at_which_all_are(tmp_path: Pat
     curve = [(10, 0.89, 0.9), (20, 0.9, 0.5), (30, 1.0, 1.0)]
     points = [{"step": s, "evaluation": {"detection AP": a, "captioning BLEU-4": b}} for s, a, b in curve]
     (tmp_path / "curve.jsonl").write_text("".join(json.dumps(p) + "\n" for p in [{"step": 1, "loss": 2.0}, *points]))
-    training = SimpleNamespace(weights=tmp_path / "mad.safetensors", folder=tmp_path)
+    training = SimpleNamespace(weights=tmp_path / "mad.safetensors", folder=tmp_path, kind="train", start=None)
     run: Any = SimpleNamespace(kind="run", needs={"mad": training})
     files: Any = SimpleNamespace(record=SimpleNamespace(decoder="mad"))
     values = {"oracle": dict.fromkeys(shares, 1.0), "mad": dict.fromkeys(shares, 0.95)}

@@ -207,12 +207,12 @@ class Perfect:
 
 def test_a_perfect_codec_has_perfect_scores(root: Path) -> None:
     data = data_of(root, "masks", "val2017")
-    depth = depth_scores(Perfect(128), data_of(root, "depth", "val2017"), grid=(8, 8))  # type: ignore[arg-type]
+    depth = depth_scores(Perfect(128), data_of(root, "depth", "val2017"), grid=(8, 8)).values  # type: ignore[arg-type]
     assert depth["rmse"] == 0
     assert depth["delta1"] == 1
     assert (depth["codes used"], depth["perplexity"]) == (1, pytest.approx(1))
-    assert mask_scores(Perfect(128), data)["AP"] > 0.99  # type: ignore[arg-type]
-    coarse = mask_scores(Perfect(16), data)["AP"]  # type: ignore[arg-type]
+    assert mask_scores(Perfect(128), data).values["AP"] > 0.99  # type: ignore[arg-type]
+    coarse = mask_scores(Perfect(16), data).values["AP"]  # type: ignore[arg-type]
     assert 0.3 < coarse < 0.99, "16 pixels along a box are not enough for all of its outline"
 
 
