@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 import torch
 
-from decoders.masking import image_draws, lowest, masked_count, random_mask, ranked_by_last_slot, with_random_word
+from decoders.base import View
+from decoders.masking import (
+    fully_masked_view,
+    image_draws,
+    lowest,
+    masked_count,
+    partly_masked_view,
+    random_mask,
+    ranked_by_last_slot,
+    with_random_word,
+)
 from tasks.captioning import Captioning
 from tasks.detection import Detection
+from tasks.formats.sequence import TrainingBatch
 from tasks.keypoints import Keypoints
 from tests.decoders.tiny_networks import small_parts
 
@@ -74,3 +88,28 @@ def test_one_candidate_of_each_sequence_becomes_a_random_word() -> None:
     assert not bool(places[-1].any()), "nothing may be overwritten there"
     assert set(places.nonzero()[:, 2].tolist()) == {2, 3}
     assert bool(torch.isin(changed[changed != -1], form.ids).all())
+
+
+def views_of(task: Any) -> tuple[View, View]:
+    """The fully masked view of a batch of an image with two sequences, and the one in which half is masked."""
+    form = task.format
+    tokens = form.ids[torch.zeros(1, 2, form.length, dtype=torch.int64)]
+    prompts = torch.zeros(1, 2, form.prompt_length, dtype=torch.int64)
+    real = torch.ones(1, 2, form.groups, dtype=torch.bool)
+    batch = TrainingBatch(prompts=prompts, tokens=tokens, weights=torch.ones(tokens.shape), real=real)
+    network = SimpleNamespace(vocabulary=SimpleNamespace(id=lambda name: -1))
+    return fully_masked_view(network, form, batch), partly_masked_view(network, form, batch, 0.5, torch.Generator())
+
+
+def test_objects_are_matched_again_in_partly_masked_copies() -> None:
+    for task, whole, partly in (
+        (Detection(small_parts()), "groups", "groups"),
+        (Keypoints(small_parts()), "fixed", "fixed"),
+        (Captioning(small_parts()), "alternatives", "fixed"),
+    ):
+        first, second = views_of(task)
+        assert (first.matching, second.matching) == (whole, partly)
+        assert first.inputs.shape[1] == (1 if whole == "alternatives" else 2) and second.inputs.shape[1] == 2
+        targets = second.inputs[..., task.format.prompt_length :]
+        assert torch.equal(targets == -1, second.counted) and second.real is not None
+        assert second.counted.sum(-1).tolist() == [[task.format.length // 2] * 2]

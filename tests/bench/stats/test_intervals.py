@@ -41,6 +41,12 @@ def test_interval_and_p_agree_and_the_same_seed_gives_the_same() -> None:
         assert (found.p < 0.05) == (not found.low <= 0 <= found.high)
 
 
+def test_intervals_leave_a_fortieth_of_the_resamples_out_at_each_end() -> None:
+    found = bootstrap.estimate(np.array([0.5, *(np.arange(1001) / 1000)]))
+    assert found and (found.low, found.high) == (pytest.approx(0.025), pytest.approx(0.975))
+    assert found.p == pytest.approx(2 * 2 / 1002), "one resample is not above 0, none of the others is below"
+
+
 def test_the_interval_is_the_textbook_one_for_means() -> None:
     rng = np.random.default_rng(3)
     difference = rng.normal(0.5, 1, 400)

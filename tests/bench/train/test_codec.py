@@ -24,11 +24,13 @@ from bench.config.training import CodecSchedule, Schedule
 from bench.data.dataset import Dataset
 from bench.errors import UserError
 from bench.train.codec import train_codec
-from bench.train.codec_batches import DepthMaps, MaskCrops, hide_patches, mirrored
+from bench.train.codec_batches import DepthMaps, MapBatch, MaskCrops, hide_patches, mirrored
+from bench.train.codec_loss import CodecLoss
 from bench.train.codec_scores import depth_scores, mask_scores
 from bench.train.optimizer import factor
 from bench.train.trainer import Trainer
 from tasks.codecs.options import CodecOptions
+from tasks.codecs.vqvae import Codec
 from tests.bench import tiny_presets as tiny
 from tests.bench.data.folders import tiny_nyu
 
@@ -114,6 +116,15 @@ def test_what_is_published_is_loaded(root: Path, tmp_path: Path, monkeypatch: py
     kept = stored.codec.state_dict()
     assert torch.equal(kept["quantiser.embedding"], state["codec.quantiser.embedding"]), "codebooks are kept exactly"
     torch.testing.assert_close(kept["encoder.0.weight"], state["codec.encoder.0.weight"], atol=1e-3, rtol=1e-3)
+
+
+def test_commitment_counts_a_quarter_beside_the_reconstruction() -> None:
+    torch.manual_seed(0)
+    codec = Codec(CodecOptions(values="unit", side=8, ratio=4, width=1, blocks=0, codes=2, code_width=2))
+    maps = torch.rand(2, 8, 8, generator=generator())
+    loss, parts = CodecLoss(codec)(MapBatch(inputs=maps, targets=maps))
+    assert float(parts["commitment"].detach()) > 0.01
+    assert float((loss - parts["reconstruction"]).detach()) == pytest.approx(float(parts["commitment"].detach()) / 4)
 
 
 def test_dead_codes_stay_dead_and_untold_where_none_is_to_revive(root: Path, tmp_path: Path) -> None:

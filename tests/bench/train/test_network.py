@@ -41,7 +41,7 @@ def test_one_cycle_climbs_to_the_peak_and_falls_to_nothing() -> None:
     shares = [factor(step, schedule) for step in range(100)]
     assert shares[0] == pytest.approx(1 / 25)
     assert max(shares) == shares[10] == 1
-    assert shares[-1] < 1e-4
+    assert shares[-1] == pytest.approx(1 / 250_000)
     assert shares[:11] == sorted(shares[:11])
 
 
@@ -96,6 +96,10 @@ def test_average_of_the_first_steps_forgets_the_start() -> None:
     for step in range(1, 50):
         average.update(step)
     assert float(average.values["weight"]) > 0.99
+    weight.data += 1
+    before = float(average.values["weight"].clone())
+    average.update(10**6)
+    assert float(average.values["weight"]) - before == pytest.approx(0.001 * (2 - before), rel=1e-3)
 
 
 def test_every_epoch_is_another_order_of_all_images() -> None:

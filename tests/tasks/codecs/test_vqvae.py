@@ -104,6 +104,17 @@ def test_the_nearest_code_is_taken() -> None:
     assert torch.equal(quantizer.nearest(quantizer.vectors(expected)), expected)
 
 
+def test_averages_of_the_codebook_keep_99_percent_of_what_was() -> None:
+    """One step with one vector, 2, at the first of two codes, whose sums are 1: 0.99 + 0.02 over a count of 0.01."""
+    quantizer = VectorQuantizer(codes=2, width=1).train()
+    quantizer.embedding.copy_(torch.tensor([[0.0], [9.0]]))
+    quantizer.sums.fill_(1.0)
+    quantizer(torch.full((1, 1, 1, 1), 2.0))
+    assert quantizer.sums.flatten().tolist() == pytest.approx([1.01, 0.99])
+    assert float(quantizer.embedding[0]) == pytest.approx(101, rel=2e-3)
+    assert float(quantizer.embedding[1]) == pytest.approx(99_198, rel=1e-3), "a code without vectors counts 1e-5"
+
+
 def test_only_training_moves_the_codebook() -> None:
     made = codec().eval()
     before = made.quantiser.embedding.clone()

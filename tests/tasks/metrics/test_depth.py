@@ -50,6 +50,13 @@ def test_two_pixels_by_hand() -> None:
     )
 
 
+def test_deltas_count_ratios_below_five_quarters_and_its_powers() -> None:
+    truth, ratios = torch.full((6,), 2.0), torch.tensor([1.245, 1.255, 1.56, 1.565, 1.95, 1.956])
+    for prediction in (truth * ratios, truth / ratios):
+        errors = depth_errors(prediction, truth, torch.ones(6, dtype=torch.bool))
+        assert [6 * errors[f"delta{power}"] for power in (1, 2, 3)] == pytest.approx([1, 3, 5])
+
+
 def test_predictions_that_are_no_depth_are_clipped() -> None:
     everywhere = torch.ones(4, dtype=torch.bool)
     truth = torch.full((4,), 2.0)
