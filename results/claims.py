@@ -15,6 +15,7 @@ from results.published import PaperTable, paper_tables
 from results.study import ContrastResult, Outcome
 
 FILE = Path(__file__).parent / "claims.yaml"
+STEPS = "steps."  # keys of the share of steps after which a metric is reached
 
 
 class ClaimContrast(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -94,16 +95,42 @@ def is_reconstruction(contrast: ClaimContrast) -> bool:
 
 def is_ratio(key: str) -> bool:
     """Whether a metric is compared by ratios: times and steps."""
-    return key.startswith(("time.", "steps."))
+    return key.startswith(("time.", STEPS))
 
 
 def study_result(contrast: ClaimContrast, key: str, outcome: Outcome | None) -> ContrastResult | None:
     """Return the study's result for a test, turned the claim's way round; None if the study has none."""
+    if outcome is not None and key.startswith(STEPS):
+        return _reached(contrast, key, outcome)
     for result in outcome.contrasts if outcome is not None else ():
         if result.key == key and result.arms == contrast.arms:
             return result
         if result.key == key and result.arms == {arm: -weight for arm, weight in contrast.arms.items()}:
             return _turned(result)
+    return None
+
+
+def _reached(contrast: ClaimContrast, key: str, outcome: Outcome) -> ContrastResult | None:
+    """The share of a training's steps after which another scores what it ends with, from learning curves."""
+    reach = outcome.details.get("reach", {})
+    plus, minus = sorted(contrast.arms, key=lambda arm: -contrast.arms[arm])
+    if (reach.get("metric"), reach.get("target")) != (key.removeprefix(STEPS), minus):
+        return None
+    for names, entry in reach["trainings"].items():
+        if plus in names.split(", "):
+            shares = [math.inf if share is None else share for share in entry["steps"]["shares"]]
+            value, low, high = (entry["steps"].get(name) for name in ("share", "low", "high"))
+            return ContrastResult(
+                name="reach",
+                arms=contrast.arms,
+                key=key,
+                value=max(shares) if value is None else value,
+                low=min(shares) if low is None else low,
+                high=math.inf if high is None else high,
+                seed_values=shares,
+                scope="method",
+                seeds=len(shares),
+            )
     return None
 
 

@@ -54,8 +54,8 @@ def report_statistics(
     differences = corrected([difference for pair in pairs for difference in pair], main)
     images = next(iter(runs.values())).record.images
     method = (
-        f"95 % intervals for these weights, by paired bootstrap over {images} images, {resamples} resamples, seed {seed}; "
-        "differences count as significant with p below 0.05 after Holm's correction over the pairs of strategies"
+        f"95 % intervals for these weights, by paired bootstrap over {images} images, {resamples} resamples, "
+        f"seed {seed}; differences count as significant with p below 0.05 after Holm's correction over the pairs of strategies"
     )
     return Statistics(method if any(intervals.values()) else "", intervals, differences)
 

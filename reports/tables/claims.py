@@ -92,7 +92,10 @@ def paper_text(claim: JudgedClaim) -> str:
 
 
 def arms_text(arms: Mapping[str, float], *, ratio: bool) -> str:
-    """Return a contrast in words: ``mad − parallel``, of times ``mad / parallel``."""
+    """Return a contrast in words: ``mad − parallel``, of times ``mad / parallel``, ``(a − b) − (c − d)``."""
+    if list(arms.values()) == [1, -1, -1, 1]:
+        a, b, c, d = arms
+        return f"({a} − {b}) − ({c} − {d})"
     plus, minus = ([arm for arm, weight in arms.items() if weight * sign > 0] for sign in (1, -1))
     return " / ".join((*plus, *minus)) if ratio else " − ".join((" + ".join(plus), *minus))
 

@@ -9,7 +9,7 @@ import pytest
 
 from reports.claims import JudgedClaim, Verdict, judge, judge_all, overall
 from reports.page.claims import claims_page, readme_block
-from reports.tables.claims import contrast_rows, detail, paper_text, runs_text, summary
+from reports.tables.claims import arms_text, contrast_rows, detail, paper_text, runs_text, summary
 from results.claims import Claim, ClaimContrast
 from results.study import ContrastResult, Outcome
 from tests.reports.report_data import report_data
@@ -62,6 +62,29 @@ def test_a_ratio_of_times_is_held_against_one() -> None:
     turned = judged(1 / 3, 1 / 4, 1 / 2, test=slow, key="time.total", arms=VISION)
     assert turned.verdict == "agrees" and turned.contrasts[0].result is not None
     assert turned.contrasts[0].result.low == pytest.approx(2) and contrast_rows(turned)[0][3] == "3× (2× … 4×)"
+
+
+def test_convergence_is_read_from_learning_curves() -> None:
+    test = {"arms": {"mad": 1, "autoregressive": -1}, "metrics": ["steps.detection.AP"], "table": "", "way": "down"}
+    steps = {"shares": [0.3, 0.4, 0.5], "share": 0.39, "low": 0.3, "high": 0.5}
+    trainings = {"mad-one-pass, mad": {"steps": steps}}
+    reach = {"metric": "detection.AP", "target": "autoregressive", "trainings": trainings}
+
+    def verdict_of(**details: Any) -> JudgedClaim:
+        return judge(claim(test), {"mad-table2": msgspec.structs.replace(study()["mad-table2"], details=details)})
+
+    fast = verdict_of(reach=reach)
+    assert fast.verdict == "agrees"
+    assert contrast_rows(fast)[0][:5] == [
+        "mad / autoregressive",
+        "steps: box AP",
+        "lower",
+        "0.39× (0.3× … 0.5×)",
+        "mad-table2: 3 seeds, totals",
+    ]
+    assert verdict_of().verdict == verdict_of(reach={**reach, "target": "parallel"}).verdict == "not run"
+    never = {"mad-one-pass, mad": {"steps": {"shares": [0.3, None, 0.5]}}}
+    assert verdict_of(reach={**reach, "trainings": never}).verdict == "cannot tell", "a seed never gets there"
 
 
 def test_many_contrasts_are_corrected_for() -> None:
@@ -146,6 +169,12 @@ def test_words_of_a_claim() -> None:
     assert contrast_rows(trained)[0][4] == "mad-table2: 5 seeds, 1,000 images"
     codec = {"study": "ait-depth-ratio-codec", "table": "ait-7", "arms": {"8": 1, "16": -1}, "metrics": ["depth.rmse"]}
     assert contrast_rows(judge(claim(codec), {}))[0][1:3] == ["reconstruction RMSE m", "−0.0181"]
+
+
+def test_an_interaction_is_written_as_a_difference_of_differences() -> None:
+    arms = {"mad": 1.0, "parallel": -1.0, "mad detection": -1.0, "parallel detection": 1.0}
+    assert arms_text(arms, ratio=False) == "(mad − parallel) − (mad detection − parallel detection)"
+    assert arms_text({"parallel": -1, "mad": 1}, ratio=True) == "mad / parallel"
 
 
 def test_the_summary_counts_and_every_claim_is_on_the_page() -> None:
