@@ -55,7 +55,8 @@ def report_statistics(
     images = next(iter(runs.values())).record.images
     method = (
         f"95 % intervals for these weights, by paired bootstrap over {images} images, {resamples} resamples, "
-        f"seed {seed}; differences count as significant with p below 0.05 after Holm's correction over the pairs of strategies"
+        f"seed {seed}; differences count as significant with p below 0.05 after Holm's correction over the pairs of "
+        "strategies"
     )
     return Statistics(method if any(intervals.values()) else "", intervals, differences)
 
