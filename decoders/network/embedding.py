@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-MOST_KEPT = 16  # sets of ids
+from decoders.network.derived import Derived, may_keep
 
 
 class TokenEmbedding(nn.Module):
@@ -22,8 +22,7 @@ class TokenEmbedding(nn.Module):
     def __init__(self, *, tokens: int, width: int) -> None:
         super().__init__()
         self.table = nn.Embedding(tokens, width)
-        self._kept: dict[object, tuple[object, tuple[Tensor, ...]]] = {}
-        self._kept_for: tuple[object, ...] = ()
+        self._rows = Derived()
 
     def forward(self, tokens: Tensor) -> Tensor:
         """(...) int64 to (..., D)."""
@@ -35,23 +34,23 @@ class TokenEmbedding(nn.Module):
         raise NotImplementedError
 
     def head_rows(self, ids: Tensor | slice) -> tuple[Tensor, ...]:
-        """Return the head's parameters of the given ids; at inference they are kept until a parameter changes.
-
-        In training they are not: fused optimizers change a parameter without raising its version.
-        """
-        if self.training or torch.is_grad_enabled() or torch.compiler.is_compiling():
+        """Return the head's parameters of the given ids; at inference they are kept until a parameter changes."""
+        if not may_keep(self):
             return self._select(ids, keep=False)
-        version = tuple((p.data_ptr(), p.dtype, p.device, p._version) for p in self._row_parameters())
-        if version != self._kept_for or len(self._kept) > MOST_KEPT:
-            self._kept, self._kept_for = {}, version
-        key = (ids.start, ids.stop) if isinstance(ids, slice) else id(ids)
-        if key not in self._kept:
-            self._kept[key] = (ids, self._select(ids, keep=True))  # holding the ids keeps their id() from being reused
-        return self._kept[key][1]
+        key = ("head", ids.start, ids.stop) if isinstance(ids, slice) else ("head", ids)
+        rows: tuple[Tensor, ...] = self._rows.get(self._row_parameters(), key, lambda: self._select(ids, keep=True))
+        return rows
+
+    def vectors(self, ids: Tensor | slice) -> Tensor:
+        """Return the token vectors (K, D) of the given ids, kept as ``head_rows``."""
+        if isinstance(ids, slice) or not may_keep(self):
+            return rows_at(self.table.weight, ids)
+        rows: Tensor = self._rows.get(self._row_parameters(), ("vectors", ids), lambda: rows_at(self.table.weight, ids))
+        return rows
 
     def train(self, mode: bool = True) -> TokenEmbedding:
         """Also forget the kept rows."""
-        self._kept = {}
+        self._rows.clear()
         super().train(mode)
         return self
 
@@ -66,7 +65,11 @@ class TokenEmbedding(nn.Module):
 
 def uncast(device: str) -> AbstractContextManager[Any]:
     """Keep products float32 in a half-precision run: rounded, the likeliest bins would tie."""
-    return torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext()
+    return torch.autocast(device, enabled=False) if _casts(device) else nullcontext()
+
+
+def _casts(device: str) -> bool:
+    return torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
 
 
 def as_slice(ids: Tensor | slice) -> Tensor | slice:

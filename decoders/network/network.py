@@ -7,9 +7,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from decoders.network.ait.parts import build_parts as build_ait_parts
-from decoders.network.backbone import build_backbone
+from decoders.network.backbones.backbone import build_backbone
 from decoders.network.cache import Cache
-from decoders.network.embedding import as_slice
 from decoders.network.mad.parts import build_parts as build_mad_parts
 from decoders.network.memory import Encoding, Features, Memory
 from decoders.network.options import NetworkOptions
@@ -118,7 +117,7 @@ class Network(nn.Module):
 
     def soft_embedding(self, probabilities: Tensor, ids: Tensor | slice) -> Tensor:
         """Return the mean embedding (..., D) of K ids, weighted by probabilities (..., K): AiT's soft token."""
-        rows = self.embedding.table.weight[as_slice(ids)]
+        rows = self.embedding.vectors(ids)
         return (probabilities @ rows).to(rows.dtype)  # autocast may have rounded the product
 
     def cache(self, *, batch: int, sequences: int, length: int, static: bool = False) -> Cache:

@@ -9,9 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from decoders.network.ait.layers import PreNormDecoderLayer, PreNormEncoderLayer
+from decoders.network.ait.steps import PreNormSteps
 from decoders.network.attention import FeedForward, self_attention_mask
 from decoders.network.cache import Cache
 from decoders.network.memory import Memory
+from decoders.network.stepping import is_step
 
 
 class PreNormEncoder(nn.Module):
@@ -132,6 +134,9 @@ class PreNormDecoder(nn.Module):
         batch, sequences, length, width = states.shape
         memory.check_images(batch)
         positions = self._positions(opening, length, cache)  # (B * N, T, D)
+        if cache is not None and is_step(self, length, attention, cache):
+            states = self._step(states.view(-1, width) + positions[:, 0], memory, cache)
+            return states.view((1,) * every_layer + (batch, sequences, length, width))
         mask = self_attention_mask(attention, length, cache, states.device)
         states = states.reshape(batch * sequences, length, width) + positions
         for index, layer in enumerate(self._stack()):
@@ -143,6 +148,15 @@ class PreNormDecoder(nn.Module):
         hidden: Tensor = self.norm(states)
         hidden = hidden.view(batch, sequences, length, width)
         return hidden[None] if every_layer else hidden
+
+    def _step(self, states: Tensor, memory: Memory, cache: Cache) -> Tensor:
+        """Decode one token of each sequence (B * N, D)."""
+        if cache.steps is None or cache.steps.memory is not memory:
+            cache.steps = PreNormSteps(self._stack(), memory, cache)
+        states = cache.steps.step(states)
+        cache.advance(1)
+        output: Tensor = self.norm(states)
+        return output
 
     def _positions(self, opening: Tensor | None, length: int, cache: Cache | None) -> Tensor:
         needed = length if cache is None else cache.length

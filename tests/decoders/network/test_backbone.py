@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torchvision.ops import FrozenBatchNorm2d
 
-from decoders.network.backbone import build_backbone
+from decoders.network.backbones.backbone import build_backbone
 from decoders.network.errors import NetworkError
 from decoders.network.folding import folded
 from decoders.network.network import build_network

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 
 import pytest
@@ -80,6 +81,31 @@ def test_cached_decoding_gives_what_causal_decoding_gives(
         torch.testing.assert_close(actual, expected, atol=1e-5, rtol=0)
         assert cache.position == T
         cache.reset()
+
+
+@torch.no_grad()
+def test_steps_of_many_sequences_use_the_fused_kernel(
+    network: Network, memory: Memory, tokens: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("decoders.network.stepping.MOST_SCORES", 0)
+    cache = network.cache(batch=B, sequences=N, length=T)
+    steps = [network.decode(memory, step, cache=cache) for step in torch.split(tokens, 1, dim=-1)]
+    torch.testing.assert_close(
+        torch.cat(steps, dim=2), network.decode(memory, tokens, attention="causal"), atol=1e-5, rtol=0
+    )
+
+
+@torch.no_grad()
+def test_steps_follow_the_weights_and_the_memory(network: Network, memory: Memory, tokens: Tensor) -> None:
+    other = copy.deepcopy(network)
+    for image_memory in (memory, memory.select(torch.tensor([1, 0]))):
+        cache = other.cache(batch=B, sequences=N, length=T)
+        other.decode(memory, tokens[..., :1], cache=cache)
+        other.decoder.positions += 0.5
+        cache.reset()
+        steps = [other.decode(image_memory, step, cache=cache) for step in torch.split(tokens, 1, dim=-1)]
+        expected = other.decode(image_memory, tokens, attention="causal")
+        torch.testing.assert_close(torch.cat(steps, dim=2), expected, atol=1e-5, rtol=0)
 
 
 @torch.no_grad()

@@ -13,9 +13,9 @@ from timm.layers import norm_act
 from torch import Tensor, nn
 from torch.nn import functional
 
+from decoders.network.backbones.pyramid import ChannelNorm, LastMap, SimplePyramid, TopDown
 from decoders.network.errors import NetworkError
 from decoders.network.options import NetworkOptions
-from decoders.network.pyramid import ChannelNorm, LastMap, SimplePyramid, TopDown
 from decoders.network.weights import read_tensors, skip_retries_offline
 
 COARSEST = 32
