@@ -68,11 +68,15 @@ def build_suite(
 
 def open_dataset(options: DataOptions, *, progress: Progress | None = None) -> Dataset:
     """The data folders that the options name, or the embedded scenes where they name none."""
-    coco_root, nyu_root = options.coco, options.nyu
+    coco_root, nyu_root, list_file = options.coco, options.nyu, options.nyu_list
     if coco_root is None and nyu_root is None:
         from bench.data.scenes import dataset as scenes
+        from bench.data.scenes.coco_format import LISTS
 
-        coco_root = nyu_root = scenes.cached(splits=(options.split,), cache=cache_folder(), progress=progress)
+        coco_root = nyu_root = scenes.cached(
+            splits=(options.split,), world=options.scenes, cache=cache_folder(), progress=progress
+        )
+        list_file = coco_root / LISTS[options.split]
     coco = nyu = None
     if coco_root is not None:
         official = COCO_CLASSES if options.sizes.classes == len(COCO_CLASSES) else None
@@ -83,7 +87,7 @@ def open_dataset(options: DataOptions, *, progress: Progress | None = None) -> D
                 f"{options.sizes.classes} classes; choose another --preset or give --sizes.classes"
             )
     if nyu_root is not None:
-        nyu = Nyu(nyu_root, split="test" if options.split == "val2017" else "train", list_file=options.nyu_list)
+        nyu = Nyu(nyu_root, split="train" if options.split == "train2017" else "test", list_file=list_file)
     return Dataset(coco=coco, nyu=nyu, limit=options.limit)
 
 

@@ -37,6 +37,7 @@ SHAPING = (
     "width",
     "heads",
     "ffn",
+    "encoder_ffn",
     "encoder_layers",
     "decoder_layers",
     "backbone",

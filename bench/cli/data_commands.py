@@ -43,7 +43,9 @@ def scenes(options: ScenesOptions) -> int:
     splits = tuple(COUNTS) if options.split == "all" else (options.split,)
     counts = None if options.count is None else dict.fromkeys(splits, options.count)
     with progress("rendering") as report:
-        digest = embedded.write(options.out, splits=splits, counts=counts, seed=options.seed, progress=report)
+        digest = embedded.write(
+            options.out, splits=splits, counts=counts, seed=options.seed, world=options.scenes, progress=report
+        )
     print(f"{options.out}: {', '.join(splits)}, content {digest}")
     print(f"use it with --preset embedded --coco {options.out} --nyu {options.out}")
     return 0

@@ -119,6 +119,7 @@ class CodecTrainOptions(LearningOptions, JobOptions):
             nyu=self.nyu if self.codec == "depth" else None,
             nyu_list=self.nyu_list if self.codec == "depth" else None,
             split=split,
+            scenes=self.scenes,
             limit=self.limit if limit is None else limit,
             sizes=self.sizes,
         )

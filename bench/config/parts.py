@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from bench.data.scenes.worlds import WorldName
 from bench.errors import UserError, unknown
 from decoders.network.options import NetworkOptions
 from tasks.formats.vocabulary import Sizes
 
-Split = Literal["val2017", "train2017"]
+Split = Literal["val2017", "train2017", "test2017"]
 CODECS = ("masks", "depth")
 
 
@@ -37,13 +38,15 @@ class DataOptions(DataFolders):
 
     Args:
         nyu_list: list file, if it has an unusual name.
-        split: COCO split; NYUv2 uses its test list with ``val2017`` and its train list with ``train2017``.
+        split: COCO split; NYUv2 uses its train list with ``train2017`` and its test list otherwise.
+        scenes: world of the embedded scenes: ``rooms``, or ``simple``, which is learned in minutes.
         limit: first N images of each data set; the embedded scenes are rendered all, once.
         sizes: sizes of the token sequences.
     """
 
     nyu_list: Path | None = None
     split: Split = "val2017"
+    scenes: WorldName = "rooms"
     limit: int | None = None
     sizes: Sizes = field(default_factory=Sizes)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from bench.config.parts import DataFolders
+from bench.data.scenes.worlds import WorldName
 
 
 @dataclass(frozen=True)
@@ -57,14 +58,16 @@ class ScenesOptions:
     Args:
         out: folder to write; it is a COCO root and a NYUv2 root at once.
         split: which split to render.
-        count: images; default: 300 for val2017, 16,000 for train2017.
+        count: images; default: 300 for val2017, 16,000 for train2017, 1,000 for test2017.
         seed: seed of the scenes.
+        scenes: world of the scenes.
     """
 
     out: Path
-    split: Literal["val2017", "train2017", "all"] = "val2017"
+    split: Literal["val2017", "train2017", "test2017", "all"] = "val2017"
     count: int | None = None
     seed: int = 2017
+    scenes: WorldName = "rooms"
 
 
 @dataclass(frozen=True)

@@ -92,11 +92,13 @@ class TrainingOptions(IntervalOptions):
         decoder: schedule of what the decoders learn, with the encoder unless that is frozen.
         encoder: schedule of encoder pretraining on dense labels; only where ``frozen`` is set.
         frozen: pretrain the encoder, freeze it, and train decoders on its cached memory.
+        tune_encoder: with ``frozen``, keep only the backbone frozen: decoders and the layers of the encoder learn
+            together, from the backbone's cached maps of images and of mirrored images.
         places: whether pretraining also learns coordinate bins, so that decoders can read absolute coordinates.
         weights: task name to weight of its loss; a task that is not named has weight 1, one of weight 0 is not learned.
         sequences: task name to the most sequences of an image; 0 or not named: all.
-        flip: share of the images that are mirrored; with a frozen encoder in its own training alone, as what it makes
-            of images is kept.
+        flip: share of the images that are mirrored; with a frozen encoder in its own training alone (decoders see its
+            cached memory), unless ``tune_encoder`` is set.
         short: shortest sides that images are scaled to at random, in pixels; none: as the preset's ``image`` says.
         crop: share of the images that are cropped before.
         jitter: least and most scale of a square image that a crop is taken from; None: whole images.
@@ -109,6 +111,7 @@ class TrainingOptions(IntervalOptions):
     decoder: Schedule = field(default_factory=Schedule)
     encoder: Schedule = field(default_factory=Schedule)
     frozen: bool = False
+    tune_encoder: bool = False
     places: bool = False
     weights: dict[str, float] = field(default_factory=dict)
     sequences: dict[str, int] = field(default_factory=dict)

@@ -228,11 +228,20 @@ class HorizontalFlip:
     def __call__(self, image: ImageT, targets: Targets) -> tuple[ImageT, Targets]:
         """The mirrored image and its targets."""
         moved = mirror_targets(targets, self.pairs)
-        if self.drop_sided_captions and moved.captions is not None:
-            captions = [caption for caption in moved.captions if not SIDES.search(caption)]
-            moved = replace(moved, captions=captions or None)
+        if self.drop_sided_captions:
+            moved = _without_sides(moved)
         mirrored = image.flip(-1) if isinstance(image, Tensor) else image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
         return mirrored, moved
+
+
+def mirror_annotations(targets: Targets) -> Targets:
+    """The targets of a mirrored image, without captions that say left or right."""
+    return _without_sides(mirror_targets(targets))
+
+
+def _without_sides(targets: Targets) -> Targets:
+    captions = [caption for caption in targets.captions or () if not SIDES.search(caption)]
+    return replace(targets, captions=captions or None)
 
 
 def to_tensor(image: AnyImage) -> Tensor:

@@ -18,14 +18,16 @@ import numpy as np
 
 from bench.config.studies import MeasureOptions
 from bench.console import progress
-from bench.data.scenes.captions import CAPTIONS_PER_IMAGE, describe
+from bench.data.scenes.captions import describe
 from bench.data.scenes.elements import Scene
 from bench.data.scenes.scene import SEED, render
+from bench.data.scenes.worlds import WORLDS
 from reports.tables.table import pipe_table
 from results.store import write_atomically
 from tasks.metrics import ptb
 from tasks.metrics.captions import score
 
+WORLD = WORLDS["rooms"]
 ANY = "any true sentence"
 GREEDY = "the likeliest word, one after another"
 CHOSEN = "the sentence most like the others"
@@ -63,17 +65,17 @@ def measure_captions(options: MeasureOptions) -> str:
 def _sentences(scene: Scene, options: MeasureOptions, index: int) -> tuple[str, str]:
     """Any true sentence, and that of all drawn ones which sets of other sentences agree with best."""
     generator = np.random.default_rng([options.seed, index])
-    drawn = [describe(scene.layout, generator) for _ in range(options.draws + 1)]
+    drawn = [describe(scene.layout, generator, WORLD) for _ in range(options.draws + 1)]
     texts = ptb.tokenize([caption.text for captions in drawn for caption in captions])
-    first, rest = texts[0], texts[CAPTIONS_PER_IMAGE:]
-    sets = [_most(rest[at : at + CAPTIONS_PER_IMAGE]) for at in range(0, len(rest), CAPTIONS_PER_IMAGE)]
+    first, rest = texts[0], texts[WORLD.captions :]
+    sets = [_most(rest[at : at + WORLD.captions]) for at in range(0, len(rest), WORLD.captions)]
     return first, max(dict.fromkeys(rest), key=lambda text: _agreement(text, sets))
 
 
 def _word_by_word(scene: Scene, options: MeasureOptions, index: int) -> str:
     """The sentence that always goes on with the word that most sentences with this beginning have next."""
     generator = np.random.default_rng([options.seed, index, 1])
-    drawn = (caption.text for _ in range(options.imagined) for caption in describe(scene.layout, generator))
+    drawn = (caption.text for _ in range(options.imagined) for caption in describe(scene.layout, generator, WORLD))
     left = [(text.replace(",", " ,").replace(".", " .").split(), count) for text, count in Counter(drawn).items()]
     said: list[str] = []
     while said[-1:] != ["."]:
@@ -115,8 +117,8 @@ def _markdown(scores: dict[str, dict[str, Any]], options: MeasureOptions) -> str
         "",
         f"{options.images} validation scenes, five references each. All speakers know the scene and the grammar of its",
         "captions; what is missing to 100 is the choice that the grammar leaves. The second one goes on with the word",
-        f"that most of {options.imagined * CAPTIONS_PER_IMAGE:,} true sentences have next, as a perfect",
-        f"autoregressive decoder would greedily. The third one takes, of {options.draws * CAPTIONS_PER_IMAGE} true",
+        f"that most of {options.imagined * WORLD.captions:,} true sentences have next, as a perfect",
+        f"autoregressive decoder would greedily. The third one takes, of {options.draws * WORLD.captions} true",
         "sentences, the one that BLEU likes best against others: a near bound for every decoder. Metrics × 100.",
         "Written by `python -m bench measure caption-ceilings`.",
         "",

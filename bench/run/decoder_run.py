@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -56,16 +56,6 @@ def sample_reader(dataset: Any, tasks: Sequence[Task]) -> Reader:
         return LoadedImage(sample.file_name, image, cut, (time.perf_counter() - start) * 1000)
 
     return read
-
-
-def annotation_kinds(dataset: Any, tasks: Sequence[Task]) -> Callable[[Any], Hashable]:
-    """Return a function that gives the tasks for which a sample is annotated, as one flag a task."""
-
-    def kinds(sample: Any) -> Hashable:
-        targets = dataset.targets(sample)
-        return tuple(task.annotated(targets) for task in tasks)
-
-    return kinds
 
 
 @dataclass

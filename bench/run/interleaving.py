@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import groupby
 from typing import Protocol, TypeVar
 
 from bench.console import progress
@@ -15,8 +14,6 @@ from bench.distributed import ProcessGroup
 from bench.errors import UserError
 from bench.run.stopping import Limits, WarmUpRule
 from results.store import StoreError
-
-T = TypeVar("T")
 
 
 class Turn(Protocol):
@@ -68,26 +65,6 @@ def interleave(decoders: Sequence[AnyTurn]) -> Iterator[AnyTurn]:
 def in_step(decoders: Sequence[Turn]) -> bool:
     """Return whether all decoders have decoded the same number of images."""
     return len({decoder.images for decoder in decoders}) <= 1
-
-
-def make_batches(samples: Sequence[T], size: int, kinds: Callable[[T], Hashable]) -> list[list[T]]:
-    """Return batches of consecutive images with the same kinds of annotation.
-
-    Batches depend on the data alone, never on what is done already or by which process. So a resumed or distributed
-    run computes the very batches of an uninterrupted one.
-
-    Args:
-        samples: images in order.
-        size: most images of a batch.
-        kinds: what the images of a batch must agree on; not called for batches of one.
-    """
-    if size == 1:
-        return [[sample] for sample in samples]
-    batches = []
-    for _, group in groupby(samples, key=kinds):
-        alike = list(group)
-        batches += [alike[first : first + size] for first in range(0, len(alike), size)]
-    return batches
 
 
 @dataclass

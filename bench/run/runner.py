@@ -24,10 +24,11 @@ from bench.distributed import ProcessGroup, join
 from bench.errors import UserError
 from bench.inference.execution_modes import compared, wrap_network
 from bench.inference.flops import FlopCounter
+from bench.inference.image_batches import annotation_kinds, make_batches
 from bench.paths import cache_folder
 from bench.run.batch_size import find_batch_size
-from bench.run.decoder_run import DecoderRun, Monitors, Reader, annotation_kinds, sample_reader
-from bench.run.interleaving import Interleaving, make_batches
+from bench.run.decoder_run import DecoderRun, Monitors, Reader, sample_reader
+from bench.run.interleaving import Interleaving
 from bench.run.peak_rates import peak_rates
 from bench.run.plan import PlannedRun, chosen_decoders, plan, scenario_of
 from bench.run.recording import ProcessStats, RecordedRun, RunContext, make_record, reduce_stats

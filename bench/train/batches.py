@@ -1,4 +1,4 @@
-"""Training batches: packed images with dense labels, cached memory with token targets, or images from files."""
+"""Training batches: packed images with dense labels, cached memory or maps with token targets, images from files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from bench.data.dataset import Dataset
 from bench.data.packed import Packed, as_tensors, mirrored, normalized
-from bench.data.transforms import Prepared, stack_images
+from bench.data.transforms import Prepared, mirror_annotations, stack_images
 from bench.train.batch_stream import Indices
 from decoders.network.memory import Encoding
 from decoders.network.network import Network
@@ -23,6 +23,7 @@ from tasks.base import Task
 from tasks.formats.sequence import TrainingBatch, TrainingExample, collate
 from tasks.targets import Targets
 
+Cached = npt.NDArray[np.float16]
 MANY = 10_000  # no limit of the sequences of an image
 CACHE_BATCH = 32
 
@@ -63,7 +64,7 @@ class TaskBatch:
 
 @dataclass(frozen=True)
 class TokenBatch:
-    """B images with the token targets of all their tasks, and either ``images`` or ``states``.
+    """B images with the token targets of all their tasks, and ``images``, ``states`` or ``maps``.
 
     Args:
         tasks: task name to its targets; tasks that no image of the batch carries are left out.
@@ -71,6 +72,7 @@ class TokenBatch:
         images: (B, 3, height, width) normalized pixels.
         pad: (B, height, width) bool, True where padded, or None.
         states: (B, S, D) cached memory.
+        maps: (B, C, h, w) cached maps of the backbone.
     """
 
     tasks: Mapping[str, TaskBatch]
@@ -78,6 +80,7 @@ class TokenBatch:
     images: Tensor | None = None
     pad: Tensor | None = None
     states: Tensor | None = None
+    maps: Tensor | None = None
 
 
 class TokenTargets:
@@ -116,12 +119,12 @@ class MemoryBatches:
     """Cached memory of a frozen encoder with token targets.
 
     Args:
-        memory: (N, S, D) float16, from ``cached_memory``.
+        memory: (N, S, D) float16, from ``cached``.
         dataset: the same N images.
         targets: draws token targets.
     """
 
-    def __init__(self, memory: npt.NDArray[np.float16], dataset: Dataset, targets: TokenTargets) -> None:
+    def __init__(self, memory: Cached, dataset: Dataset, targets: TokenTargets) -> None:
         self.memory = memory
         self.dataset = dataset
         self.targets = targets
@@ -140,6 +143,41 @@ class MemoryBatches:
         if index not in self._read:
             self._read[index] = self.dataset.targets(self.dataset.samples[index])
         return self._read[index]
+
+
+class MapBatches:
+    """Cached maps of a frozen backbone with token targets; some images are mirrored.
+
+    Args:
+        maps: (N, C, h, w) float16 of the images, from ``cached``.
+        mirrored: the same of the mirrored images.
+        dataset: the N images.
+        targets: draws token targets.
+        flip: share of the images that are mirrored.
+    """
+
+    def __init__(self, maps: Cached, mirrored: Cached, dataset: Dataset, targets: TokenTargets, *, flip: float) -> None:
+        self.maps = (maps, mirrored)
+        self.dataset = dataset
+        self.targets = targets
+        self.flip = flip
+        self._read: dict[tuple[int, bool], Targets] = {}
+
+    def __len__(self) -> int:
+        return len(self.maps[0])
+
+    def batch(self, indices: Indices, generator: torch.Generator) -> TokenBatch:
+        """Return maps and targets of these images."""
+        flips = (torch.rand(len(indices), generator=generator) < self.flip).tolist()
+        maps = np.stack([self.maps[flip][index] for index, flip in zip(indices, flips, strict=True)])
+        annotations = [self._targets(int(index), flip) for index, flip in zip(indices, flips, strict=True)]
+        return TokenBatch(self.targets.of(annotations, generator), generator, maps=torch.from_numpy(maps).float())
+
+    def _targets(self, index: int, flip: bool) -> Targets:
+        if (index, flip) not in self._read:
+            targets = self.dataset.targets(self.dataset.samples[index])
+            self._read[index, flip] = mirror_annotations(targets) if flip else targets
+        return self._read[index, flip]
 
 
 class ImageBatches:
@@ -176,30 +214,23 @@ class ImageBatches:
 
 
 @torch.no_grad()
-def cached_memory(
-    network: Network,
-    arrays: Packed,
-    folder: Path,
-    *,
-    key: str,
-    progress: Callable[[int, int], None],
-) -> npt.NDArray[np.float16]:
-    """Return the (N, S, D) float16 memory of all packed images, memory-mapped; it is computed once per ``key``.
+def cached(
+    path: Path, compute: Callable[[Tensor], Tensor], arrays: Packed, *, progress: Callable[[int, int], None]
+) -> Cached:
+    """Return what a frozen network computes of all packed images, (N, ...) float16, memory-mapped.
 
     Args:
-        network: in evaluation mode.
+        path: where it is kept; its name holds the hashes of network and data. It is computed if it is absent.
+        compute: maps pixels (B, 3, S, S) to (B, ...), e.g. the memory: 64 kB an image at 256 positions and width 128.
         arrays: the packed data set.
-        folder: where it is memory; 64 kB an image at 256 positions and width 128.
-        key: hash of encoder and data.
         progress: called with images done and images in all.
     """
-    path = folder / f"memory-{key}.npy"
     if not path.exists():
         part = path.with_name(f".{path.name}.{os.getpid()}.part")
         memory: np.memmap[Any, np.dtype[np.float16]] | None = None
         for start in range(0, len(arrays), CACHE_BATCH):
             pixels = np.array(arrays.images[start : start + CACHE_BATCH])
-            states = network.encode(network.backbone_features(normalized(torch.from_numpy(pixels)))).states
+            states = compute(normalized(torch.from_numpy(pixels)))
             if memory is None:
                 shape = (len(arrays), *states.shape[1:])
                 memory = np.lib.format.open_memmap(part, mode="w+", dtype=np.float16, shape=shape)

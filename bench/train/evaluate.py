@@ -8,8 +8,11 @@ from bench.builders.decoder import image_transform, windowed
 from bench.builders.suite import Suite
 from bench.checkpoints.checkpoint import device_of
 from bench.config.training import TrainOptions
+from bench.inference.image_batches import annotation_kinds, make_batches
 from bench.inference.pipeline import PipelineInput
 from decoders.network.network import Network
+
+BATCH = 25  # images decoded at once
 
 
 def pipeline_scores(decoder: Any, network: Network, suite: Suite, *, options: TrainOptions) -> dict[str, float]:
@@ -31,12 +34,16 @@ def pipeline_scores(decoder: Any, network: Network, suite: Suite, *, options: Tr
         device=device_of(network),
     )
     records: dict[str, dict[int, Any]] = {name: {} for name in suite.metrics}
-    for sample in suite.dataset.samples:
-        image, targets = suite.dataset.image(sample), suite.dataset.targets(sample)
-        (outcome,) = pipeline.predict([PipelineInput(image_id=sample.image_id, image=image, targets=targets)])
-        for name in outcome.predictions.keys() & suite.metrics.keys():
-            metric = suite.metrics[name]
-            records[name][sample.image_id] = metric.observe(sample.image_id, outcome.predictions[name], targets)
+    kinds = annotation_kinds(suite.dataset, suite.tasks)
+    for samples in make_batches(suite.dataset.samples, BATCH, kinds):
+        images = [
+            PipelineInput(image_id=s.image_id, image=suite.dataset.image(s), targets=suite.dataset.targets(s))
+            for s in samples
+        ]
+        for image, outcome in zip(images, pipeline.predict(images), strict=True):
+            for name in outcome.predictions.keys() & suite.metrics.keys():
+                metric, prediction = suite.metrics[name], outcome.predictions[name]
+                records[name][image.image_id] = metric.observe(image.image_id, prediction, image.targets)
     scores = {}
     for task in (task for task in suite.tasks if task.name in suite.metrics):
         values = suite.metrics[task.name].summarize(records[task.name])

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from bench.checkpoints.checkpoint import device_of
 from bench.train.batches import TokenBatch, encoding_of
+from decoders.network.memory import Features
 from decoders.network.network import Network
 from decoders.objective import mean, task_loss
 from tasks.base import Task
@@ -113,12 +114,15 @@ class MultitaskLoss(nn.Module):
         device = device_of(self.network)
         if batch.states is not None:
             return self.network.project_memory(encoding_of(self.network, batch.states.to(device)))
+        return self.network.project_memory(self.network.encode(self._features(batch, device)))
+
+    def _features(self, batch: TokenBatch, device: torch.device) -> Features:
+        if batch.maps is not None:
+            return Features(batch.maps.to(device))
         if batch.images is None:
-            raise ValueError("a batch needs images or states")
+            raise ValueError("a batch needs images, maps or states")
         pad = None if batch.pad is None else batch.pad.to(device)
-        return self.network.project_memory(
-            self.network.encode(self.network.backbone_features(batch.images.to(device), pad))
-        )
+        return self.network.backbone_features(batch.images.to(device), pad)
 
 
 def _over_processes(weights: Tensor, parts: int) -> StepWeights:

@@ -27,7 +27,7 @@ from bench.errors import UserError, unknown
 from bench.paths import CHECKPOINTS, cache_folder
 from bench.train import warm_start
 from bench.train.batch_stream import Batches
-from bench.train.batches import DenseBatches, ImageBatches, MemoryBatches, TokenTargets, cached_memory
+from bench.train.batches import Cached, DenseBatches, ImageBatches, MapBatches, MemoryBatches, TokenTargets, cached
 from bench.train.encoder_pretraining import DenseHeads, PretrainingLoss, dense_scores
 from bench.train.evaluate import pipeline_scores
 from bench.train.multitask_loss import MultitaskLoss
@@ -145,7 +145,7 @@ def _decoder_work(options: TrainOptions, suite: Suite, folder: Path, group: Proc
     with group.main_first():
         batches: Batches
         if options.train.frozen:
-            batches = _memory(options, suite, network, targets, card["encoder"])
+            batches = _cached_batches(options, suite, network, targets, card["encoder"])
         else:
             batches = ImageBatches(suite.dataset, targets, _augment(options))
         held_out = _held_out(options, formats)
@@ -160,7 +160,8 @@ def _decoder_work(options: TrainOptions, suite: Suite, folder: Path, group: Proc
         evaluate=None if held_out is None else lambda: pipeline_scores(decoder, network, held_out, options=options),
         group=group,
     )
-    tensors = checkpoint.decoder_tensors if options.train.frozen else Network.state_dict
+    shared = options.train.frozen and not options.train.tune_encoder
+    tensors = checkpoint.decoder_tensors if shared else Network.state_dict
     return trainer, lambda: dict(tensors(network)), card
 
 
@@ -198,7 +199,7 @@ def _words(text: str | None) -> list[str]:
 
 
 def frozen_encoder(options: TrainOptions, network: Network) -> str:
-    """Load and freeze the encoder; return its hash.
+    """Load the pretrained encoder and freeze it, or its backbone alone; return its hash.
 
     Args:
         options: of a training with a frozen encoder.
@@ -214,27 +215,33 @@ def frozen_encoder(options: TrainOptions, network: Network) -> str:
     if "image" in card:
         checkpoint.check_fit(path, card, {"image": {"side": options.image.side}})
     checkpoint.load_into(network, tensors, path.name)
+    frozen = ("backbone",) if options.train.tune_encoder else checkpoint.ENCODER_PARTS
     for name, parameter in network.named_parameters():
-        if checkpoint.is_encoder(name):
+        if name.split(".", 1)[0] in frozen:
             parameter.requires_grad_(False)
     return str(card["hash"])
 
 
-def _memory(
+def _cached_batches(
     options: TrainOptions, suite: Suite, network: Network, targets: TokenTargets, encoder: str
-) -> MemoryBatches:
-    """Return the frozen encoder's memory of the training images, with token targets."""
+) -> MemoryBatches | MapBatches:
+    """Return what the frozen part of the encoder makes of the training images, with token targets."""
     network.eval()
     arrays = pack(suite, options.image.side)
-    with progress("encoding images") as report:
-        memory = cached_memory(
-            network,
-            arrays,
-            cache_folder() / "training",
-            key=f"{encoder}-{suite.data['hash']}-{options.image.side}",
-            progress=report,
-        )
-    return MemoryBatches(memory, suite.dataset, targets)
+
+    def compute(name: str, function: Callable[[torch.Tensor], torch.Tensor]) -> Cached:
+        path = cache_folder() / "training" / f"{name}-{encoder}-{suite.data['hash']}-{options.image.side}.npy"
+        with progress("encoding images") as report:
+            return cached(path, function, arrays, progress=report)
+
+    def maps(images: torch.Tensor) -> torch.Tensor:
+        return network.backbone_features(images).map
+
+    if not options.train.tune_encoder:
+        memory = compute("memory", lambda images: network.encode(network.backbone_features(images)).states)
+        return MemoryBatches(memory, suite.dataset, targets)
+    both = compute("maps", maps), compute("mirrored-maps", lambda images: maps(images.flip(-1)))
+    return MapBatches(*both, suite.dataset, targets, flip=options.train.flip)
 
 
 def _augment(options: TrainOptions) -> Augment:

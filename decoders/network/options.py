@@ -26,6 +26,7 @@ class NetworkOptions:
         width: D.
         heads: H.
         ffn: width of the feed-forward layers.
+        encoder_ffn: the same of the encoder; default: ``ffn``.
         encoder_layers: encoder layers.
         decoder_layers: decoder layers.
         dropout: dropout while training.
@@ -50,6 +51,7 @@ class NetworkOptions:
     width: int = 256
     heads: int = 8
     ffn: int = 2048
+    encoder_ffn: int | None = None
     encoder_layers: int = 6
     decoder_layers: int = 6
     dropout: float = 0.1
@@ -66,7 +68,7 @@ class NetworkOptions:
         for name in ("dropout", "drop_path", "backbone_drop_path"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"network.{name} is {getattr(self, name)}; give a fraction below 1")
-        foreign = {"mad": ("drop_path",), "ait": ("sinusoid_bins", "placed_values")}[self.family]
+        foreign = {"mad": ("drop_path",), "ait": ("sinusoid_bins", "placed_values", "encoder_ffn")}[self.family]
         for name in foreign:
             if getattr(self, name):
                 raise ValueError(f"network.{name} is {getattr(self, name)}; family {self.family!r} has none, leave it")

@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from bench.data.scenes.elements import SIZE, Caption, CaptionClaim, Item, Layout, Pose
+from bench.data.scenes.worlds import World
 
-CAPTIONS_PER_IMAGE = 5
 LONGEST = 15  # words
 
 NUMBERS = ("no", "one", "two", "three", "four", "five")
@@ -57,22 +57,27 @@ BESIDE_IT: dict[str, tuple[str, ...]] = {
 }
 
 
-def describe(layout: Layout, generator: np.random.Generator) -> tuple[Caption, ...]:
-    """Five captions of at most 15 words each; equal ones are redrawn a few times where the scene has more to say."""
+def describe(layout: Layout, generator: np.random.Generator, world: World) -> tuple[Caption, ...]:
+    """Captions of at most 15 words each; equal ones are redrawn a few times where the scene has more to say."""
+    patterns = [p for p in _PATTERNS if not world.patterns or _name(p) in world.patterns]
     captions: list[Caption] = []
     attempts = 0
-    while len(captions) < CAPTIONS_PER_IMAGE:
+    while len(captions) < world.captions:
         attempts += 1
-        speaker = _Speaker(layout, generator)
-        pattern = _PATTERNS[int(generator.integers(len(_PATTERNS)))]
+        speaker = _Speaker(layout, generator, synonyms=world.synonyms)
+        pattern = patterns[int(generator.integers(len(patterns)))]
         sentence = pattern(speaker)
         if sentence is None or speaker.repeats or len(sentence.split()) > LONGEST:
             continue
         text = sentence[0].upper() + sentence[1:] + "."
         if attempts < 100 and any(text == other.text for other in captions):
             continue
-        captions.append(Caption(text=text, pattern=pattern.__name__.strip("_"), claims=tuple(speaker.claims)))
+        captions.append(Caption(text=text, pattern=_name(pattern), claims=tuple(speaker.claims)))
     return tuple(captions)
+
+
+def _name(pattern: Callable[[_Speaker], str | None]) -> str:
+    return pattern.__name__.strip("_")
 
 
 def related(layout: Layout, kind: str, subject: int, other: int) -> bool:
@@ -111,12 +116,13 @@ def _span(layout: Layout, index: int) -> tuple[float, float]:
 class _Speaker:
     """One caption in the making: draws words and notes their claims."""
 
-    def __init__(self, layout: Layout, generator: np.random.Generator) -> None:
+    def __init__(self, layout: Layout, generator: np.random.Generator, *, synonyms: bool = True) -> None:
         self.layout = layout
         self.claims: list[CaptionClaim] = []
         self.repeats = False  # whether two objects got the same phrase ("a red star and a red star")
         self._said: set[str] = set()
         self._generator = generator
+        self._synonyms = synonyms
         areas = [int(np.count_nonzero(mask)) for mask in layout.visible]
         # People mention what is prominent: persons, then the largest; never more than three things.
         ranked = sorted(range(len(areas)), key=lambda i: (self.item(i).name != "person", -areas[i]))
@@ -127,7 +133,9 @@ class _Speaker:
         return self.layout.items[index]
 
     def pick(self, words: Sequence[str]) -> str:
-        """One of the words, all equally likely."""
+        """One of the words, all equally likely; the first without synonyms."""
+        if not self._synonyms:
+            return words[0]
         return words[int(self._generator.integers(len(words)))]
 
     def order(self, count: int) -> list[int]:
@@ -175,7 +183,7 @@ class _Speaker:
     def stands(self, index: int) -> str:
         """ "is", or another verb that fits the object."""
         item = self.item(index)
-        if item.pose is None:
+        if item.pose is None or not self._synonyms:
             return self.pick(("is", "stands"))
         if item.pose.raised == 1:
             self.claims.append(CaptionClaim(kind="pose", subject=index, value="waving"))
@@ -184,6 +192,9 @@ class _Speaker:
 
     def _someone(self, index: int, item: Item, pose: Pose) -> str:
         noun = self.pick(("person", "figure"))
+        if not self._synonyms:
+            self.claims.append(CaptionClaim(kind="color", subject=index, value=item.color))
+            return f"a {noun} in {item.color}"
         if pose.raised == 2 and self._generator.random() < 0.4:
             self.claims.append(CaptionClaim(kind="pose", subject=index, value="raised"))
             return f"a {noun} with raised arms"
@@ -198,7 +209,7 @@ class _Speaker:
         noun = self.pick(NOUNS[item.name])
         self.claims.append(CaptionClaim(kind="color", subject=index, value=item.color))
         words = [item.color, noun]
-        extra = self._generator.random()
+        extra = self._generator.random() if self._synonyms else 1.0
         if extra < 0.3 and item.texture != "plain":
             self.claims.append(CaptionClaim(kind="texture", subject=index, value=item.texture))
             words.insert(0, item.texture)

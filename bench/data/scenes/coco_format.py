@@ -14,7 +14,7 @@ from bench.data.scenes.elements import CLASSES, Scene, SceneObject
 from bench.data.scenes.person import KEYPOINTS, SKELETON
 
 ANNOTATIONS = ("instances", "person_keypoints", "captions")
-LISTS = {"val2017": "test_files_with_gt.txt", "train2017": "train_files_with_gt.txt"}
+LISTS = {"val2017": "test_files_with_gt.txt", "train2017": "train_files_with_gt.txt", "test2017": "test2017.txt"}
 PERSON = 1 + CLASSES.index("person")
 
 

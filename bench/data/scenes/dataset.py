@@ -20,7 +20,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from multiprocessing import connection
 from pathlib import Path
 
@@ -30,6 +30,7 @@ from PIL import Image
 
 from bench.data.scenes import coco_format
 from bench.data.scenes.scene import COUNTS, SEED, SPLITS, SceneError, check_split, render
+from bench.data.scenes.worlds import WorldName
 
 if sys.platform != "win32":
     import fcntl
@@ -48,6 +49,7 @@ def write(
     splits: Sequence[str] = ("val2017",),
     counts: Mapping[str, int] | None = None,
     seed: int = SEED,
+    world: WorldName = "rooms",
     processes: int | None = None,
     progress: Progress | None = None,
 ) -> str:
@@ -61,6 +63,7 @@ def write(
         splits: names from ``SPLITS``.
         counts: split to number of images, where it is not ``COUNTS``.
         seed: of all random streams.
+        world: what scenes may contain.
         processes: that render; None: one per core, 1: this process.
         progress: called with images done and images to render in all.
 
@@ -68,7 +71,7 @@ def write(
         SceneError: for an unknown split, a count below 1, an unwritable root, or a root with files of other data.
     """
     root = Path(root)
-    markers = {split: _Marker(VERSION, seed, _count(split, counts), "") for split in splits}
+    markers = {split: _Marker(VERSION, world, seed, _count(split, counts), "") for split in splits}
     if not markers:
         raise SceneError(f"no split given; expected one or more of {', '.join(SPLITS)}")
     if seed < 0:
@@ -94,6 +97,7 @@ def cached(
     *,
     splits: Sequence[str] = ("val2017",),
     seed: int = SEED,
+    world: WorldName = "rooms",
     cache: Path | None = None,
     progress: Progress | None = None,
 ) -> Path:
@@ -103,9 +107,10 @@ def cached(
     this at once, one renders and the other waits. Raises SceneError like ``write``.
     """
     base = cache or Path(os.environ.get(CACHE_VARIABLE) or platformdirs.user_cache_path("decoder-bench"))
-    root = Path(base) / f"scenes-v{VERSION}-seed{seed}"
-    if not all(_complete(root, split, _Marker(VERSION, seed, _count(split, None), "")) for split in splits):
-        write(root, splits=splits, seed=seed, progress=progress)
+    kind = "" if world == "rooms" else f"{world}-"
+    root = Path(base) / f"scenes-{kind}v{VERSION}-seed{seed}"
+    if not all(_complete(root, split, _Marker(VERSION, world, seed, _count(split, None), "")) for split in splits):
+        write(root, splits=splits, seed=seed, world=world, progress=progress)
     return root
 
 
@@ -130,6 +135,7 @@ class _Marker:
     """Content of the marker file of a finished split."""
 
     version: int
+    world: WorldName
     seed: int
     count: int
     content: str
@@ -155,15 +161,16 @@ def _read_marker(root: Path, split: str) -> _Marker:
     """The marker of a split; where it is missing or unreadable, one that equals no valid marker."""
     try:
         content = json.loads(_marker_path(root, split).read_text(encoding="utf-8"))
-        return _Marker(content["version"], content["seed"], content["count"], content["content"])
+        world = content.get("world", "rooms")
+        return _Marker(content["version"], world, content["seed"], content["count"], content["content"])
     except (OSError, ValueError, KeyError, TypeError):
-        return _Marker(-1, -1, -1, "")
+        return _Marker(-1, "rooms", -1, -1, "")
 
 
 def _complete(root: Path, split: str, expected: _Marker) -> bool:
     """Whether the split exists as expected, with all of its files."""
     marker = _read_marker(root, split)
-    if (marker.version, marker.seed, marker.count) != (expected.version, expected.seed, expected.count):
+    if replace(marker, content="") != expected:
         return False
     if not all((root / part).exists() for part in coco_format.split_parts(split)):
         return False
@@ -214,9 +221,8 @@ def _move_in(partial: Path, root: Path, split: str, marker: _Marker) -> None:
         target = root / part
         shutil.rmtree(target) if target.is_dir() else target.unlink(missing_ok=True)
         (partial / part).replace(target)
-    fields = {"version": marker.version, "seed": marker.seed, "count": marker.count, "content": content}
     marker_file = partial / "marker"
-    marker_file.write_text(json.dumps(fields) + "\n", encoding="utf-8")
+    marker_file.write_text(json.dumps(asdict(replace(marker, content=content))) + "\n", encoding="utf-8")
     marker_file.replace(_marker_path(root, split))
     _moving_path(root, split).unlink()
 
@@ -226,7 +232,7 @@ def _render_split(folder: Path, split: str, marker: _Marker, processes: int, pro
     for name in ("annotations", split, f"depth_{split}"):
         (folder / name).mkdir()
     starts = range(0, marker.count, CHUNK)
-    jobs = [(folder, split, start, min(start + CHUNK, marker.count), marker.seed) for start in starts]
+    jobs = [(folder, split, start, min(start + CHUNK, marker.count), marker) for start in starts]
     records: list[coco_format.Records] = []
     with contextlib.ExitStack() as stack:
         results: Iterator[list[coco_format.Records]] = map(_render_chunk, jobs)
@@ -245,11 +251,11 @@ def _render_split(folder: Path, split: str, marker: _Marker, processes: int, pro
         (folder / name).write_text(text, encoding="utf-8", newline="\n")
 
 
-def _render_chunk(job: tuple[Path, str, int, int, int]) -> list[coco_format.Records]:
-    folder, split, start, stop, seed = job
+def _render_chunk(job: tuple[Path, str, int, int, _Marker]) -> list[coco_format.Records]:
+    folder, split, start, stop, marker = job
     finished = []
     for index in range(start, stop):
-        scene, image_id = render(split, index, seed=seed), index + 1
+        scene, image_id = render(split, index, seed=marker.seed, world=marker.world), index + 1
         name = coco_format.image_name(image_id)
         Image.fromarray(scene.image).save(folder / split / f"{name}.jpg", quality=92, subsampling=0)
         millimeters = np.rint(scene.depth * 1000).astype(np.uint16)

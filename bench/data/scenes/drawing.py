@@ -56,12 +56,12 @@ def picture(layout: Layout, generator: np.random.Generator) -> npt.NDArray[np.ui
     return np.clip(np.rint(canvas), 0, 255).astype(np.uint8)
 
 
-def depth_map(layout: Layout, generator: np.random.Generator) -> npt.NDArray[np.float32]:
-    """Depth (H, W) in meters, within 0.5 … 10 where valid and 0 where invalid."""
+def depth_map(layout: Layout, generator: np.random.Generator, *, patches: int) -> npt.NDArray[np.float32]:
+    """Depth (H, W) in meters, within 0.5 … 10 where valid and 0 where invalid; ``patches`` is the most blind ones."""
     depth = _room_depth(layout.room)
     for item, visible in zip(layout.items, layout.visible, strict=True):
         depth = np.where(visible, _relief(item), depth)
-    invalid = _blind_strip(depth) | _blind_patches(generator)
+    invalid = _blind_strip(depth) | _blind_patches(generator, patches)
     invalid |= generator.random(depth.shape, dtype=np.float32) < 0.004
     # The step grows with the square of the distance, as for every sensor that measures disparity.
     disparity = 1000.0 / depth + generator.standard_normal(depth.shape, dtype=np.float32) * np.float32(0.35)
@@ -284,11 +284,11 @@ def _blind_strip(depth: Floats) -> npt.NDArray[np.bool_]:
     return blind
 
 
-def _blind_patches(generator: np.random.Generator) -> npt.NDArray[np.bool_]:
-    """Up to four ragged patches and a margin of the picture without a measurement."""
+def _blind_patches(generator: np.random.Generator, most: int) -> npt.NDArray[np.bool_]:
+    """Up to ``most`` ragged patches and a margin of the picture without a measurement."""
     y, x = np.ogrid[0:SIZE, 0:SIZE]
     blind = np.zeros((SIZE, SIZE), dtype=np.bool_)
-    for _ in range(int(generator.integers(1, 5))):
+    for _ in range(int(generator.integers(1, most + 1))):
         center_x, center_y = generator.uniform(0, SIZE, size=2)
         radius_x, radius_y = generator.uniform(3, 13, size=2)
         blind |= ((x - center_x) / radius_x) ** 2 + ((y - center_y) / radius_y) ** 2 < 1

@@ -9,10 +9,11 @@ from bench.data.scenes import captions as scene_captions
 from bench.data.scenes import drawing as scene_drawing
 from bench.data.scenes import layout as scene_layout
 from bench.data.scenes.elements import CLASSES, SIZE, Layout, Scene, SceneObject
+from bench.data.scenes.worlds import WORLDS, WorldName
 from bench.errors import DataError
 
 SEED = 2017
-COUNTS: dict[str, int] = {"val2017": 300, "train2017": 16000}
+COUNTS: dict[str, int] = {"val2017": 300, "train2017": 16000, "test2017": 1000}
 SPLITS = tuple(COUNTS)  # a split's position is part of every random stream
 
 
@@ -20,20 +21,20 @@ class SceneError(DataError):
     """The scenes cannot be rendered or written as asked; one line says what was given, expected, and the remedy."""
 
 
-def render(split: str, index: int, *, seed: int = SEED) -> Scene:
+def render(split: str, index: int, *, seed: int = SEED, world: WorldName = "rooms") -> Scene:
     """Render one scene. Raises SceneError for an unknown split or a negative index or seed."""
     check_split(split)
     if index < 0 or seed < 0:
         raise SceneError(f"scene index {index} and seed {seed} given; both must be 0 or more")
     # One stream a purpose: a change to how pictures are drawn leaves captions and layouts as they are.
     streams = np.random.default_rng([seed, SPLITS.index(split), index]).spawn(5)
-    layout = scene_layout.sample(streams[0])
+    layout = scene_layout.sample(streams[0], WORLDS[world])
     order = streams[4].permutation(len(layout.items))
     return Scene(
         image=scene_drawing.picture(layout, streams[1]),
-        depth=scene_drawing.depth_map(layout, streams[2]),
+        depth=scene_drawing.depth_map(layout, streams[2], patches=WORLDS[world].blind_patches),
         objects=tuple(_annotated(layout, int(position)) for position in order),
-        captions=scene_captions.describe(layout, streams[3]),
+        captions=scene_captions.describe(layout, streams[3], WORLDS[world]),
         layout=layout,
     )
 

@@ -42,9 +42,9 @@ TURN: dict[str, float] = {
 _Y, _X = np.mgrid[0:SIZE, 0:SIZE].astype(np.float32) + np.float32(0.5)
 
 
-def pick_color(generator: np.random.Generator) -> tuple[str, tuple[float, float, float]]:
-    """A color's name and a slightly varied RGB value of it."""
-    name = tuple(COLORS)[int(generator.integers(len(COLORS)))]
+def pick_color(generator: np.random.Generator, colors: int) -> tuple[str, tuple[float, float, float]]:
+    """The name of one of the first ``colors`` colors and a slightly varied RGB value of it."""
+    name = tuple(COLORS)[int(generator.integers(colors))]
     brighter = generator.uniform(-9, 9)
     red, green, blue = (float(np.clip(c + brighter + generator.uniform(-4, 4), 0, 255)) for c in COLORS[name])
     return name, (red, green, blue)

@@ -24,14 +24,15 @@ def build_parts(options: NetworkOptions, vocabulary: Vocabulary, channels: int) 
     def attention() -> Attention:
         return Attention(width=width, heads=options.heads, dropout=dropout)
 
-    def feed_forward() -> FeedForward:
-        return FeedForward(width=width, hidden=options.ffn, activation="relu", dropout=dropout)
+    def feed_forward(hidden: int) -> FeedForward:
+        return FeedForward(width=width, hidden=hidden, activation="relu", dropout=dropout)
 
     encoder_layers = [
-        PostNormEncoderLayer(attention=attention(), feed_forward=feed_forward()) for _ in range(options.encoder_layers)
+        PostNormEncoderLayer(attention=attention(), feed_forward=feed_forward(options.encoder_ffn or options.ffn))
+        for _ in range(options.encoder_layers)
     ]
     decoder_layers = [
-        PostNormDecoderLayer(own=attention(), cross=attention(), feed_forward=feed_forward())
+        PostNormDecoderLayer(own=attention(), cross=attention(), feed_forward=feed_forward(options.ffn))
         for _ in range(options.decoder_layers)
     ]
     parts = NetworkParts(

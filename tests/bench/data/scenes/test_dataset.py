@@ -24,6 +24,7 @@ from bench.data.scenes import coco_format
 from bench.data.scenes import dataset as scenes
 from bench.data.scenes.elements import CLASSES, SIZE, Scene
 from bench.data.scenes.scene import COUNTS, SEED, SceneError, render
+from bench.data.scenes.worlds import WORLDS
 from tests.paths import REPOSITORY
 
 
@@ -238,6 +239,34 @@ def test_cache_renders_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert scenes.cached() == root == scenes.cached(cache=tmp_path)
 
 
+def test_worlds_have_folders_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(COUNTS, "test2017", 2)
+    rooms, simple = (scenes.cached(splits=("test2017",), world=world, cache=tmp_path) for world in WORLDS)
+    assert rooms != simple
+    assert scenes.content_hash(rooms, "test2017") != scenes.content_hash(simple, "test2017")
+
+
+def test_a_root_is_rendered_again_for_another_world(tmp_path: Path) -> None:
+    contents = [
+        scenes.write(tmp_path / "root", counts={"val2017": 1}, world=world, processes=1)
+        for world in ("rooms", "simple")
+    ]
+    assert contents[0] != contents[1]
+    assert contents[1] == scenes.write(tmp_path / "root", counts={"val2017": 1}, world="simple", processes=1)
+
+
+def test_simple_scenes_are_few_large_and_seen_whole() -> None:
+    world = WORLDS["simple"]
+    for index in range(30):
+        scene = render("val2017", index, world="simple")
+        assert 1 <= len(scene.objects) <= len(world.object_counts)
+        assert len(scene.captions) == world.captions
+        assert {caption.pattern for caption in scene.captions} <= set(world.patterns)
+        for item, sprite, visible in zip(scene.layout.items, scene.layout.sprites, scene.layout.visible, strict=True):
+            assert item.texture == "plain"
+            assert visible.sum() >= world.visible_share * sprite.full_area
+
+
 def test_a_deleted_file_is_rendered_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(COUNTS, "val2017", 2)
     root = scenes.cached(cache=tmp_path)
@@ -297,7 +326,7 @@ def test_someone_elses_data_is_left_alone(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"splits": ("test2017",)}, "unknown split 'test2017'; expected one of val2017, train2017"),
+        ({"splits": ("dev2017",)}, "unknown split 'dev2017'; expected one of val2017, train2017, test2017"),
         ({"splits": ()}, "no split given"),
         ({"counts": {"val2017": 0}}, "0 images given for val2017; expected 1 or more"),
         ({"seed": -1}, "seed -1 given"),
