@@ -42,13 +42,18 @@ class JudgedContrast:
     runs: MetricDifference | None = None
 
     @property
-    def too_small(self) -> bool:
-        """Whether the paper's effect is smaller than the study resolves, so that no verdict can be expected."""
-        if self.paper is None or self.result is None or self.result.resolvable is None or _has_margin(self.contrast):
-            return False
-        if is_ratio(self.key):
-            return abs(math.log(self.paper)) < abs(math.log(self.result.resolvable))
-        return abs(self.paper) < self.result.resolvable
+    def unresolved(self) -> str:
+        """What is smaller than the study resolves: the paper's effect, or the margin of an open test; else empty."""
+        resolvable = None if self.result is None else self.result.resolvable
+        if resolvable is None or self.contrast.at_most is not None:
+            return ""
+        if self.contrast.within is not None:
+            limit = resolvable - 1 if is_ratio(self.key) else resolvable
+            return "margin" if self.verdict == "cannot tell" and self.contrast.within < limit else ""
+        if self.paper is None:
+            return ""
+        size = math.exp(abs(math.log(self.paper))) if is_ratio(self.key) else abs(self.paper)
+        return "paper's effect" if size < resolvable else ""
 
 
 @dataclass(frozen=True)
@@ -112,10 +117,6 @@ def decide(contrast: ClaimContrast, result: ContrastResult, paper: float | None)
 
 def _beside(agrees: bool, disagrees: bool) -> Verdict:
     return "agrees" if agrees else "disagrees" if disagrees else "cannot tell"
-
-
-def _has_margin(contrast: ClaimContrast) -> bool:
-    return contrast.within is not None or contrast.at_most is not None
 
 
 def _of_runs(contrast: ClaimContrast, key: str, report: ReportData) -> MetricDifference | None:

@@ -64,21 +64,23 @@ def contrast_rows(claim: JudgedClaim) -> list[list[str]]:
             _here(test),
             _covers(test),
             amount(test.key, test.result.resolvable) if test.result is not None and test.result.resolvable else "–",
-            test.verdict + (": the paper's effect is smaller than this study resolves" if test.too_small else ""),
+            test.verdict + (f": the {test.unresolved} is smaller than this study resolves" if test.unresolved else ""),
         ]
         for test in claim.contrasts
     ]
 
 
 def detail(claim: JudgedClaim) -> str:
-    """Return the count of each verdict of a claim's contrasts; empty if they are all the claim's."""
+    """Return the count of each verdict of a claim's contrasts, and of effects below what their study resolves."""
     verdicts = [test.verdict for test in claim.contrasts]
+    small = sum(bool(test.unresolved) for test in claim.contrasts)
+    below = f"{small} of {len(verdicts)} effects smaller than the study resolves" if small else ""
     if set(verdicts) <= {claim.verdict}:
-        return ""
+        return below
     counts = [(verdicts.count(kind), kind) for kind in VERDICTS if kind in verdicts]
     several = {"agrees": "agree", "disagrees": "disagree"}
     phrases = [f"{count} {kind if count == 1 else several.get(kind, kind)}" for count, kind in counts]
-    return f"of {len(verdicts)} contrasts {joined(phrases)}"
+    return f"of {len(verdicts)} contrasts {joined(phrases)}" + (f"; {below}" if below else "")
 
 
 def paper_text(claim: JudgedClaim) -> str:

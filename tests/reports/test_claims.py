@@ -136,6 +136,14 @@ def test_an_effect_below_the_resolution_is_named() -> None:
         "cannot tell: the paper's effect is smaller than this study resolves",
     ]
     assert contrast_rows(large)[0][5:] == ["5.0", "cannot tell"]
+    assert (detail(small), detail(large)) == ("1 of 1 effects smaller than the study resolves", "")
+    margin = {"within": 0.01}
+    assert judged(0.0, -0.02, 0.02, test=margin, resolvable=0.03).contrasts[0].unresolved == "margin"
+    assert judged(0.0, -0.009, 0.009, test=margin, resolvable=0.013).contrasts[0].unresolved == "", "it agrees"
+    slow = {"metrics": ["time.total"], "arms": {"mad": 1, "mad-one-pass": -1}}
+    time = {"key": "time.total", "arms": {"mad": 1.0, "mad-one-pass": -1.0}}
+    assert judged(1.2, 1.1, 1.4, test=slow, resolvable=1.3, **time).contrasts[0].unresolved == "paper's effect"
+    assert judged(1.2, 1.1, 1.4, test=slow, resolvable=1.2, **time).contrasts[0].unresolved == ""
 
 
 def test_a_report_of_other_runs_decides_nothing() -> None:
