@@ -106,6 +106,7 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
         rank: process that decoded it, where several share the images.
         repeat: 0 for the first time that the image was decoded; only times are measured again.
         batch: number of the batch in which it was decoded, counted by its process; null in older lines.
+        source: size and time of change of the files that it was read from, and a hash of their bytes.
     """
 
     image_id: int
@@ -126,6 +127,7 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     rank: int = 0
     repeat: int = 0
     batch: int | None = None
+    source: tuple[str, str] | None = None
 
     @property
     def measurement(self) -> tuple[int, ...]:

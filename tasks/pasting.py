@@ -15,12 +15,15 @@ from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 from torch import Tensor
 
+from tasks.errors import TaskError
 from tasks.formats.binning import overlaps
+from tasks.polygons import near_image
 from tasks.targets import Segmentation
 
 THRESHOLD = 0.5
 SMALLEST_SIDE = 0.1  # pixels; detectron2's guard against boxes without extent
 SHORTEST_POLYGON = 6  # numbers; fewer enclose no area, and the COCO API would read four as a box
+MOST_PIXELS = 1 << 28  # of an image; Pillow opens none that is larger
 CANVAS_BYTES = 1 << 30  # largest canvas that is pasted at once on an accelerator
 
 Bits = NDArray[np.bool_]
@@ -66,17 +69,31 @@ def decode_mask(segmentation: Segmentation, size: Sequence[int]) -> NDArray[np.u
     Args:
         segmentation: COCO polygons, or a run-length code with counts as list, text or bytes.
         size: height and width of the image in pixels.
+
+    Raises:
+        TaskError: if a code does not fit its size, or a coordinate is no finite number.
     """
     if isinstance(segmentation, Mapping):
+        _check_code(segmentation)
         plain = isinstance(segmentation["counts"], list)
         code = coco_mask.frPyObjects(dict(segmentation), *segmentation["size"]) if plain else segmentation
     else:
-        polygons = [polygon for polygon in segmentation if len(polygon) >= SHORTEST_POLYGON]
+        polygons = [p for p in near_image(segmentation, size) if len(p) >= SHORTEST_POLYGON]
         if not polygons:
             return np.zeros(size, dtype=np.uint8)
         code = coco_mask.merge(coco_mask.frPyObjects(polygons, *size))
     mask: NDArray[np.uint8] = coco_mask.decode(code)
     return mask
+
+
+def _check_code(code: Mapping[str, Any]) -> None:
+    """Raise TaskError for a run-length code that the COCO API would take too much memory for."""
+    height, width = code["size"]
+    if not (height > 0 and width > 0 and height * width <= MOST_PIXELS):
+        raise TaskError(f"a run-length code has size {[height, width]}; give the height and width of its image")
+    counts = code["counts"]
+    if isinstance(counts, list) and (min(counts, default=0) < 0 or sum(counts) != height * width):
+        raise TaskError(f"run-length counts cover {sum(counts)} pixels of {height * width}; make the code again")
 
 
 def raster(segmentation: Segmentation, size: tuple[int, int], canvas: tuple[int, int]) -> Tensor:

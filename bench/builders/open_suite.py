@@ -14,6 +14,7 @@ from bench.data.coco.annotations import KINDS
 from bench.data.coco.captions import folder_captions
 from bench.data.coco.classes import COCO_CLASSES
 from bench.data.coco.reader import Coco
+from bench.data.coco.remarks import NO_OUTLINE, note
 from bench.data.dataset import Dataset
 from bench.data.nyu.reader import Nyu
 from bench.errors import UserError
@@ -37,6 +38,7 @@ def build_suite(
     _check_windows(options, classes)
     dataset = open_dataset(options, progress=progress)
     off = _switched_off(classes, dataset)
+    _check_outlines([cls for name, cls in classes.items() if name not in off], dataset)
     if annotated:
         off |= {name: "annotated objects take its place" for cls in classes.values() for name in cls.after}
     scored = [cls for name, cls in classes.items() if name not in off]
@@ -87,8 +89,15 @@ def open_dataset(options: DataOptions, *, progress: Progress | None = None) -> D
                 f"{options.sizes.classes} classes; choose another --preset or give --sizes.classes"
             )
     if nyu_root is not None:
-        nyu = Nyu(nyu_root, split="train" if options.split == "train2017" else "test", list_file=list_file)
-    return Dataset(coco=coco, nyu=nyu, limit=options.limit)
+        nyu = Nyu(
+            nyu_root,
+            split="train" if options.split == "train2017" else "test",
+            list_file=list_file,
+            depths=options.nyu_depths,
+            scale=options.nyu_scale,
+            exif=options.exif,
+        )
+    return Dataset(coco=coco, nyu=nyu, limit=options.limit, exif=options.exif)
 
 
 def _compulsory_codecs(options: SuiteOptions, running: Sequence[Any]) -> dict[str, Codec]:
@@ -116,9 +125,26 @@ def _switched_off(classes: dict[str, Any], dataset: Dataset) -> dict[str, str]:
     for name, cls in classes.items():
         if cls.kind in dataset.absent:
             off[name] = dataset.absent[cls.kind]
+        elif _needs_outlines(cls) and dataset.coco and dataset.coco.boxes_alone:
+            off[name] = "no object has an outline (segmentation)"
         elif cls.kind == "person_keypoints" and "person" not in dataset.class_names:
             off[name] = "the annotations have no category 'person'"
     return off
+
+
+def _needs_outlines(cls: Any) -> bool:
+    return bool(cls.kind == "instances" and cls.name != "detection")
+
+
+def _check_outlines(scored: Sequence[Any], dataset: Dataset) -> None:
+    """Refuse objects without an outline where a task needs it."""
+    names = [cls.name for cls in scored if _needs_outlines(cls)]
+    coco = dataset.coco
+    if coco is not None and names and (ids := coco.remarks.get(NO_OUTLINE)):
+        raise UserError(
+            f"{coco.root.name}: {note(NO_OUTLINE, ids)}, which {names[0]} needs; give their segmentation, or "
+            "--tasks detection"
+        )
 
 
 def _metric_parts(kind: str, dataset: Dataset, options: TaskOptions) -> MetricParts:

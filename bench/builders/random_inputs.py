@@ -82,9 +82,6 @@ class RandomImages:
         told = {"images": len(self.samples), "height": self.size[0], "width": self.size[1], "seed": self._seed}
         return {"random": told, "hash": "-".join(map(str, told.values()))}
 
-    def check_files(self) -> None:
-        """There are none."""
-
 
 class PlaceholderTokenizer:
     """A tokenizer of the right size whose pieces are numbers; it encodes every text as no pieces."""

@@ -14,7 +14,7 @@ from bench.errors import UserError
 
 def verify_data(options: VerifyOptions) -> int:
     """Print every finding; 1 if any is an error."""
-    from bench.data.verify import verify
+    from bench.data.verify import Reading, verify
 
     if options.coco is None and options.nyu is None:
         raise UserError("verify-data: give --coco DIR, --nyu DIR or both")
@@ -26,7 +26,7 @@ def verify_data(options: VerifyOptions) -> int:
             options.nyu,
             splits=splits,
             workers=options.workers,
-            full=not options.headers_only,
+            reading=Reading(not options.headers_only, options.exif, options.nyu_depths, options.nyu_scale),
             progress=report,
         )
     for finding in findings:

@@ -33,7 +33,28 @@ class DataFolders:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DataOptions(DataFolders):
+class DataReading(DataFolders):
+    """How files of real data are read.
+
+    Args:
+        exif: images with an EXIF orientation lie as ``stored`` (COCO), ``turned`` (as viewers show them), or as the
+            ``annotated`` width and height say; an image of which both are right is then refused.
+        nyu_depths: which depth of a labeled file: ``rawDepths``, as the sensor saw it, with the black image border of
+            BTS's PNG pairs; or ``depths``, with holes filled in.
+        nyu_scale: stored value of one meter in depth files.
+    """
+
+    exif: Literal["annotated", "stored", "turned"] = "annotated"
+    nyu_depths: Literal["rawDepths", "depths"] = "rawDepths"
+    nyu_scale: float = 1000.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.nyu_scale < float("inf"):
+            raise UserError(f"--nyu-scale {self.nyu_scale:g}: give the stored value of one meter, e.g. 1000")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataOptions(DataReading):
     """Which images are read, and how large their sequences are.
 
     Args:
@@ -51,6 +72,7 @@ class DataOptions(DataFolders):
     sizes: Sizes = field(default_factory=Sizes)
 
     def __post_init__(self) -> None:
+        DataReading.__post_init__(self)
         if self.limit is not None and self.limit < 1:
             raise UserError(
                 f"--limit {self.limit}: nothing to evaluate; give at least 1, or leave it out for all images"

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from bench.config.parts import DataFolders
+from bench.config.parts import DataReading
 from bench.data.scenes.worlds import WorldName
 
 
@@ -37,7 +37,7 @@ class DescribeOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class VerifyOptions(DataFolders):
+class VerifyOptions(DataReading):
     """Options of ``verify-data``.
 
     Args:

@@ -5,17 +5,20 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
+from torch import Tensor
 
 from bench.data.coco.annotations import KINDS
 from bench.data.coco.reader import Coco
-from bench.data.images import header_size, looks_cut, read_rgb
+from bench.data.images import read_rgb
 from bench.data.nyu.reader import Nyu
+from bench.data.orientation import Exif
 from bench.errors import DataError, UserError
 from tasks.targets import Targets
 
@@ -51,6 +54,7 @@ class Dataset:
         coco: a COCO split, or None.
         nyu: an NYUv2 split, or None.
         limit: keep the first ``limit`` images of COCO and of those that only NYUv2 lists; None keeps all.
+        exif: how an image of COCO lies that has an EXIF orientation.
 
     Attributes:
         samples: the images.
@@ -60,7 +64,9 @@ class Dataset:
         DataError: if there is no image.
     """
 
-    def __init__(self, *, coco: Coco | None, nyu: Nyu | None, limit: int | None = None) -> None:
+    def __init__(
+        self, *, coco: Coco | None, nyu: Nyu | None, limit: int | None = None, exif: Exif = "annotated"
+    ) -> None:
         if coco is None and nyu is None:
             raise UserError("no data set is given; name a COCO folder, an NYUv2 folder or both")
         if limit is not None and limit < 1:
@@ -68,6 +74,7 @@ class Dataset:
         self.coco = coco
         self.nyu = nyu
         self.limit = limit
+        self.exif: Exif = exif
         self.samples: list[DatasetSample] = _join(coco, nyu, limit)
         if not self.samples:
             raise DataError("the data set is empty; give a folder whose annotation or list file names an image")
@@ -84,8 +91,19 @@ class Dataset:
         if sample.path is None:
             nyu, index = self._nyu(sample)
             return nyu.image(index)
-        size = self.coco.images[sample.image_id].size if sample.coco and self.coco else None
-        return read_rgb(sample.path, size=size, record=f"image {sample.image_id}")
+        size = self.annotated_size(sample)
+        return read_rgb(sample.path, size=size, record=f"image {sample.image_id}", exif=self.exif)
+
+    def annotated_size(self, sample: DatasetSample) -> tuple[int, int] | None:
+        """Height and width that an annotation file gives; None for an image that only NYUv2 lists."""
+        return self.coco.images[sample.image_id].size if sample.coco and self.coco else None
+
+    def depth(self, sample: DatasetSample) -> Tensor | None:
+        """(height, width) meters, 0 where unknown; None for an image without a depth map."""
+        if sample.nyu_index is None:
+            return None
+        nyu, index = self._nyu(sample)
+        return nyu.depth(index)
 
     def targets(self, sample: DatasetSample) -> Targets:
         """Everything annotated for a sample, in original pixels and meters.
@@ -93,10 +111,7 @@ class Dataset:
         Raises:
             DataError: if the depth file is broken or its size disagrees with the image.
         """
-        depth = None
-        if sample.nyu_index is not None:
-            nyu, index = self._nyu(sample)
-            depth = nyu.depth(index)
+        depth = self.depth(sample)
         if sample.coco and self.coco is not None:
             targets = self.coco.targets(sample.image_id)
             if depth is not None and tuple(depth.shape) != targets.size:
@@ -137,25 +152,10 @@ class Dataset:
             reasons["depth"] = "none of the first images has a depth map; raise --limit"
         return reasons
 
-    def check_files(self) -> None:
-        """Read heads and ends of all files in use, to find a bad file before the work starts.
-
-        Raises:
-            DataError: at the first file that is cut or of another size than annotated, or a depth map not of 16 bits.
-        """
-        for sample in self.samples:
-            if sample.path is not None:
-                size = self.coco.images[sample.image_id].size if sample.coco and self.coco else None
-                header_size(sample.path, size=size, record=f"image {sample.image_id}")
-                if looks_cut(sample.path):
-                    self.image(sample)
-            if sample.nyu_index is not None:
-                nyu, index = self._nyu(sample)
-                depth = nyu.pairs[index].depth
-                if depth is not None:
-                    header_size(depth, record=f"line {nyu.pairs[index].line}", depth=True)
-                    if looks_cut(depth):
-                        nyu.depth(index)
+    @property
+    def notes(self) -> list[str]:
+        """What a reader of the results must know of annotations and lists."""
+        return [*(self.coco.notes if self.coco else []), *(self.nyu.notes if self.nyu else [])]
 
     def summary(self) -> dict[str, Any]:
         """The data as a run's record describes it, as JSON data; folders by their last name only."""
@@ -185,6 +185,7 @@ class Dataset:
             "absent": [f"{kind}_{coco.split}.json" for kind in KINDS if kind not in coco.kinds],
             "classes": len(coco.class_names),
             "skipped_in_files": coco.skipped,
+            "notes": coco.notes,
         }
 
     def _nyu_summary(self) -> dict[str, Any] | None:
@@ -208,22 +209,43 @@ class Dataset:
         for name, data in (("coco", self.coco), ("nyu", self.nyu)):
             if data is not None:
                 digest.update(json.dumps([name, data.split, sorted(data.digests.items())]).encode())
+        reading = [*([] if self.exif == "annotated" else [self.exif]), *([self.nyu.reading] if self.nyu else [])]
+        digest.update(" ".join(reading).encode())
         for sample in self.samples:
-            names = [sample.image_id, *self._files_in_use(sample)]
+            names = [sample.image_id, *self._names_and_sizes(sample)]
             digest.update(json.dumps(names).encode())
         return digest.hexdigest()[:HASH_LETTERS]
 
-    def _files_in_use(self, sample: DatasetSample) -> list[tuple[str, int]]:
-        files_and_bases: list[tuple[Path, Path]] = []
+    def files(self, sample: DatasetSample) -> list[Path]:
+        """Image file and depth file of a sample, or the labeled file."""
+        return [path for path, _ in self._files_and_bases(sample)]
+
+    def contents(self, sample: DatasetSample) -> Iterator[bytes]:
+        """Bytes of the files of a sample; of a labeled file, those of its image and depth."""
+        if sample.path is None:
+            yield self.image(sample).tobytes()
+            if (meters := self.depth(sample)) is not None:
+                yield meters.numpy().tobytes()
+            return
+        for path in self.files(sample):
+            yield path.read_bytes()
+
+    def _files_and_bases(self, sample: DatasetSample) -> list[tuple[Path, Path]]:
+        """Files of a sample, each with the folder that its name starts from."""
+        files: list[tuple[Path, Path]] = []
         if sample.coco and sample.path is not None and self.coco is not None:
-            files_and_bases.append((sample.path, self.coco.root))
+            files.append((sample.path, self.coco.root))
         if sample.nyu_index is not None:
             nyu, index = self._nyu(sample)
             pair = nyu.pairs[index]
-            paths = (pair.rgb, pair.depth, nyu.labeled_path)
-            files_and_bases += [(path, nyu.base) for path in paths if path is not None]
+            files += [(path, nyu.base) for path in (pair.rgb, pair.depth, nyu.labeled_path) if path is not None]
+        return files
+
+    def _names_and_sizes(self, sample: DatasetSample) -> list[tuple[str, int]]:
         try:
-            return [(path.relative_to(base).as_posix(), path.stat().st_size) for path, base in files_and_bases]
+            return [
+                (path.relative_to(base).as_posix(), path.stat().st_size) for path, base in self._files_and_bases(sample)
+            ]
         except OSError as error:
             raise DataError(f"{error.filename}: cannot be read ({error.strerror}); check the file") from None
 

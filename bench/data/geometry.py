@@ -19,11 +19,11 @@ from torch import Tensor
 
 from bench.data.coco.classes import COCO_FLIP_PAIRS, COCO_KEYPOINTS
 from tasks.pasting import decode_mask
+from tasks.polygons import clip_polygon
 from tasks.targets import ObjectAnnotations, Segmentation, Targets, with_area
 
 HALF_PIXEL = 0.5
 Size = tuple[int, int]  # height, width in pixels
-Point = tuple[float, float]  # x, y
 
 
 def resize_targets(targets: Targets, size: Size) -> Targets:
@@ -162,24 +162,9 @@ def _crop_segmentation(segmentation: Segmentation, top: int, left: int, size: Si
     if isinstance(segmentation, dict):
         return _encode(_window(_decode(segmentation), top, left, size))
     moved = ([(x - left, y - top) for x, y in zip(p[::2], p[1::2], strict=True)] for p in segmentation)
-    clipped = (_clipped(points, size) for points in moved)
+    height, width = map(float, size)
+    clipped = (clip_polygon(points, (0.0, 0.0), (width, height)) for points in moved)
     return [[value for point in points for value in point] for points in clipped if len(points) > 2]
-
-
-def _clipped(points: list[Point], size: Size) -> list[Point]:
-    """The part of a polygon within an image (Sutherland and Hodgman 1974: cut along one side after the other)."""
-    for axis, limit, sign in ((0, 0.0, 1), (0, float(size[1]), -1), (1, 0.0, 1), (1, float(size[0]), -1)):
-        inner: list[Point] = []
-        for first, second in zip([*points[-1:], *points[:-1]], points, strict=True):
-            inside = [(point[axis] - limit) * sign >= 0 for point in (first, second)]
-            if inside[0] != inside[1]:
-                share = (limit - first[axis]) / (second[axis] - first[axis])
-                other = first[1 - axis] + share * (second[1 - axis] - first[1 - axis])
-                inner.append((limit, other) if axis == 0 else (other, limit))
-            if inside[1]:
-                inner.append(second)
-        points = inner
-    return points
 
 
 def _points(polygon: Sequence[float]) -> Tensor:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import json
 import shutil
-import tempfile
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -20,11 +20,15 @@ from torch import Tensor
 
 from bench.data.dataset import Dataset, DatasetSample
 from bench.data.geometry import mirrored_order, resize_targets
+from bench.data.part_folder import part_folder
+from bench.data.sources import combined, digest, stamp
 from bench.data.transforms import IMAGENET, resize_image, to_tensor
+from bench.errors import DataError
+from results.store import StoreError, write_atomically
 from tasks.pasting import decode_mask
 from tasks.targets import Targets
 
-VERSION = 2
+VERSION = 3
 OWNER_PIXELS = 2  # side of a cell of ``Packed.owner``
 DEPTH_PIXELS = 4  # side of a cell of ``Packed.depth``
 MOST_OBJECTS = 100  # of an image; further ones are left out, smallest first
@@ -78,24 +82,46 @@ def packed(
         progress: called with images done and images in all.
     """
     root = folder / f"packed-v{VERSION}-{side}-{dataset.content_hash}-{pieces}"
-    if not (root / MARKER).exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        part = Path(tempfile.mkdtemp(prefix=f".{root.name}.", suffix=".part", dir=folder))
-        try:
+    arrays = _opened(root, dataset)
+    if arrays is None:
+        with part_folder(root) as part:
             _write(dataset, part, side, words, progress)
-            (part / MARKER).write_text(json.dumps({"images": len(dataset), "side": side}) + "\n")
-            _publish(part, root)
-        finally:
-            shutil.rmtree(part, ignore_errors=True)
-    return Packed(**{f.name: np.load(root / f"{f.name}.npy", mmap_mode="r") for f in fields(Packed)})
+            digests = combined(digest(dataset, sample) for sample in dataset.samples)
+            (part / MARKER).write_text(json.dumps({"stamps": _stamps(dataset), "digests": digests}) + "\n")
+            _publish(part, root, dataset)
+        arrays = _opened(root, dataset)
+    if arrays is None:
+        raise DataError(f"{root}: cannot be read back, or its images change; check the disk, or remove the folder")
+    return arrays
 
 
-def _publish(part: Path, root: Path) -> None:
+def _opened(root: Path, dataset: Dataset) -> Packed | None:
+    """The packed arrays of these very images; None if they are absent, damaged or of other bytes."""
+    try:
+        marker = json.loads((root / MARKER).read_bytes())
+        arrays = Packed(**{f.name: np.load(root / f"{f.name}.npy", mmap_mode="r") for f in fields(Packed)})
+        if any(len(getattr(arrays, f.name)) != len(dataset) for f in fields(Packed)):
+            return None
+        if marker["stamps"] != _stamps(dataset):  # copied, or changed: only the bytes can tell
+            if marker["digests"] != combined(digest(dataset, sample) for sample in dataset.samples):
+                return None
+            with suppress(StoreError):  # a cache that may not be written: compared again next time
+                write_atomically(root / MARKER, json.dumps({**marker, "stamps": _stamps(dataset)}).encode())
+    except (OSError, ValueError, EOFError, KeyError, TypeError):
+        return None
+    return arrays
+
+
+def _stamps(dataset: Dataset) -> str:
+    return combined(stamp(dataset, sample) for sample in dataset.samples)
+
+
+def _publish(part: Path, root: Path, dataset: Dataset) -> None:
     """Give a finished folder its name, unless another process, which wrote the same, was faster."""
     try:
         part.rename(root)
     except OSError:
-        if not (root / MARKER).exists():  # an older version was killed while it wrote there
+        if _opened(root, dataset) is None:  # damaged, or of images that have changed
             shutil.rmtree(root)
             part.rename(root)
 

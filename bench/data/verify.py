@@ -9,12 +9,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from torch import Tensor
+
 from bench.data.coco.annotations import KINDS, annotation_path
 from bench.data.coco.classes import COCO_CLASSES, OFFICIAL_IMAGES, OFFICIAL_PAIRS
 from bench.data.coco.reader import CocoTables, read_coco
-from bench.data.images import header_size, read_depth, read_rgb
-from bench.data.nyu.labeled import NO_SPLITS, Labeled
+from bench.data.coco.remarks import REMEDIES, note
+from bench.data.file_checks import FARTHEST, MOST_BEYOND, depth_values, header_remarks, unit_note
+from bench.data.images import MILLIMETERS, ImageHeader, check_depth_header, read_depth, read_header, read_rgb
+from bench.data.nyu.labeled import NO_SPLITS, Depths, Labeled
 from bench.data.nyu.reader import DepthPair, find_list, labeled_file, read_list
+from bench.data.orientation import UPRIGHT, Exif
 from bench.data.problems import Fault, Problem, Refused, printable, quote
 from bench.errors import UserError
 
@@ -51,12 +56,33 @@ class Finding:
 Job = Callable[[], "list[tuple[Level, Problem]]"]
 
 
+@dataclass(frozen=True)
+class Reading:
+    """How files are read.
+
+    Args:
+        full: decode every image; else only read the size in its head.
+        exif: how an image lies that has an EXIF orientation.
+        depths: which depth of a labeled file is read.
+        scale: stored value of one meter in depth files.
+    """
+
+    full: bool = True
+    exif: Exif = "annotated"
+    depths: Depths = "rawDepths"
+    scale: float = MILLIMETERS
+
+
+READING = Reading()
+
+
 class _Findings:
     """Findings so far; of one kind in one folder only the first are kept, the rest is counted."""
 
     def __init__(self) -> None:
         self._list: list[Finding] = []
         self._counts: Counter[tuple[Level, str]] = Counter()
+        self.depths: list[tuple[float, float] | None] = []
 
     def problem(self, problem: Problem) -> None:
         """Reporter for the readers."""
@@ -91,7 +117,7 @@ def verify(
     *,
     splits: Sequence[str] | None = None,
     workers: int = 2,
-    full: bool = True,
+    reading: Reading = READING,
     progress: Progress | None = None,
 ) -> list[Finding]:
     """Check a COCO and an NYUv2 folder: annotation files, every image and depth map, and the official counts.
@@ -101,7 +127,7 @@ def verify(
         nyu: NYUv2 folder or labeled file, or None.
         splits: of ``val2017``, ``train2017``, ``test``, ``train``; default: those that are there.
         workers: threads that open images.
-        full: decode every image; else only read the size in its head.
+        reading: how files are read.
         progress: called with the number of images done and in all.
 
     Returns:
@@ -122,11 +148,13 @@ def verify(
     jobs: list[Job] = []
     if coco is not None:
         for split in _coco_splits(coco, splits):
-            jobs += _check_coco(coco, split, full, findings)
+            jobs += _check_coco(coco, split, reading, findings)
     if nyu is not None:
         for split in _nyu_splits(nyu, splits):
-            jobs += _check_nyu(nyu, split, full, findings)
+            jobs += _check_nyu(nyu, split, reading, findings)
     _run(jobs, workers, progress, findings)
+    if nyu is not None and (doubt := unit_note(findings.depths)):
+        findings.note("warning", nyu, doubt)
     return findings.finish()
 
 
@@ -146,7 +174,7 @@ def _coco_splits(root: Path, splits: Sequence[str] | None) -> list[str]:
     return present or ["val2017"]
 
 
-def _check_coco(root: Path, split: str, full: bool, findings: _Findings) -> list[Job]:
+def _check_coco(root: Path, split: str, reading: Reading, findings: _Findings) -> list[Job]:
     tables = read_coco(root, split, None, findings.problem)
     if tables is None:
         return []
@@ -158,11 +186,13 @@ def _check_coco(root: Path, split: str, full: bool, findings: _Findings) -> list
     for reason, count in tables.skipped.items():
         if count:
             findings.note("info", root / split, f"{reason}: {count:,}")
+    for remark, ids in tables.remarks.items():
+        findings.note("warning", root / split, note(remark, ids), REMEDIES[remark])
     unlisted = len(tables.folder.plain) - sum(e.path.name in tables.folder.plain for e in tables.images.values())
     if unlisted > 0:
         findings.note("info", root / split, f"{unlisted:,} files are in no annotation file")
     _count(findings, root / split, len(tables.images), OFFICIAL_IMAGES[split], "images")
-    return [_rgb_job(entry.path, f"image {i}", entry.size, full) for i, entry in tables.images.items()]
+    return [_rgb_job(entry.path, f"image {i}", entry.size, reading) for i, entry in tables.images.items()]
 
 
 def _check_categories(tables: CocoTables, findings: _Findings) -> None:
@@ -181,11 +211,11 @@ def _nyu_splits(root: Path, splits: Sequence[str] | None) -> list[str]:
     return present or ["test"]
 
 
-def _check_nyu(root: Path, split: str, full: bool, findings: _Findings) -> list[Job]:
+def _check_nyu(root: Path, split: str, reading: Reading, findings: _Findings) -> list[Job]:
     try:
         labeled = labeled_file(root, split, None)
         if labeled is not None:
-            return _check_labeled(labeled, findings)
+            return _check_labeled(labeled, reading, findings)
     except Refused as error:
         findings.problem(error.problem)
         return []
@@ -195,11 +225,13 @@ def _check_nyu(root: Path, split: str, full: bool, findings: _Findings) -> list[
     for reason, count in tables.skipped.items():
         findings.note("info", tables.list_file, f"{reason}: {count:,}")
     _count(findings, tables.list_file, len(tables.pairs), OFFICIAL_PAIRS[split], f"{split} pairs")
-    return [_pair_job(pair, full) for pair in tables.pairs]
+    return [_pair_job(pair, reading, findings) for pair in tables.pairs]
 
 
-def _check_labeled(path: Path, findings: _Findings) -> list[Job]:
-    file = Labeled(path)
+def _check_labeled(path: Path, reading: Reading, findings: _Findings) -> list[Job]:
+    file = Labeled(path, reading.depths)
+    for text in file.notes:
+        findings.note("warning" if file.depths == "depths" else "info", path, text)
     _count(findings, path, file.pairs, LABELED_PAIRS, "labeled pairs")
     if file.indices("test") is None:
         findings.note("warning", path, NO_SPLITS, "put splits.mat there")
@@ -207,7 +239,7 @@ def _check_labeled(path: Path, findings: _Findings) -> list[Job]:
     def read(index: int) -> list[tuple[Level, Problem]]:
         try:
             file.image(index)
-            return _depth_values(file.depth(index).max().item(), path, f"pair {index + 1}")
+            return _depth_faults(file.depth(index), path, f"pair {index + 1}", findings)
         except Refused as error:
             return [("error", error.problem)]
 
@@ -222,34 +254,43 @@ def _count(findings: _Findings, file: Path, count: int, official: int, what: str
         findings.note("warning", file, f"{count:,} of the official {official:,} {what}", remedy)
 
 
-def _rgb_job(path: Path, record: str, size: tuple[int, int] | None, full: bool) -> Job:
+def _rgb_job(path: Path, record: str, size: tuple[int, int] | None, reading: Reading) -> Job:
     def job() -> list[tuple[Level, Problem]]:
+        warnings: list[tuple[Level, Problem]] = []
         try:
-            if full:
-                read_rgb(path, size=size, record=record)
-            else:
-                header_size(path, size=size, record=record)
+            header = read_header(path, size=size, record=record, exif=reading.exif)
+            warnings = [("warning", Problem(path, record, fault)) for fault in _header_faults(header)]
+            if reading.full:
+                read_rgb(path, size=size, record=record, exif=reading.exif)
         except Refused as error:
-            return [("error", error.problem)]
-        return []
+            return [*warnings, ("error", error.problem)]
+        return warnings
 
     return job
 
 
-def _pair_job(pair: DepthPair, full: bool) -> Job:
+def _header_faults(header: ImageHeader) -> list[Fault]:
+    if header.orientation != UPRIGHT:
+        message = f"has EXIF orientation {header.orientation}"
+        return [Fault("image with an EXIF orientation", message, "--exif says how its annotations mean it")]
+    return [Fault(remark, remark, "") for remark in header_remarks(header)]
+
+
+def _pair_job(pair: DepthPair, reading: Reading, findings: _Findings) -> Job:
     record = f"line {pair.line}"
 
     def job() -> list[tuple[Level, Problem]]:
         if pair.rgb is None or pair.depth is None:
             return []
-        problems = _rgb_job(pair.rgb, record, None, full)()
+        problems = _rgb_job(pair.rgb, record, None, reading)()
+        readable = all(level != "error" for level, _ in problems)
         try:
-            size = None if problems else header_size(pair.rgb, record=record)
-            if full:
-                depth = read_depth(pair.depth, size=size, record=record)
-                problems += _depth_values(depth.max().item(), pair.depth, record)
+            size = read_header(pair.rgb, record=record, exif=reading.exif).size if readable else None
+            if reading.full:
+                depth = read_depth(pair.depth, size=size, record=record, scale=reading.scale)
+                problems += _depth_faults(depth, pair.depth, record, findings)
             else:
-                header_size(pair.depth, size=size, record=record, depth=True)
+                check_depth_header(pair.depth, size=size, record=record)
         except Refused as error:
             problems.append(("error", error.problem))
         return problems
@@ -257,8 +298,14 @@ def _pair_job(pair: DepthPair, full: bool) -> Job:
     return job
 
 
-def _depth_values(most: float, path: Path, record: str) -> list[tuple[Level, Problem]]:
-    if most > 0:
+def _depth_faults(meters: Tensor, path: Path, record: str, findings: _Findings) -> list[tuple[Level, Problem]]:
+    values = depth_values(meters)
+    findings.depths.append(values)
+    if values is None:
+        fault = Fault("empty depth map", "holds no depth", "check the file; it would not be scored")
+    elif values[1] > MOST_BEYOND:
+        message = f"{100 * values[1]:.1f} % of the pixels lie beyond {FARTHEST:g} m, the median at {values[0]:.3g} m"
+        fault = Fault("depth beyond the sensor", message, "--nyu-scale gives the stored value of one meter")
+    else:
         return []
-    fault = Fault("empty depth map", "holds no depth", "check the file; it would not be scored")
     return [("warning", Problem(path, record, fault))]

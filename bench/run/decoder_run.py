@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from bench.data.dataset import Dataset
+from bench.data.sources import Source, source
 from bench.inference.execution_modes import Agreement, add_preparation_ms, agreement, captured_graphs
 from bench.inference.flops import FlopCounter
 from bench.inference.pipeline import Pipeline, PipelineInput, PipelineOutput
@@ -35,12 +37,14 @@ class LoadedImage(NamedTuple):
         input: of the pipeline.
         cut: task to the number of annotations that do not fit its sequences, where there are any.
         milliseconds: of reading them and counting those that are cut.
+        source: what it was read from; None without files.
     """
 
     file: str
     input: PipelineInput
     cut: dict[str, int]
     milliseconds: float
+    source: Source | None
 
 
 Reader = Callable[[Any], LoadedImage]
@@ -51,9 +55,10 @@ def sample_reader(dataset: Any, tasks: Sequence[Task]) -> Reader:
 
     def read(sample: Any) -> LoadedImage:
         start = time.perf_counter()
+        origin = source(dataset, sample) if isinstance(dataset, Dataset) else None
         image = PipelineInput(image_id=sample.image_id, image=dataset.image(sample), targets=dataset.targets(sample))
         cut = {task.name: count for task in tasks if (count := task.unreachable(image.targets))}
-        return LoadedImage(sample.file_name, image, cut, (time.perf_counter() - start) * 1000)
+        return LoadedImage(sample.file_name, image, cut, (time.perf_counter() - start) * 1000, origin)
 
     return read
 
@@ -296,6 +301,7 @@ class DecoderRun:
             tokens={task: token_hash(tokens) for task, tokens in output.tokens.items()},
             repeat=repeat,
             batch=self._next,
+            source=image.source,
             **fields,
         )
 

@@ -231,6 +231,9 @@ def _notes(suite: Suite, samples: Sequence[Sample]) -> dict[str, dict[str, str]]
     notes = {}
     for task, metric in suite.metrics.items():
         remarks = dict(metric.notes())
+        scored = sum(task in sample.predictions for sample in samples)
+        if scored < len(samples):
+            remarks["scored"] = f"{scored} of {len(samples)} images; the others are not annotated for it"
         if cut := sum(sample.cut.get(task, 0) for sample in samples):
             remarks["cut"] = f"{cut} annotations do not fit its sequences, for any decoder"
         if suite.formats.get("formats", {}).get(task) == CODES:

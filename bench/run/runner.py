@@ -20,6 +20,8 @@ from bench.builders.random_inputs import IMAGES, random_suite
 from bench.builders.suite import Suite
 from bench.config.run import RunOptions
 from bench.console import Report, progress
+from bench.data.dataset import Dataset
+from bench.data.file_checks import check_files
 from bench.distributed import ProcessGroup, join
 from bench.errors import UserError
 from bench.inference.execution_modes import compared, wrap_network
@@ -32,6 +34,7 @@ from bench.run.interleaving import Interleaving
 from bench.run.peak_rates import peak_rates
 from bench.run.plan import PlannedRun, chosen_decoders, plan, scenario_of
 from bench.run.recording import ProcessStats, RecordedRun, RunContext, make_record, reduce_stats
+from bench.run.resuming import check_images
 from bench.run.stopping import Limits, seconds
 from bench.system.calibration import Workload
 from bench.system.environment import describe_environment, fingerprint, source_hash
@@ -95,7 +98,10 @@ class _Run:
         self.monitors = self._monitors()
         with group.main_first(), progress("rendering scenes") as report:
             self.suite = _suite(options, group, report)
-        self.suite.dataset.check_files()
+        notes = check_files(self.suite.dataset) if isinstance(self.suite.dataset, Dataset) else []
+        for note in notes:
+            self.log(f"note: {note}")
+        self.suite.data["notes"] = notes
         self.root = options.out or Path("results") / "runs" / _folder_name(options)
         self.planned = plan(options, self.suite, self.device, log)
 
@@ -226,6 +232,8 @@ class _Run:
         self.group.barrier()
         folder.learn(folder.others(signature).values())
         self._share_samples(folder)
+        if isinstance(self.suite.dataset, Dataset):
+            check_images(self.suite.dataset, folder)
         return folder
 
     def _largest_batch(self, pipeline: Any, read: Reader) -> int:

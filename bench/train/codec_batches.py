@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from bench.data.dataset import Dataset
+from bench.data.part_folder import part_folder
 from bench.errors import UserError
 from bench.train.batch_stream import Indices
 from tasks.metrics.depth import CROPPED_SIZE, EIGEN_CROP
@@ -100,11 +100,9 @@ class MaskCrops:
         self._side, self._flip = side, flip
         path = folder / f"masks-v{PACKED_VERSION}-{side}-{dataset.content_hash}.npy"
         if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            part = path.with_name(f".{path.name}.{os.getpid()}.part")
-            with part.open("wb") as stream:
-                np.save(stream, _packed(dataset, side, progress))
-            part.replace(path)
+            with part_folder(path) as part:
+                np.save(part / path.name, _packed(dataset, side, progress))
+                (part / path.name).replace(path)
         self._masks: Bits = np.load(path, mmap_mode="r")
 
     def __len__(self) -> int:

@@ -105,9 +105,10 @@ def _lead(report: ReportData) -> str:
     )
     machines = dict.fromkeys(run.machine for run in report.runs)
     data = ", ".join(roots) or "unnamed data"
+    content = f" (content {digest})" if (digest := record["data"].get("hash")) else ""
     counts = summary(judge_all(report.outcomes))
     return (
-        f"{record['images']} images of {data} (content {record['data'].get('hash')}); {', '.join(machines)}. "
+        f"{record['images']} images of {data}{content}; {', '.join(machines)}. "
         f"The title is of these weights. Claims about methods are decided by studies: {counts[0].lower()}{counts[1:]}."
     )
 

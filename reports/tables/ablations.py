@@ -178,8 +178,9 @@ def _notes(source: _Source) -> list[str]:
         return [*notes, f"Ours: the runs of this report; {method}."] if method else notes
     images = outcome.data.get("images")
     of = f"{images} images of " if images else ""
-    roots = joined(list(dict.fromkeys(str(outcome.data[n]) for n in ("coco", "nyu") if n in outcome.data))) or "data"
-    text = f"Ours: study {outcome.name}, {outcome.decoder}, {of}{roots} ({outcome.data.get('hash')})"
+    roots = joined(list(dict.fromkeys(str(outcome.data[n]) for n in ("coco", "nyu") if outcome.data.get(n)))) or "data"
+    content = f" ({outcome.data['hash']})" if outcome.data.get("hash") else ""
+    text = f"Ours: study {outcome.name}, {outcome.decoder}, {of}{roots}{content}"
     notes.append(f"{text}; {outcome.method}." if outcome.method else f"{text}.")
     seeds = sorted({point.seeds for point in outcome.points.values()})
     if outcome.trained:

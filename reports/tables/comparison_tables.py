@@ -113,6 +113,7 @@ def _comparison_notes(report: ReportData, columns: Sequence[ShownMetric]) -> lis
     first = report.runs[0].record
     unit = f"time is wall clock at batch {first['latency'].get('batch', 1)}"
     notes = [f"{first['images']} images. Fractions × 100, depth errors in meters; {unit}."]
+    notes += [f"{task}: {each['scored']}." for task, each in first.get("notes", {}).items() if "scored" in each]
     if report.statistics.intervals:
         notes.append(f"{BRACKETS}: {report.statistics.method}. {BOLD}")
     else:

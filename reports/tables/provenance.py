@@ -13,9 +13,10 @@ def provenance_table(report: ReportData) -> Table:
     """One row a run."""
     runs = [*report.runs, *report.variants]
     origins = [_origin(run, report) for run in runs]
+    digest = runs[0].record["data"].get("hash")
     return Table(
         name="provenance",
-        title=f"{len(runs)} {'run' if len(runs) == 1 else 'runs'} on data {runs[0].record['data'].get('hash')}",
+        title=f"{len(runs)} {'run' if len(runs) == 1 else 'runs'}{f' on data {digest}' if digest else ''}",
         headings=list(origins[0]),
         rows=[[words("–" if value is None else str(value)) for value in origin.values()] for origin in origins],
         notes=[
@@ -74,7 +75,8 @@ def facts(report: ReportData) -> list[tuple[str, str]]:
     """Pairs of name and text: data, counts, tokenizer, state of the source tree, versions, statistics."""
     data = report.runs[0].record["data"]
     counts = ", ".join(f"{value} {name}" for name, value in data.get("counts", {}).items())
-    pairs = [("data", f"{_root(data, 'coco')}; {_root(data, 'nyu')}; content hash {data.get('hash')}")]
+    content = [f"content hash {data['hash']}"] if data.get("hash") else []
+    pairs = [("data", "; ".join([_root(data, "coco"), _root(data, "nyu"), *content]))]
     pairs += [("counts", counts)] if counts else []
     tokenizer = data.get("tokenizer")
     if tokenizer:

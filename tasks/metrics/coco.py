@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -15,6 +15,7 @@ from pycocotools.cocoeval import COCOeval
 from tasks.base import Json, MetricParts
 from tasks.errors import TaskError
 from tasks.metrics.matches import MatchTable
+from tasks.polygons import near_image
 from tasks.targets import Detections, Masks, Poses, Targets
 
 Kind = Literal["bbox", "segm", "keypoints"]
@@ -86,7 +87,7 @@ class CocoMetric:
             TaskError: as ``summarize``.
         """
         truth = self._restricted(records)
-        results = [dict(result) for image_id in sorted(records) for result in records[image_id]]
+        results = self._results(records)
         with contextlib.redirect_stdout(io.StringIO()):
             truth.createIndex()
             evaluation = COCOeval(truth, _loaded(truth, results), iouType=self.kind)
@@ -101,32 +102,58 @@ class CocoMetric:
         Raises:
             TaskError: as ``summarize``.
         """
-        return MatchTable.of(self.evaluated(records))
+        return MatchTable.of(self.evaluated(records), sorted(records))
 
     def notes(self) -> dict[str, str]:
         """Always empty: the values are pycocotools'."""
         return {}
 
     def _restricted(self, records: Mapping[int, Any]) -> COCO:
-        """Ground truth of the images in ``records``; annotations are copied because COCOeval writes into them."""
-        images = [image for image in self._truth["images"] if image["id"] in records]
-        unknown = sorted(set(records) - {image["id"] for image in images})
+        """Ground truth of the images in ``records``; annotations are copied because COCOeval writes into them.
+
+        Images, annotations and categories are numbered anew, from 1: COCOeval takes annotation 0 for "not matched", and
+        NumPy rounds ids that lie on both sides of 2^63.
+        """
+        listed = {image["id"]: image for image in self._truth["images"]}
+        unknown = sorted(records.keys() - listed.keys())
         if unknown:
             raise TaskError(f"image {unknown[0]} ({len(unknown)} such) is not in the ground truth; give its own file")
-        annotations = [annotation for annotation in self._truth["annotations"] if annotation["image_id"] in records]
+        image_numbers, category_numbers = _numbers(records), self._category_numbers()
+        annotations: list[dict[str, Any]] = []
+        for annotation in self._truth["annotations"]:
+            if annotation["image_id"] in records:
+                copy = self._usable(annotation, listed[annotation["image_id"]])
+                copy["id"] = len(annotations) + 1
+                copy["image_id"] = image_numbers[annotation["image_id"]]
+                copy["category_id"] = category_numbers[annotation["category_id"]]
+                annotations.append(copy)
         truth = COCO()
         truth.dataset = {
-            "images": images,
-            "annotations": [self._usable(annotation, number) for number, annotation in enumerate(annotations, start=1)],
-            "categories": self._truth["categories"],
+            "images": [dict(listed[image_id], id=number) for image_id, number in image_numbers.items()],
+            "annotations": annotations,
+            "categories": [dict(each, id=category_numbers[each["id"]]) for each in self._truth["categories"]],
         }
         return truth
 
-    def _usable(self, annotation: Mapping[str, Any], number: int) -> dict[str, Any]:
-        """A copy as COCOeval needs it. It takes id 0 for "not matched", so ids are counted from 1 anew."""
-        copy = dict(annotation, id=number)
+    def _results(self, records: Mapping[int, list[Json]]) -> list[dict[str, Any]]:
+        """Results of all images in order of id, with the numbers of ``_restricted``."""
+        category_numbers = self._category_numbers()
+        return [
+            dict(result, image_id=number, category_id=category_numbers.get(result["category_id"], 0))
+            for image_id, number in _numbers(records).items()
+            for result in records[image_id]
+        ]
+
+    def _category_numbers(self) -> dict[int, int]:
+        return _numbers(category["id"] for category in self._truth["categories"])
+
+    def _usable(self, annotation: Mapping[str, Any], image: Mapping[str, Any]) -> dict[str, Any]:
+        """A copy of an image's annotation as COCOeval needs it."""
+        copy = dict(annotation)
         if self.kind == "keypoints" and "num_keypoints" not in copy:
             copy["num_keypoints"] = sum(visibility > 0 for visibility in copy["keypoints"][2::3])
+        if self.kind == "segm" and isinstance(copy["segmentation"], list):
+            copy["segmentation"] = near_image(copy["segmentation"], (image["height"], image["width"]))
         return copy
 
     def _tolerances(self, standard: NDArray[Any]) -> NDArray[Any]:
@@ -141,6 +168,11 @@ class CocoMetric:
                 "give the category a list 'sigmas' with one value a keypoint"
             )
         return tolerances
+
+
+def _numbers(ids: Iterable[int]) -> dict[int, int]:
+    """Id to its place in order, counted from 1."""
+    return {identity: number for number, identity in enumerate(sorted(ids), start=1)}
 
 
 def _shapes(prediction: Detections | Masks | Poses) -> list[dict[str, Json]]:

@@ -89,8 +89,8 @@ class MatchTable:
         self.lower: frozenset[str] = frozenset()
 
     @classmethod
-    def of(cls, evaluation: Any) -> MatchTable:
-        """Matches of a pycocotools ``COCOeval`` after its ``evaluate``."""
+    def of(cls, evaluation: Any, image_ids: Sequence[int]) -> MatchTable:
+        """Matches of a pycocotools ``COCOeval`` after its ``evaluate``; ``image_ids`` are those of its images."""
         p = evaluation.params
         images, areas = len(p.imgIds), len(p.areaRng)
         step = areas * images
@@ -98,7 +98,7 @@ class MatchTable:
         for k in range(len(p.catIds)):
             answers = evaluation.evalImgs[k * step : (k + 1) * step]
             categories.append(_category([answers[a * images : (a + 1) * images] for a in range(areas)], len(p.iouThrs)))
-        return cls(p.iouType, p.imgIds, categories)
+        return cls(p.iouType, image_ids, categories)
 
     def score(self, weights: NDArray[Any], names: Sequence[str] | None = None) -> dict[str, NDArray[Any]]:
         """COCO's numbers (R,) of resamples with weights (R, I); not a number where nothing is to be found."""

@@ -4,42 +4,28 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import isfinite
 from pathlib import Path
 from typing import Any
 
+from bench.data.coco.remarks import OVERHANG, ROUNDING, ImageEntry, corners, instance_remarks, keypoint_remarks
 from bench.data.coco.run_length import code_fault
 from bench.data.folders import Folder
 from bench.data.problems import Fault, Problem, Reporter, quote
 
 Record = dict[str, Any]
 
-ROUNDING = 1.0  # pixels by which a box may reach past its image unreported: COCO's boxes are rounded
 EMPTY = "boxes of zero width or height"
 CROWDS = "crowds"
 CORNERS = 6  # fewest numbers of a polygon: three points
-OVERHANG = "boxes that reach past their image, clipped"
 BLANK = "blank captions"
 UNMATCHED = "keypoints without an instance of the same id"
+MOST_PIXELS = 178_956_970  # of an image; Pillow opens none that is larger
 
-INSTANCE_FIELDS = frozenset(("id", "image_id", "category_id", "bbox", "area", "iscrowd", "segmentation"))
+INSTANCE_FIELDS = frozenset(("id", "image_id", "category_id", "bbox", "area", "iscrowd"))
 FIELDS_REMEDY = "write the record as COCO's format has it"
 VISIBILITIES = frozenset((0, 1, 2))
-
-
-@dataclass(frozen=True)
-class ImageEntry:
-    """An image of the data set. ``height`` and ``width`` in pixels are those of the annotation file."""
-
-    path: Path
-    height: int
-    width: int
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Height and width."""
-        return self.height, self.width
 
 
 @dataclass(frozen=True)
@@ -50,11 +36,13 @@ class Checked:
         usable: image id to its records in file order; instances less crowds and empty boxes, captions less blank ones.
         crowds: image id to its number of crowds.
         skipped: how many records were left out, by reason.
+        remarks: ids of records by remark (``bench/data/coco/remarks.py``).
     """
 
     usable: Mapping[int, list[Record]]
     crowds: Mapping[int, int]
     skipped: Mapping[str, int]
+    remarks: Mapping[str, list[int]] = field(default_factory=dict)
 
 
 def check_images(file: Path, listed: list[Any], folder: Folder, report: Reporter) -> dict[int, ImageEntry]:
@@ -80,9 +68,11 @@ def _image_fault(record: Any, entries: Collection[int], owners: Mapping[str, int
         if type(record.get(name)) is not sort:
             message = f"{name} is {quote(record.get(name))}, expected {'an integer' if sort is int else 'text'}"
             return Fault("wrong fields", message, FIELDS_REMEDY)
-    if min(record["height"], record["width"]) < 1 or record["id"] < 0:
-        message = f"has {record['width']}x{record['height']} pixels and id {record['id']}"
-        return Fault("wrong fields", message, "give width and height of the image file, and an id of at least 0")
+    height, width, identity = record["height"], record["width"], record["id"]
+    if min(height, width) < 1 or height * width > MOST_PIXELS or identity < 0:
+        message = f"has {width}x{height} pixels and id {identity}"
+        remedy = f"give width and height of the image file, at most {MOST_PIXELS:,} pixels, and an id of at least 0"
+        return Fault("wrong fields", message, remedy)
     if record["id"] in entries:
         return Fault("id used twice", "another image has the same id", "give every image its own id")
     fault = folder.fault(record["file_name"])
@@ -114,6 +104,7 @@ def check_instances(
     """Instances of ``images``; crowds and boxes without extent are counted and left out."""
     seen: set[int] = set()
     usable: dict[int, list[Record]] = {}
+    remarks: dict[str, list[int]] = {}
     crowds: Counter[int] = Counter()
     skipped: Counter[str] = Counter({EMPTY: 0, CROWDS: 0})
     for position, record in enumerate(listed):
@@ -123,19 +114,20 @@ def check_instances(
             continue
         seen.add(record["id"])
         image_id = record["image_id"]
-        x, y, width, height = record["bbox"]
         image = images[image_id]
-        right, bottom = x + width - image.width, y + height - image.height
+        left, top, right, bottom = corners(record["bbox"], image)
+        for remark in instance_remarks(record, image):
+            remarks.setdefault(remark, []).append(record["id"])
         if record["iscrowd"]:
             crowds[image_id] += 1
             skipped[CROWDS] += 1
-        elif min(right, 0) + image.width <= max(x, 0) or min(bottom, 0) + image.height <= max(y, 0):
+        elif right <= left or bottom <= top:
             skipped[EMPTY] += 1
         else:
-            if right > ROUNDING or bottom > ROUNDING:
-                skipped[OVERHANG] += 1
             usable.setdefault(image_id, []).append(record)
-    return Checked(usable, dict(crowds), dict(skipped))
+    if OVERHANG in remarks:
+        skipped[OVERHANG] = len(remarks[OVERHANG])
+    return Checked(usable, dict(crowds), dict(skipped), remarks)
 
 
 def _instance_fault(
@@ -154,7 +146,7 @@ def _instance_fault(
     if type(record["area"]) not in (int, float) or not 0 <= record["area"] < float("inf"):
         return Fault("wrong fields", f"area is {quote(record['area'])}", "give the area in pixels")
     image = images[record["image_id"]]
-    return _box_fault(record["bbox"], image) or _segmentation_fault(record["segmentation"], image)
+    return _box_fault(record["bbox"], image) or _segmentation_fault(record.get("segmentation"), image)
 
 
 def _identity_fault(record: Record, images: Mapping[int, ImageEntry], seen: Collection[int]) -> Fault | None:
@@ -175,14 +167,17 @@ def _box_fault(box: Any, image: ImageEntry) -> Fault | None:
     x, y, width, height = box
     if not _finite(box):
         return Fault("bad box", f"bbox {quote(box)} has a value that is not finite", remedy)
-    if width < 0 or height < 0 or x < -ROUNDING or y < -ROUNDING:
-        return Fault("bad box", f"bbox {quote(box)} has a negative value", remedy)
-    if x > image.width + ROUNDING or y > image.height + ROUNDING:
+    if width < 0 or height < 0:
+        return Fault("bad box", f"bbox {quote(box)} has a negative width or height", remedy)
+    past = max(-x - width, -y - height, x - image.width, y - image.height)
+    if past > ROUNDING:
         return Fault("bad box", f"bbox {quote(box)} lies outside of its {image.width}x{image.height} image", remedy)
     return None
 
 
 def _segmentation_fault(segmentation: Any, image: ImageEntry) -> Fault | None:
+    if segmentation is None or segmentation == []:
+        return None  # a data set of boxes alone; ``NO_OUTLINE`` counts them
     if type(segmentation) is dict:
         return code_fault(segmentation, image.height, image.width)
     whole = type(segmentation) is list and bool(segmentation)
@@ -194,8 +189,8 @@ def _segmentation_fault(segmentation: Any, image: ImageEntry) -> Fault | None:
 
 def check_keypoints(
     file: Path, persons: Mapping[int, list[Record]], keypoints: int, report: Reporter
-) -> dict[int, Record]:
-    """Annotation id to the record of every person with at least one labeled keypoint.
+) -> tuple[dict[int, Record], dict[str, list[int]]]:
+    """Annotation id to the record of every person with at least one labeled keypoint, and remarks as in ``Checked``.
 
     Args:
         file: the file that the records are from.
@@ -204,6 +199,7 @@ def check_keypoints(
         report: takes each problem.
     """
     labeled: dict[int, Record] = {}
+    remarks: dict[str, list[int]] = {}
     for records in persons.values():
         for record in records:
             fault = _keypoints_fault(record, 3 * keypoints)
@@ -211,7 +207,9 @@ def check_keypoints(
                 report(Problem(file, f"annotation {record['id']}", fault))
             elif any(record["keypoints"][2::3]):
                 labeled[record["id"]] = record
-    return labeled
+                for remark in keypoint_remarks(record):
+                    remarks.setdefault(remark, []).append(record["id"])
+    return labeled, remarks
 
 
 def _keypoints_fault(record: Record, length: int) -> Fault | None:

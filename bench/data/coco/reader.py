@@ -13,8 +13,9 @@ import torch
 
 from bench.data.coco import checks
 from bench.data.coco.annotations import AnnotationFile, read_annotations
-from bench.data.coco.checks import Checked, ImageEntry, Record
+from bench.data.coco.checks import Checked, Record
 from bench.data.coco.classes import COCO_KEYPOINTS
+from bench.data.coco.remarks import ImageEntry, corners, note, overhangs
 from bench.data.folders import Folder, existing_folder
 from bench.data.problems import Fault, Problem, Reporter, quote, refuse
 from bench.errors import DataError, UserError
@@ -37,6 +38,7 @@ class CocoTables:
     persons: Mapping[int, Record]
     captions: Checked
     skipped: Mapping[str, int]
+    remarks: Mapping[str, list[int]]
     folder: Folder
 
 
@@ -59,6 +61,7 @@ class Coco:
         person_class: class index of the category that has keypoints, or None.
         keypoints: K, keypoints of a person.
         skipped: number of records left out of the targets, by reason.
+        remarks: ids of annotations that a reader of the results must know of, by what is special about them.
         digests: annotation file name to SHA-256 of its bytes.
 
     Raises:
@@ -80,6 +83,7 @@ class Coco:
         self.person_class: int | None = None if tables.person_id is None else self._class_of[tables.person_id]
         self.keypoints = tables.keypoints
         self.skipped: dict[str, int] = dict(tables.skipped)
+        self.remarks: Mapping[str, list[int]] = tables.remarks
         self.digests: dict[str, str] = {file.path.name: file.digest for file in tables.files.values()}
 
     def targets(self, image_id: int) -> Targets:
@@ -101,28 +105,47 @@ class Coco:
 
     def _instances(self, image_id: int, entry: ImageEntry) -> ObjectAnnotations:
         records = self._tables.instances.usable.get(image_id, [])
-        limit = torch.tensor([entry.width, entry.height] * 2, dtype=torch.float64)
-        corners = torch.tensor([r["bbox"] for r in records], dtype=torch.float64).reshape(-1, 4)  # (N, 4)
-        corners[:, 2:] += corners[:, :2]
+        boxes = [corners(record["bbox"], entry) for record in records]
         points = torch.zeros(len(records), self.keypoints, 3)  # (N, K, 3)
         for row, record in enumerate(records):
             person = self._tables.persons.get(record["id"])
             if person is not None:
                 points[row] = torch.tensor(person["keypoints"], dtype=torch.float32).reshape(-1, 3)
         return ObjectAnnotations(
-            boxes=corners.clamp(min=0).minimum(limit).float(),
+            boxes=torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4),
             classes=torch.tensor([self._class_of[r["category_id"]] for r in records], dtype=torch.int64),
-            segmentations=[r["segmentation"] for r in records],
+            segmentations=[r.get("segmentation") or [] for r in records],
             keypoints=points * (points[:, :, 2:] > 0),  # what stands at an unlabeled keypoint means nothing
             ids=[r["id"] for r in records],
         )
 
+    @property
+    def notes(self) -> list[str]:
+        """What a reader of the results must know of the annotations; ids of the first ones."""
+        return [note(remark, ids) for remark, ids in self.remarks.items()]
+
+    @property
+    def boxes_alone(self) -> bool:
+        """Whether there are objects and none of them has an outline."""
+        objects = [record for records in self._tables.instances.usable.values() for record in records]
+        return bool(objects) and not any(record.get("segmentation") for record in objects)
+
     def ground_truth(self, kind: str) -> dict[str, Any]:
-        """An annotation file as it was read, crowds included. Records are copies, since COCOeval writes into them."""
+        """An annotation file as it was read, crowds included, but boxes that reach past their image are clipped.
+
+        Records are copies, since COCOeval writes into them.
+        """
         if kind not in self._tables.files:
             raise DataError(f"{self.root}: {kind}_{self.split}.json is absent; it is needed to score its tasks")
         content = self._tables.files[kind].content
-        return {**content, "annotations": [dict(record) for record in content["annotations"]]}
+        return {**content, "annotations": [self._clipped(record) for record in content["annotations"]]}
+
+    def _clipped(self, record: Record) -> Record:
+        entry = self.images[record["image_id"]]
+        if "bbox" not in record or not overhangs(record["bbox"], entry):
+            return dict(record)
+        left, top, right, bottom = corners(record["bbox"], entry)
+        return dict(record, bbox=[left, top, right - left, bottom - top])
 
     def references(self) -> dict[int, list[str]]:
         """Image id to its reference captions in file order; images without a caption are left out."""
@@ -180,11 +203,13 @@ def read_coco(root: Path, split: str, classes: Sequence[tuple[int, str]] | None,
         if kind != "captions"
     }
     instances = checked.get("instances", checked.get("person_keypoints", NO_RECORDS))
+    remarks = dict(instances.remarks)
     persons: Mapping[int, Record] = {}
     unmatched = 0
     if "person_keypoints" in checked:
         path = files["person_keypoints"].path
-        persons = checks.check_keypoints(path, checked["person_keypoints"].usable, keypoints, report)
+        persons, special = checks.check_keypoints(path, checked["person_keypoints"].usable, keypoints, report)
+        remarks |= special
         persons, unmatched = _join(path, instances, persons, report)
     captions = NO_RECORDS
     if "captions" in files:
@@ -194,7 +219,7 @@ def read_coco(root: Path, split: str, classes: Sequence[tuple[int, str]] | None,
     listed = {kind: frozenset(ids) for kind, ids in entries.items()}
     images = _union(files, entries, report)
     return CocoTables(
-        files, images, listed, categories, person_id, keypoints, instances, persons, captions, skipped, folder
+        files, images, listed, categories, person_id, keypoints, instances, persons, captions, skipped, remarks, folder
     )
 
 

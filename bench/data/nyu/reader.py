@@ -11,8 +11,9 @@ from PIL import Image
 from torch import Tensor
 
 from bench.data.folders import Folder, existing_folder
-from bench.data.images import header_size, read_depth, read_rgb
-from bench.data.nyu.labeled import NO_SPLITS, SPLITS_FILE, Labeled
+from bench.data.images import MILLIMETERS, read_depth, read_header, read_rgb
+from bench.data.nyu.labeled import NO_SPLITS, SPLITS_FILE, Depths, Labeled
+from bench.data.orientation import Exif
 from bench.data.problems import Fault, Problem, Reporter, quote, refuse
 from bench.errors import DataError, UserError
 
@@ -65,6 +66,9 @@ class Nyu:
             ``official_splits/test`` (test) or in ``sync`` (train), the list also in the folder above them.
         split: ``test`` or ``train``.
         list_file: list file, if it has an unusual name or place.
+        depths: which depth of a labeled file is read.
+        scale: stored value of one meter in depth files.
+        exif: how an image lies that has an EXIF orientation.
 
     Attributes:
         pairs: the pairs in order of the list.
@@ -76,11 +80,22 @@ class Nyu:
         DataError: at the first line that cannot be used.
     """
 
-    def __init__(self, root: Path, *, split: str = "test", list_file: Path | None = None) -> None:
+    def __init__(
+        self,
+        root: Path,
+        *,
+        split: str = "test",
+        list_file: Path | None = None,
+        depths: Depths = "rawDepths",
+        scale: float = MILLIMETERS,
+        exif: Exif = "annotated",
+    ) -> None:
         if split not in LIST_NAMES:
             raise UserError(f"NYUv2 has no split {quote(split)}; give test or train")
         self.root = root
         self.split = split
+        self.scale = scale
+        self.exif: Exif = exif
         self.notes: list[str] = []
         self.skipped: dict[str, int] = {}
         self.digests: dict[str, str] = {}
@@ -91,7 +106,7 @@ class Nyu:
         if labeled is None:
             self._read_list(list_file)
         else:
-            self._read_labeled(labeled)
+            self._read_labeled(labeled, depths)
 
     def _read_list(self, list_file: Path | None) -> None:
         tables = read_list(self.root, self.split, list_file, refuse)
@@ -100,8 +115,9 @@ class Nyu:
         self.pairs, self.skipped, self.base = tables.pairs, tables.skipped, tables.base
         self.digests[tables.list_file.name] = tables.digest
 
-    def _read_labeled(self, path: Path) -> None:
-        self._labeled = Labeled(path)
+    def _read_labeled(self, path: Path, depths: Depths) -> None:
+        self._labeled = Labeled(path, depths)
+        self.notes += self._labeled.notes
         chosen = self._labeled.indices(self.split)
         if chosen is None:
             self.notes.append(NO_SPLITS)
@@ -112,6 +128,13 @@ class Nyu:
             raise DataError(f"{path}: holds no pair; give {LABELED_NAME}")
         self.pairs = [DepthPair(None, None, index + 1) for index in chosen]
         self.base = path.parent
+
+    @property
+    def reading(self) -> str:
+        """How depth is read, where it is not millimeters; part of what makes two data sets the same."""
+        if self._labeled is not None:
+            return self._labeled.depths
+        return "" if self.scale == MILLIMETERS else f"{self.scale:g} a meter"
 
     @property
     def labeled_path(self) -> Path | None:
@@ -127,7 +150,7 @@ class Nyu:
         pair = self.pairs[index]
         if pair.rgb is None:
             return self._file().image(pair.line - 1)
-        return read_rgb(pair.rgb, record=f"line {pair.line}")
+        return read_rgb(pair.rgb, record=f"line {pair.line}", exif=self.exif)
 
     def depth(self, index: int) -> Tensor:
         """(height, width) float32 meters of a pair, 0 where the sensor saw nothing.
@@ -138,8 +161,8 @@ class Nyu:
         pair = self.pairs[index]
         if pair.rgb is None or pair.depth is None:
             return self._file().depth(pair.line - 1)
-        size = header_size(pair.rgb, record=f"line {pair.line}")
-        return read_depth(pair.depth, size=size, record=f"line {pair.line}")
+        size = read_header(pair.rgb, record=f"line {pair.line}", exif=self.exif).size
+        return read_depth(pair.depth, size=size, record=f"line {pair.line}", scale=self.scale)
 
     def _file(self) -> Labeled:
         if self._labeled is None:

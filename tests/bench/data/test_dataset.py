@@ -11,6 +11,7 @@ import pytest
 
 from bench.data.coco.reader import Coco
 from bench.data.dataset import Dataset
+from bench.data.file_checks import check_files
 from bench.data.nyu.reader import Nyu
 from bench.errors import DataError, UserError
 from tests.bench.data.folders import HEIGHT, WIDTH, depth_picture, edit, picture, shared, tiny_coco, write_lines
@@ -92,12 +93,12 @@ def test_absent_annotations_are_named(tmp_path: Path) -> None:
 def test_cut_files_are_found_before_the_work(tmp_path: Path, broken: str) -> None:
     root = both(tmp_path)
     data = Dataset(coco=Coco(root), nyu=Nyu(root))
-    data.check_files()
+    check_files(data)
     path = data.samples[0].path if broken == "jpeg" else Nyu(root).pairs[0].depth
     assert path is not None
     path.write_bytes(path.read_bytes()[:-90])
     with pytest.raises(DataError, match=path.name):
-        data.check_files()
+        check_files(data)
 
 
 def test_content_hash(tmp_path: Path) -> None:

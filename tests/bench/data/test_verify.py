@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from bench.data.verify import MOST_OF_A_KIND, Finding, verify
+from bench.data.verify import MOST_OF_A_KIND, Finding, Reading, verify
 from bench.errors import UserError
 from tests.bench.data.folders import HEIGHT, WIDTH, edit, picture, shared, tiny_coco, tiny_nyu, write_lines
 from tests.bench.data.nyu.test_reader import labeled
@@ -25,7 +25,7 @@ def texts(findings: list[Finding], level: str) -> list[str]:
 def test_good_folders(tmp_path: Path, full: bool) -> None:
     done: list[tuple[int, int]] = []
     coco, nyu = tiny_coco(tmp_path / "coco"), tiny_nyu(tmp_path / "nyu")
-    findings = verify(coco, nyu, full=full, workers=3, progress=lambda *step: done.append(step))
+    findings = verify(coco, nyu, reading=Reading(full), workers=3, progress=lambda *step: done.append(step))
     assert not errors(findings)
     assert texts(findings, "warning") == [
         "2 of the official 5,000 images",
@@ -53,7 +53,7 @@ def test_everything_is_listed(tmp_path: Path) -> None:
     found = "\n".join(errors(findings))
     for expected in (
         "instances_val2017.json: annotation 11: category 91 is not among",
-        "instances_val2017.json: annotation 12: bbox [1, 1, -1, 1] has a negative value",
+        "instances_val2017.json: annotation 12: bbox [1, 1, -1, 1] has a negative width or height",
         "instances_val2017.json: annotation 13: belongs to image 99",
         "captions_val2017.json: : is cut",
         "000000000003.jpg: image 3: is 34x24 pixels, expected 32x24",
@@ -61,7 +61,7 @@ def test_everything_is_listed(tmp_path: Path) -> None:
     ):
         assert expected in found
     assert "1 files are in no annotation file" in texts(findings, "info")
-    assert len(errors(verify(root, None, full=False))) == len(errors(findings)) - 1, (
+    assert len(errors(verify(root, None, reading=Reading(full=False)))) == len(errors(findings)) - 1, (
         "only heads are read: the cut stays"
     )
 
@@ -101,14 +101,14 @@ def test_bad_nyu(tmp_path: Path) -> None:
     assert "sync_depth_00000.png: line 1: depth image has mode L" in found[2]
     assert "rgb_00001.jpg: line 2: broken" in found[3]
     assert "holds no depth" in texts(findings, "warning")
-    assert len(errors(verify(None, root, full=False))) == 4
+    assert len(errors(verify(None, root, reading=Reading(full=False)))) == 4
 
 
 def test_labeled_file(tmp_path: Path) -> None:
     path = labeled(tmp_path)
     findings = verify(None, path)
     assert not errors(findings)
-    assert texts(findings, "warning")[0] == "4 of the official 1,449 labeled pairs"
+    assert texts(findings, "warning")[1] == "4 of the official 1,449 labeled pairs"
     path.write_bytes(b"garbage")
     assert "cannot be read" in errors(verify(None, path))[0]
 

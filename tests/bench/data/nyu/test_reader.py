@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 from scipy.io import savemat
 
+from bench.data.dataset import Dataset
 from bench.data.nyu.reader import LABELED_NAME, Nyu
 from bench.errors import DataError, UserError
 from tests.bench.data.folders import HEIGHT, WIDTH, depth_picture, shared, tiny_nyu, write_lines
@@ -133,17 +134,20 @@ def test_missing_folder(tmp_path: Path) -> None:
         Nyu(tmp_path, split="val")
 
 
-def labeled(folder: Path, pairs: int = 4) -> Path:
-    """A labeled file as MATLAB 7.3 writes it: the axes reversed."""
+def labeled(folder: Path, pairs: int = 4, *, size: tuple[int, int] = (HEIGHT, WIDTH), raw: bool = False) -> Path:
+    """A labeled file as MATLAB 7.3 writes it: the axes reversed. With ``raw``, a third of the raw depth is missing."""
     generator = np.random.default_rng(5)
-    images = generator.integers(0, 256, (pairs, HEIGHT, WIDTH, 3), dtype=np.uint8)
-    depths = generator.uniform(0.5, 9, (pairs, HEIGHT, WIDTH)).astype(np.float32)
+    images = generator.integers(0, 256, (pairs, *size, 3), dtype=np.uint8)
+    depths = generator.uniform(0.5, 9, (pairs, *size)).astype(np.float32)
+    raw_depths = depths * (generator.uniform(size=depths.shape) > 1 / 3)
     depths[0, 0, 0] = np.nan
     path = folder / LABELED_NAME
     with h5py.File(path, "w") as file:
         file["images"] = images.transpose(0, 3, 2, 1)
         file["depths"] = depths.transpose(0, 2, 1)
-    np.savez(folder / "expected.npz", images=images, depths=depths)
+        if raw:
+            file["rawDepths"] = raw_depths.transpose(0, 2, 1)
+    np.savez(folder / "expected.npz", images=images, depths=depths, raw=raw_depths)
     return path
 
 
@@ -151,11 +155,12 @@ def test_labeled(tmp_path: Path) -> None:
     path = labeled(tmp_path)
     expected = np.load(tmp_path / "expected.npz")
     nyu = Nyu(path)
-    assert len(nyu.pairs) == 4 and "not the official split" in nyu.notes[0]
+    assert len(nyu.pairs) == 4 and "not the official split" in nyu.notes[-1]
     savemat(tmp_path / "splits.mat", {"testNdxs": [[4], [2]], "trainNdxs": [[1], [3]]})
     for root in (path, tmp_path):
         nyu = Nyu(root)
-        assert [pair.line for pair in nyu.pairs] == [2, 4] and not nyu.notes and "splits.mat" in nyu.digests
+        assert [pair.line for pair in nyu.pairs] == [2, 4] and "splits.mat" in nyu.digests
+        assert len(nyu.notes) == 1 and "filled in" in nyu.notes[0]
         assert np.array_equal(np.asarray(nyu.image(1)), expected["images"][3])
         assert np.array_equal(nyu.depth(1).numpy(), expected["depths"][3])
     train = Nyu(path, split="train")
@@ -182,6 +187,43 @@ def test_bad_labeled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with h5py.File(path, "a") as file:
         file["depths"] = np.zeros((2, 6, 8))
     assert "do not belong together" in refusal(path)
+    with h5py.File(path, "a") as file:
+        del file["images"]
+        file["images"] = np.zeros((2, 3, 8, 6), dtype=np.float32)
+    assert "images holds float32, expected uint8" in refusal(path)
+
+
+def test_raw_depths_and_border(tmp_path: Path) -> None:
+    """By default a labeled file gives what BTS wrote as PNG pairs: raw depth, and images black near the edge."""
+    path = labeled(tmp_path, 2, size=(480, 640), raw=True)
+    expected = np.load(tmp_path / "expected.npz")
+    nyu = Nyu(path)
+    assert np.array_equal(nyu.depth(1).numpy(), expected["raw"][1]) and "rawDepths" in nyu.notes[0]
+    framed = np.zeros_like(expected["images"][1])
+    framed[7:474, 7:632] = expected["images"][1][7:474, 7:632]
+    assert np.array_equal(np.asarray(nyu.image(1)), framed)
+    filled = Nyu(path, depths="depths")
+    assert np.array_equal(filled.depth(1).numpy(), expected["depths"][1]) and "filled in" in filled.notes[0]
+    assert np.array_equal(np.asarray(filled.image(1)), expected["images"][1])
+    hashes = {Dataset(coco=None, nyu=data).content_hash for data in (nyu, filled)}
+    assert len(hashes) == 2, "two truths are two data sets"
+
+
+def test_labeled_saved_again_with_the_height_first(tmp_path: Path) -> None:
+    path = labeled(tmp_path)
+    expected = np.load(tmp_path / "expected.npz")
+    with h5py.File(path, "w") as file:
+        file["images"] = expected["images"].transpose(0, 3, 1, 2)
+        file["depths"] = expected["depths"]
+    nyu = Nyu(path)
+    assert np.array_equal(np.asarray(nyu.image(2)), expected["images"][2])
+    assert np.array_equal(nyu.depth(2).numpy(), expected["depths"][2])
+
+
+def test_scale(tmp_path: Path) -> None:
+    root = tiny_nyu(tmp_path)
+    assert torch.equal(Nyu(root, scale=500).depth(1), Nyu(root).depth(1) * 2)
+    assert Dataset(coco=None, nyu=Nyu(root, scale=500)).content_hash != Dataset(coco=None, nyu=Nyu(root)).content_hash
 
 
 def test_real_data() -> None:
