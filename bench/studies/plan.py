@@ -135,6 +135,7 @@ class _Planner:
     def __init__(self, name: str, definition: Definition, work: Path, given: Mapping[str, Any]) -> None:
         self.name, self.definition, self.work, self.given = name, definition, work, given
         self.jobs: dict[Path, Job] = {}
+        self._typed: dict[str, Any] = {}
 
     def plan(self, arms: Sequence[str]) -> Plan:
         results: dict[str, list[Job]] = {name: [] for name in arms}
@@ -173,11 +174,19 @@ class _Planner:
 
     def _add(self, kind: Any, given: Options, folder: Path | None, needs: Mapping[str, Job], **more: Any) -> Job:
         start = more.get("start")
-        settings = _settings(kind, given, needs, start)
+        settings = _settings(self._parsed(kind, given), kind, given, needs, start)
         folder = folder or self.work / "trainings" / f"{_title(given)}-{given['seed']}-{digest(settings)}"
         job = self.jobs.setdefault(folder, Job(kind, folder, given, needs, start, settings))
         job.arms.extend(name for name in more["arms"] if name not in job.arms)
         return job
+
+    def _parsed(self, kind: str, given: Options) -> Any:
+        """The typed options of a job; parsing takes long, and jobs of several seeds differ in the seed alone."""
+        seedless = {key: value for key, value in given.items() if key != "seed"}
+        key = json.dumps([kind, seedless], sort_keys=True, default=str)
+        if key not in self._typed:
+            self._typed[key] = LOADERS[kind](seedless)
+        return dataclasses.replace(self._typed[key], seed=given["seed"])
 
     def _codec(self, name: str, codec: str, options: Options, seed: int) -> Job:
         return self._add("codec", {"codec": codec, **options, "seed": seed}, None, {}, arms=[name])
@@ -234,9 +243,8 @@ def _title(given: Options) -> str:
     return codec_name(given["codec"]) if "codec" in given else str(given["decoder"])
 
 
-def _settings(kind: str, given: Options, needs: Mapping[str, Job], start: Job | None) -> dict[str, Any]:
+def _settings(options: Any, kind: str, given: Options, needs: Mapping[str, Job], start: Job | None) -> dict[str, Any]:
     """Resolved options, with the strategies' defaults and what the weights are that are used."""
-    options = LOADERS[kind](given)
     plain = {name: value for name, value in dataclasses.asdict(options).items() if name not in PLACES}
     named = [] if kind == "codec" or given["decoder"] == ENCODER else str(given["decoder"]).split(",")
     decoders = {name: registry.load(registry.DECODERS, name) for name in named}
