@@ -66,7 +66,8 @@ class Latency(msgspec.Struct, frozen=True, kw_only=True):
     """Wall-clock time. ``total`` runs from decoded pixels to predictions; reading files is apart.
 
     Args:
-        total: preprocess + backbone + encoder + every task's decode and interpret.
+        total: from the first phase to the last, by its own clock: preprocess, backbone, encoder, every task's decode
+            and interpret, and what lies between them. Before 2026-12-01 it was their sum.
         phases: ``preprocess``, ``backbone``, ``encoder``, ``decode.<task>`` and ``interpret.<task>``; and, not in the
             total, ``read`` (files and annotations), ``score`` (what the metrics keep of an image), ``loop`` (all else
             of a turn: lines, looks at the machine, progress, gaps between phases; told by the line of the next turn)
@@ -78,7 +79,7 @@ class Latency(msgspec.Struct, frozen=True, kw_only=True):
         alone: task to the time that it takes alone: the image's encoding, its own phases, and those of the tasks whose
             predictions it needs.
         passes: ``decode.<task>.prefill``, ``.step`` (causal) and ``.round`` (all positions).
-        process_ms: phase to mean milliseconds of CPU time per image, all threads together; ``total`` is their sum.
+        process_ms: phase to mean milliseconds of CPU time per image, all threads together; ``total`` has its own clock.
         images_per_second: of the measured phases.
         tokens_per_second: task to target tokens per second of its decoding.
         harness_share: ``score`` and ``loop`` per time in the total: everything but data, yardstick and model.

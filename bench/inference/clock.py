@@ -21,8 +21,8 @@ class Times:
     """Times of one batch, per image.
 
     Args:
-        wall: phase to milliseconds; ``total`` is their sum.
-        process: phase to milliseconds of CPU time of all threads; ``total`` is their sum.
+        wall: phase to milliseconds; ``total`` is measured from the clock's start to its end, not their sum.
+        process: phase to milliseconds of CPU time of all threads; ``total`` likewise.
         passes: ``<phase>.<kind>`` to the number of passes of the batch, and their milliseconds per image.
     """
 
@@ -103,7 +103,7 @@ def stopwatch(device: torch.device) -> Stopwatch:
 
 
 class Clock:
-    """Sums time per phase over one batch.
+    """Sums time per phase over one batch, and measures the whole, so that time outside the phases shows.
 
     Args:
         watch: points in time on the device that computes.
@@ -117,6 +117,7 @@ class Clock:
         self._passes: list[tuple[str, Any, Any]] = []
         self._name = ""
         self._open: tuple[str, Any] | None = None
+        self._start = (watch.now(), time.process_time())
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
@@ -147,7 +148,8 @@ class Clock:
         return point
 
     def times(self) -> Times:
-        """Synchronize with the device and return all times."""
+        """End the measurement, synchronize with the device and return all times."""
+        end, process = self._watch.now(), time.process_time()
         self._watch.finish()
         times, scale = Times(), 1 / self._share
         for name, first, last, seconds in self._phases:
@@ -156,5 +158,6 @@ class Clock:
         for name, first, last in self._passes:
             count, spent = times.passes.get(name, (0, 0.0))
             times.passes[name] = (count + 1, spent + self._watch.between(first, last) * scale)
-        times.wall["total"], times.process["total"] = sum(times.wall.values()), sum(times.process.values())
+        times.wall["total"] = self._watch.between(self._start[0], end) * scale
+        times.process["total"] = (process - self._start[1]) * 1000 * scale
         return times

@@ -102,6 +102,7 @@ class Pipeline:
     @torch.inference_mode()
     def predict(self, inputs: Sequence[PipelineInput]) -> list[PipelineOutput]:
         """Return the outputs of a batch, whose images share one kind of annotation and, equally, its time."""
+        truths = self._truths(inputs)
         clock = Clock(self._watch, share=len(inputs))
         outputs = [PipelineOutput() for _ in inputs]
         with clock.phase("preprocess"):
@@ -113,13 +114,24 @@ class Pipeline:
             for task in self.tasks:
                 if task.annotated(inputs[0].targets):
                     counted = None if self.network is None else CountedNetwork(self.network, clock.mark)
-                    self._decode(task, counted, memory, inputs, outputs, clock=clock)
+                    self._decode(task, counted, memory, inputs, outputs, truths=truths.get(task.name), clock=clock)
                     if counted is not None and counted.counts.passes:
                         calls.tasks[task.name] = counted.counts
         times = clock.times()
         for output in outputs:
             output.times, output.calls = times, None if self.network is None else calls
         return outputs
+
+    def _strategy(self, task: Task) -> Decoder:
+        return self.prompter if task.name in self._prompting else self.decoder
+
+    def _truths(self, inputs: Sequence[PipelineInput]) -> dict[str, list[Encoded]]:
+        """Return the annotations as tokens, of the tasks whose strategy reads them; their encoding is not timed."""
+        return {
+            task.name: [task.encode(image.targets) for image in inputs]
+            for task in self.tasks
+            if self._strategy(task).needs_truth and task.annotated(inputs[0].targets)
+        }
 
     def _autocast(self) -> AbstractContextManager[Any]:
         if self.precision != "bfloat16":
@@ -144,10 +156,10 @@ class Pipeline:
         inputs: Sequence[PipelineInput],
         outputs: list[PipelineOutput],
         *,
+        truths: list[Encoded] | None,
         clock: Clock,
     ) -> None:
-        decoder = self.prompter if task.name in self._prompting else self.decoder
-        truths = [task.encode(image.targets) for image in inputs] if decoder.needs_truth else None
+        decoder = self._strategy(task)
         with clock.phase(f"decode.{task.name}"):
             contexts = [
                 Context(size=i.targets.size, earlier=o.predictions) for i, o in zip(inputs, outputs, strict=True)

