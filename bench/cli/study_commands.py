@@ -12,6 +12,7 @@ MEASUREMENTS = {
     "caption-ceilings": "what captions of the embedded scenes can score: speakers who see everything",
     "coverage": "how often intervals over training seeds and images hold the truth, in simulated studies",
     "cpu-time": "CPU seconds of a paper-size network with random weights, beside the released code's (--preset)",
+    "paper-speed": "CPU seconds of autoregressive, parallel and mad at the paper's size in one run (--preset)",
     "claims": "verdicts of the committed studies on the papers' claims: docs/claims.md and the README's blocks",
 }
 
@@ -57,7 +58,7 @@ def measure(options: MeasureOptions) -> int:
             from bench.measurements.coverage import measure_coverage
 
             print(measure_coverage(options))
-        case "cpu-time":
+        case "cpu-time" | "paper-speed":
             _cpu_time(options)
         case "claims":
             _claims()
@@ -70,10 +71,16 @@ def _cpu_time(options: MeasureOptions) -> None:
     from bench.config.loading import load_run
     from bench.measurements.cpu_time_ait import measure_ait_time
     from bench.measurements.cpu_time_mad import measure_mad_time
+    from bench.measurements.paper_speed import measure_paper_speed
 
     run = load_run({"decoder": "mad-released", "preset": options.preset, "seed": options.seed})
-    measure_time = measure_ait_time if run.network.family == "ait" else measure_mad_time
-    print(measure_time(run, out=options.out))
+    if options.name == "cpu-time":
+        measure_time = measure_ait_time if run.network.family == "ait" else measure_mad_time
+        print(measure_time(run, out=options.out))
+        return
+    if run.network.family != "mad":
+        raise UserError(f"--preset {options.preset} is not of MAD's family; give mad-r50, mad-swinb or mad-vitb")
+    print(measure_paper_speed(run, out=options.out, log=lambda text: print(text, file=sys.stderr)))
 
 
 def _claims() -> None:

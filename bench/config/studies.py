@@ -39,9 +39,10 @@ class MeasureOptions(DataFolders):
     """Options of ``measure``.
 
     Args:
-        name: ``ceilings``, ``caption-ceilings``, ``coverage``, ``cpu-time`` or ``claims``; without it they are listed.
+        name: ``ceilings``, ``caption-ceilings``, ``coverage``, ``cpu-time``, ``paper-speed`` or ``claims``; without
+            it they are listed.
         split: COCO split (``ceilings``).
-        preset: sizes and network, of MAD or AiT (``cpu-time``).
+        preset: sizes and network, of MAD or AiT (``cpu-time``), or MAD (``paper-speed``).
         images: first validation scenes (``caption-ceilings``).
         draws: sets of five sentences that the choosing speaker imagines of a scene (``caption-ceilings``).
         imagined: sets of five sentences that the one who speaks word by word knows of it (``caption-ceilings``).

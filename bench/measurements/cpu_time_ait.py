@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,17 @@ from bench.builders.suite import make_tasks, task_classes
 from bench.checkpoints.codec import CODECS, random_codec
 from bench.config.codecs import Codecs
 from bench.config.run import RunOptions
-from bench.measurements.cpu_time_mad import cpu_seconds
+from bench.measurements.matrix_work import MachineRates
+from bench.measurements.phase_table import (
+    HEADINGS,
+    Phase,
+    cells,
+    decoder_bytes,
+    machine_line,
+    measure_phases,
+    plain,
+    rates_of,
+)
 from bench.paths import PUBLISHED
 from bench.seeding import random_stream
 from bench.system.environment import describe_environment
@@ -67,14 +78,19 @@ def measure_ait_time(options: RunOptions, *, out: Path, repeats: int = 3) -> str
     """
     torch.set_num_threads(1)
     published = json.loads(RELEASED.read_text())
-    seconds, passes = _measured(options, repeats)
-    text = _markdown(options.preset, published["seconds"], seconds, passes)
+    torch.manual_seed(options.seed)
+    network, depth, instances = _parts(options)
+    works, passes = _works(network, depth, instances, options.seed)
+    phases = measure_phases(works, repeats)
+    rates = rates_of(phases, decoder_bytes(network))
+    text = _markdown(options.preset, published["seconds"], phases, passes, rates)
     data = {
         "preset": options.preset,
-        "seconds": seconds,
+        "seconds": {name: phase.seconds for name, phase in phases.items()},
         "passes": passes,
         "released": published,
         "environment": describe_environment(),
+        **plain(phases, rates),
     }
     write_atomically(out / "paper_time_ait.json", (json.dumps(data, indent=2) + "\n").encode())
     write_atomically(out / "paper_time_ait.md", text.encode())
@@ -82,38 +98,29 @@ def measure_ait_time(options: RunOptions, *, out: Path, repeats: int = 3) -> str
 
 
 @torch.no_grad()
-def _measured(options: RunOptions, repeats: int) -> tuple[dict[str, float], dict[str, int]]:
-    """Phase to seconds, and to passes of the decoder."""
-    torch.manual_seed(options.seed)
-    network, depth, instances = _parts(options)
-    seconds: dict[str, float] = {}
-    passes: dict[str, int] = {}
-
-    def timed(name: str, work: Callable[[], Any]) -> Any:
-        best = float("inf")
-        for _ in range(repeats):
-            result, passed = cpu_seconds(work)
-            best = min(best, passed)
-        seconds[name] = best
-        return result
-
-    features: Features = timed("backbone", lambda: network.backbone_features(torch.rand(1, 3, WINDOW, WINDOW)))
+def _works(network: Any, depth: Any, instances: Any, seed: int) -> tuple[dict[str, Callable[[], Any]], dict[str, int]]:
+    """Return phase to work; the second part is filled with the decoder's passes when the work is done."""
+    image = torch.rand(1, 3, WINDOW, WINDOW)
+    features: Features = network.backbone_features(image)
     wide = Features(torch.randn(1, features.map.shape[1], CANVAS // 32, CANVAS // 32))
     memory = network.project_memory(network.encode(wide))
+    passes: dict[str, int] = {}
+    decoded: dict[str, Decoded] = {}
 
-    def decoded(task: Task, strategy: str, seen: Callable[[], Any]) -> Decoded:
-        name = f"{task.name} {strategy}"
-        found: Decoded = timed(name, lambda: _decode(STRATEGIES[strategy], network, seen(), task, options.seed))
-        passes[name] = found.evaluations
-        return found
+    def decode(task: Task, strategy: str, read: Callable[[], Any]) -> None:
+        result = _decode(STRATEGIES[strategy], network, read(), task, seed)
+        passes[f"{task.name} {strategy}"], decoded[task.name] = result.evaluations, result
 
+    works: dict[str, Callable[[], Any]] = {"backbone": lambda: network.backbone_features(image)}
     for strategy in STRATEGIES:
-        own = decoded(depth, strategy, lambda: network.project_memory(network.encode(features)))
-    timed("depth map", lambda: depth.interpret(own.image(0, 1), Context((WINDOW, WINDOW))))
+        works[f"depth {strategy}"] = partial(
+            decode, depth, strategy, lambda: network.project_memory(network.encode(features))
+        )
+    works["depth map"] = lambda: depth.interpret(decoded["depth"].image(0, 1), Context((WINDOW, WINDOW)))
     for strategy in STRATEGIES:
-        own = decoded(instances, strategy, lambda: memory)
-    timed("masks", lambda: instances.sequence.read(own.image(0, 1), Context((CANVAS, CANVAS))))
-    return seconds, passes
+        works[f"instances {strategy}"] = partial(decode, instances, strategy, lambda: memory)
+    works["masks"] = lambda: instances.sequence.read(decoded["instances"].image(0, 1), Context((CANVAS, CANVAS)))
+    return works, passes
 
 
 def _parts(options: RunOptions) -> tuple[Any, Any, Any]:
@@ -135,11 +142,13 @@ def _parts(options: RunOptions) -> tuple[Any, Any, Any]:
 def _decode(strategy: Any, network: Any, memory: Any, task: Task, seed: int) -> Decoded:
     prompts = task.prompt(Context((CANVAS, CANVAS)))
     request = Request(task.format, prompts[None], torch.ones(1, len(prompts), dtype=torch.bool))
-    found: Decoded = strategy.decode(network, memory, request, [random_stream(seed, 0, task.name)])
-    return found
+    decoded: Decoded = strategy.decode(network, memory, request, [random_stream(seed, 0, task.name)])
+    return decoded
 
 
-def _markdown(preset: str, released: dict[str, float], seconds: dict[str, float], passes: dict[str, int]) -> str:
+def _markdown(
+    preset: str, released: dict[str, float], phases: dict[str, Phase], passes: dict[str, int], rates: MachineRates
+) -> str:
     lines = [
         f"# Process CPU seconds per image, {preset} size, one thread",
         "",
@@ -147,9 +156,11 @@ def _markdown(preset: str, released: dict[str, float], seconds: dict[str, float]
         f"{preset}`; the released code's figures are kept in",
         "[published/ait_released_cpu.json](published/ait_released_cpu.json).",
         "",
+        machine_line(rates),
+        "",
     ]
     rows = []
     for name, title in ROWS.items():
         before = f"{released[name]:.3g}" if name in released else "–"
-        rows.append([title, before, f"{seconds[name]:.2g}", str(passes.get(name, "–"))])
-    return "\n".join([*lines, pipe_table(["phase", "released", "ours", "passes of the decoder"], rows)]) + "\n"
+        rows.append([title, before, *cells(phases[name], rates), str(passes.get(name, "–"))])
+    return "\n".join([*lines, pipe_table(["phase", "released", *HEADINGS, "passes"], rows)]) + "\n"
