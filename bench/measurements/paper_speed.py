@@ -121,8 +121,8 @@ def _page(preset: str, load: PaperLoad, phases: Phases, rates: MachineRates) -> 
     sequences = ", ".join(f"{count} of {length} tokens ({task})" for task, (count, length) in load.sequences().items())
     lines = [
         f"# Three ways of decoding at the paper's size ({preset})",
-        f"Process CPU seconds of one image of {height} × {width} pixels, random weights, float32, batch 1, one thread of "
-        f"{describe_environment().get('cpu')}. All rows decode the same sequences: {sequences}. Written by "
+        f"Process CPU seconds of one image of {height} × {width} pixels, random weights, float32, batch 1, one thread "
+        f"of {describe_environment().get('cpu')}. All rows decode the same sequences: {sequences}. Written by "
         f"`python -m bench measure paper-speed --preset {preset}`.",
         _totals(phases),
         "## Where the time goes",
