@@ -69,9 +69,12 @@ def claims(path: Path = FILE) -> Sequence[Claim]:
 def paper_effect(contrast: ClaimContrast, key: str) -> float | None:
     """Return the paper's effect on a metric, of times the ratio; None where the paper prints no numbers."""
     table = _table(contrast)
-    values = {arm: None if table is None else table.printed(arm, key, contrast.study) for arm in contrast.arms}
-    terms = [(weight, value) for arm, weight in contrast.arms.items() if (value := values[arm]) is not None]
-    if len(terms) < len(contrast.arms):
+    if table is None:
+        return None
+    rows = _rows(contrast, table)
+    printed = [(weight, table.printed(rows[arm], key, contrast.study)) for arm, weight in contrast.arms.items()]
+    terms = [(weight, value) for weight, value in printed if value is not None]
+    if len(terms) < len(printed):
         return None
     if is_ratio(key):
         return float(math.prod(value**weight for weight, value in terms))
@@ -83,8 +86,15 @@ def printed_numbers(contrast: ClaimContrast, key: str) -> dict[str, float]:
     table = _table(contrast)
     if table is None:
         return {}
-    rows = {table.row_of(arm, contrast.study): table.printed(arm, key, contrast.study) for arm in contrast.arms}
-    return {row: value for row, value in rows.items() if value is not None}
+    rows = _rows(contrast, table).values()
+    numbers = {row: table.printed(row, key, contrast.study) for row in rows}
+    return {row: value for row, value in numbers.items() if value is not None}
+
+
+def _rows(contrast: ClaimContrast, table: PaperTable) -> dict[str, str]:
+    """Arm to the row of the paper whose numbers it is held against."""
+    compared = table.links[contrast.study].compared if contrast.study in table.links else {}
+    return {arm: compared.get(arm, table.row_of(arm, contrast.study)) for arm in contrast.arms}
 
 
 def is_reconstruction(contrast: ClaimContrast) -> bool:

@@ -62,10 +62,12 @@ class Link(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     Args:
         arms: arm to row, where their names differ.
+        compared: arm to row whose numbers its contrasts are held against, though it does not repeat the row.
         prefix: of the columns that the study fills, before ``task.metric``.
     """
 
     arms: dict[str, str] = {}
+    compared: dict[str, str] = {}
     prefix: str = ""
 
 

@@ -79,7 +79,8 @@ def _arms(outcome: Outcome, published: Sequence[str]) -> str:
     for name, point in outcome.points.items():
         row = [name]
         for key in keys:
-            printed = [table.printed(name, key, study) for table in papers if _has(table, key, study)]
+            there = name if key in point.values else ""
+            printed = [table.printed(there, key, study) for table in papers if _has(table, key, study)]
             row += [_value(point, key), *map(shown(key).text, printed)]
         rows.append([*row, f"{point.milliseconds.get('total', 0):.1f}"] if timed else row)
     return pipe_table([*headings, "ms/image"] if timed else headings, rows)

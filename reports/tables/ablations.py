@@ -101,7 +101,7 @@ def _repeated(source: _Source) -> Table:
         key = column.removeprefix(prefix)
         ours = column.startswith(prefix) and "." in key and not key.startswith(RECONSTRUCTION)
         headings += [*([_heading(key)] if ours else []), f"{table.paper}: {_heading(column)}"]
-        printed = [_beside(table, arm, column, shown[:place]) for place, arm in enumerate(shown)]
+        printed = [_beside(source, arm, column, shown) for arm in source.arms]
         cells = [*printed, *(_printed(table, name, column) for name in rest)]
         mine = [*(source.cell(arm, key) for arm in source.arms), *(words("–") for _ in rest)] if ours else []
         rows = [[*row, *mine[place : place + 1], cells[place]] for place, row in enumerate(rows)]
@@ -114,9 +114,12 @@ def _repeated(source: _Source) -> Table:
     )
 
 
-def _beside(table: PaperTable, row: str, column: str, above: Sequence[str]) -> Cell:
-    """The printed cell beside an arm; a dash where an arm above repeats the same row."""
-    return words("–") if row in above else _printed(table, row, column)
+def _beside(source: _Source, arm: str, column: str, shown: Sequence[str]) -> Cell:
+    """The printed cell beside an arm; arms that share a row show what they have a value of."""
+    table, study = source.table, source.study
+    row, key = table.row_of(arm, study), column.removeprefix(table.links[study].prefix)
+    shared = shown.count(row) > 1 and (key == TIME or "." in key)
+    return words("–") if shared and source.cell(arm, key).value is None else _printed(table, row, column)
 
 
 def _printed(table: PaperTable, row: str, column: str) -> Cell:

@@ -59,6 +59,13 @@ def test_a_study_fills_its_columns_and_a_printed_row_stands_once() -> None:
     studied = next(table for table in tables(report, "mad-2") if table.name == "ablation-mad-2-mad-table2")
     rows = cells(studied)
     assert (rows["parallel"]["MAD: mask AP"], rows["parallel-equal-compute"]["MAD: mask AP"]) == ("29.8", "–")
+    alone = {"parallel": "keypoints.AP", "parallel detection": "detection.AP", "parallel keypoints": "keypoints.AP"}
+    points = {name: Point(values={key: 0.5}) for name, key in alone.items()}
+    apart = report_data(outcomes={"mad-table8": Outcome(name="mad-table8", title="t", decoder="d", points=points)})
+    (table,) = tables(apart, "mad-8")
+    rows = cells(table)
+    assert (rows["parallel detection"]["MAD: box AP"], rows["parallel keypoints"]["MAD: box AP"]) == ("38.4", "–")
+    assert (rows["parallel keypoints"]["MAD: kpt AP"], rows["joint, with MM"]["MAD: kpt AP"]) == ("55.1", "54.7")
     assert "Every setting was trained with 5 seeds." in studied.notes
     (table,) = tables(report, "ait-6")
     row = cells(table)["2"]
