@@ -13,14 +13,11 @@ from bench.cli.main import main
 from bench.studies.definition import names, read_definition
 from bench.studies.plan import Plan, plan
 from bench.studies.tables import TABLES
-from results.claims import Claim, claims, is_ratio, paper_effect
+from results.claims import STEPS, Claim, claims, is_ratio, paper_effect
 from results.published import paper_tables
 
 TWO = "decoder: mad\narms: {a: {}, b: {}}\n"
-PENDING = {  # studies of claims whose definitions, or their contrasts, are not written yet
-    *(contrast.study for claim in claims() for contrast in claim.contrasts),
-    *(study for table in paper_tables().values() for study in table.links if study not in names()),
-}
+PENDING = {"mad-pix2seq", "ait-soft-distance"}  # studies of claims that are not written yet
 DATA = {"coco": "/data/coco", "nyu": "/data/nyu"}
 
 
@@ -83,6 +80,10 @@ def test_studies_have_the_contrasts_of_claims(claim: Claim) -> None:
             continue
         _, definition = read_definition(contrast.study)
         for key in contrast.metrics:
+            if key.startswith(STEPS):
+                target = next(arm for arm, weight in contrast.arms.items() if weight < 0)
+                assert definition.tables["reach"] == {"metric": key.removeprefix(STEPS), "target": target}
+                continue
             turned = {arm: -weight for arm, weight in contrast.arms.items()}
             same = [c for c in definition.contrasts.values() if c.arms in (contrast.arms, turned) and key in c.effects]
             assert len(same) == 1, f"{claim.id}: {contrast.study} has no contrast {contrast.arms} in {key}"
