@@ -1,4 +1,4 @@
-"""Progress of long work: a bar on a terminal, silence elsewhere."""
+"""Progress of long work on a terminal, silence elsewhere."""
 
 from __future__ import annotations
 
@@ -43,6 +43,19 @@ def progress(description: str) -> Iterator[Report]:
                 drawn = time.monotonic()
 
         yield report
+
+
+@contextmanager
+def loading() -> Iterator[None]:
+    """Show that the program is loading, on a terminal's standard error, until the context ends."""
+    shown = sys.stderr.isatty()
+    if shown:
+        print("loading …", end="", file=sys.stderr, flush=True)
+    try:
+        yield
+    finally:
+        if shown:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
 
 def terminal_width(beside: int) -> int | None:

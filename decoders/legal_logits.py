@@ -5,11 +5,10 @@ Shapes: B images, N sequences, P prompt, L targets, V columns of the task's voca
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
+from decoders.base import SharedNetwork
 from tasks.formats.sequence import SequenceFormat
 
 
@@ -27,7 +26,9 @@ class LegalLogits:
         released: use the released softmax.
     """
 
-    def __init__(self, network: Any, format: SequenceFormat, device: torch.device, *, released: bool = False) -> None:
+    def __init__(
+        self, network: SharedNetwork, format: SequenceFormat, device: torch.device, *, released: bool = False
+    ) -> None:
         self._network = network
         self._vocabulary = format.ids.to(device)  # (V,)
         self._ids: Tensor | slice = format.ids  # (W,); this very tensor is the key of the rows that the network keeps
@@ -39,7 +40,7 @@ class LegalLogits:
 
     def logits(self, hidden: Tensor) -> Tensor:
         """(..., D) hidden states to (..., W) float32 logits."""
-        return self._network.logits(hidden, self._ids).float()  # type: ignore[no-any-return]
+        return self._network.logits(hidden, self._ids).float()
 
     def probabilities(self, logits: Tensor) -> Tensor:
         """(..., W) logits to (..., V) probabilities."""

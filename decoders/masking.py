@@ -6,12 +6,11 @@ Shapes: B images, N sequences, L target positions.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from decoders.base import View
+from decoders.base import SharedNetwork, View
 from tasks.formats.sequence import SequenceFormat, TrainingBatch
 
 
@@ -101,12 +100,12 @@ def with_random_word(format: SequenceFormat, inputs: Tensor, candidates: Tensor,
     return inputs.scatter(-1, position, words)
 
 
-def masked_inputs(network: Any, prompts: Tensor, tokens: Tensor, masked: Tensor) -> Tensor:
+def masked_inputs(network: SharedNetwork, prompts: Tensor, tokens: Tensor, masked: Tensor) -> Tensor:
     """Return (B, N, P + L): prompts (B, N, P), then tokens (B, N, L) with mask tokens where ``masked`` (B, N, L)."""
     return torch.cat([prompts, tokens.masked_fill(masked, network.vocabulary.id("mask"))], dim=-1)
 
 
-def fully_masked_view(network: Any, format: SequenceFormat, batch: TrainingBatch) -> View:
+def fully_masked_view(network: SharedNetwork, format: SequenceFormat, batch: TrainingBatch) -> View:
     """Return the view that predicts all targets from mask tokens; alternatives share one sequence."""
     shown = slice(0, 1) if format.matching == "alternatives" else slice(None)
     tokens = batch.tokens[:, shown]
@@ -123,7 +122,7 @@ def fully_masked_view(network: Any, format: SequenceFormat, batch: TrainingBatch
 
 
 def partly_masked_view(
-    network: Any,
+    network: SharedNetwork,
     format: SequenceFormat,
     batch: TrainingBatch,
     ratios: float | tuple[float, float],

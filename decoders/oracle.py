@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 
-from decoders.base import Request
+from decoders.base import Request, SharedNetwork
+from decoders.network.memory import Memory
 from tasks.formats.sequence import Decoded, one_hot
 
 
@@ -19,7 +20,13 @@ class Oracle:
     needs_truth: ClassVar[bool] = True
     needs_network: ClassVar[bool] = False
 
-    def decode(self, network: Any, memory: Any, request: Request, generators: Sequence[torch.Generator]) -> Decoded:
+    def decode(
+        self,
+        network: SharedNetwork | None,
+        memory: Memory | None,
+        request: Request,
+        generators: Sequence[torch.Generator],
+    ) -> Decoded:
         """Return the truth as tokens (B, N, L) with probability 1 each.
 
         Raises:

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Protocol
 import torch
 from torch import Tensor
 
+from tasks.codecs.options import CodecOptions
 from tasks.errors import TaskError
 from tasks.formats.sequence import Decoded, Encoded, SequenceFormat, TrainingExample
 from tasks.formats.tokenizer import Tokenizer
@@ -90,7 +91,6 @@ class Task(Protocol):
         summary: one line for ``list``.
         kind: annotation it needs: ``instances``, ``person_keypoints``, ``captions`` or ``depth``.
         after: names of tasks whose predictions ``prompt`` and ``interpret`` need.
-        layouts: layouts of the vocabulary that have the task's ids; ``mad`` alone where a class does not say.
         headline: metrics shown in tables, most important first.
     """
 
@@ -137,6 +137,26 @@ class Task(Protocol):
 
     def metric(self, parts: MetricParts) -> Metric:
         """The task's own metric."""
+        ...
+
+
+class OptionalAttributes(Protocol):
+    """What the class of a task may declare beside ``Task``. ``bench.registry.TaskEntry`` reads it.
+
+    Attributes:
+        layouts: layouts of the vocabulary that have the task's ids; default: ``mad``.
+    """
+
+    layouts: ClassVar[tuple[str, ...]]
+
+    @staticmethod
+    def ranges(sizes: Sizes) -> Mapping[str, int]:
+        """Return name and size of every id range that the task adds to the vocabulary; default: none."""
+        ...
+
+    @staticmethod
+    def sequence_format(vocabulary: Vocabulary, sizes: Sizes, codec: CodecOptions | None) -> SequenceFormat:
+        """Return the format without making the task, for ``describe``; default: the task is made."""
         ...
 
 

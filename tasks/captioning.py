@@ -7,8 +7,8 @@ from typing import ClassVar
 import torch
 
 from tasks.base import Metric, MetricParts, OneSequence, TaskError, TaskParts
-from tasks.formats.sequence import Decoded, Encoded, SequenceFormat, Slot, TrainingExample
-from tasks.formats.vocabulary import CAPTION_PROMPT
+from tasks.formats.sequence import Decoded, Encoded, TrainingExample
+from tasks.formats.shipped import captioning_format
 from tasks.targets import Context, Targets
 
 REFERENCES = 5
@@ -26,6 +26,7 @@ class Captioning(OneSequence):
     kind: ClassVar[str] = "captions"
     after: ClassVar[tuple[str, ...]] = ()
     headline: ClassVar[tuple[str, ...]] = ("BLEU-4", "CIDEr")
+    sequence_format = staticmethod(captioning_format)
 
     def __init__(self, parts: TaskParts) -> None:
         if parts.tokenizer is None:
@@ -38,14 +39,7 @@ class Captioning(OneSequence):
             )
         self._tokenizer = parts.tokenizer
         self._prompt = torch.tensor([list(parts.vocabulary["caption_prompt"].ids())])  # (1, P)
-        self.format = SequenceFormat(
-            task=self.name,
-            prompt_length=CAPTION_PROMPT,
-            slots=(Slot((self._words,)),),
-            groups=parts.sizes.caption_length,
-            end=self._words.start,
-            matching="alternatives",
-        )
+        self.format = captioning_format(parts.vocabulary, parts.sizes)
 
     def annotated(self, targets: Targets) -> bool:
         """Whether there is a reference caption."""

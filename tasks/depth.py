@@ -15,6 +15,7 @@ from torch import Tensor
 from tasks.base import Metric, MetricParts, OneSequence, TaskError, TaskParts
 from tasks.formats.binning import LogBins, overlaps
 from tasks.formats.sequence import Decoded, Encoded, SequenceFormat, Slot, TrainingExample, with_dense_loss
+from tasks.formats.shipped import depth_format, depth_map_format
 from tasks.formats.vocabulary import Sizes, Vocabulary
 from tasks.targets import Context, Targets
 
@@ -95,13 +96,6 @@ class DepthBins:
         return candidates[torch.cdist(place, place[candidates]).argmin(dim=1)]
 
 
-def _opening(vocabulary: Vocabulary) -> tuple[Tensor, int | None]:
-    """Prompt (1, P) and start token: layout ``mad`` has a depth prompt, ``ait`` a start token."""
-    if vocabulary.sizes.layout == "ait":
-        return torch.zeros(1, 0, dtype=torch.int64), vocabulary.id("depth_start")
-    return torch.tensor([[vocabulary.id("depth_prompt")]]), None
-
-
 class Depth(OneSequence):
     """One sequence per image.
 
@@ -119,21 +113,16 @@ class Depth(OneSequence):
     after: ClassVar[tuple[str, ...]] = ()
     headline: ClassVar[tuple[str, ...]] = ("rmse", "delta1")
     layouts: ClassVar[tuple[str, ...]] = ("mad", "ait")
+    sequence_format = staticmethod(depth_format)
 
     def __init__(self, parts: TaskParts, *, depths: DepthFormat | None = None) -> None:
-        self._prompt, start = _opening(parts.vocabulary)
+        prompted = parts.sizes.layout == "mad"  # layout ``ait`` has a start token instead
+        self._prompt = torch.tensor([[parts.vocabulary.id("depth_prompt")] if prompted else []], dtype=torch.int64)
         if depths is None:
             depths = DepthBins(parts.vocabulary, parts.sizes, reading=parts.reading)
         self._depths: DepthFormat = depths
-        bare = SequenceFormat(
-            task=self.name,
-            prompt_length=self._prompt.shape[1],
-            slots=self._depths.slots,
-            groups=self._depths.groups,
-            rivals=parts.vocabulary.rivals(self._depths.slots[0].ranges),
-            start=start,
-        )
-        self.format = with_dense_loss(bare, self._depths)
+        form = depth_map_format(parts.vocabulary, self._depths.slots, self._depths.groups)
+        self.format = with_dense_loss(form, self._depths)
 
     def annotated(self, targets: Targets) -> bool:
         """Whether there is a depth map."""

@@ -12,12 +12,9 @@ from torch import Tensor
 
 from tasks.base import Metric, MetricParts, OneSequence, TaskError, TaskParts
 from tasks.formats.binning import Coordinates
-from tasks.formats.sequence import Decoded, Encoded, SequenceFormat, Slot, TrainingExample
-from tasks.formats.vocabulary import DETECTION_PROMPT
+from tasks.formats.sequence import Decoded, Encoded, TrainingExample
+from tasks.formats.shipped import BOX, detection_format
 from tasks.targets import Context, Detections, ObjectAnnotations, Targets, with_area
-
-BOX = 4
-OBJECT_PROMPT = 1 + BOX + 1  # task, box, class
 
 
 class Detection(OneSequence):
@@ -35,6 +32,7 @@ class Detection(OneSequence):
     kind: ClassVar[str] = "instances"
     after: ClassVar[tuple[str, ...]] = ()
     headline: ClassVar[tuple[str, ...]] = ("AP", "AP50", "AP75")
+    sequence_format = staticmethod(detection_format)
 
     def __init__(self, parts: TaskParts) -> None:
         vocabulary = parts.vocabulary
@@ -42,16 +40,7 @@ class Detection(OneSequence):
         self._classes = vocabulary["class"]
         self._no_object = vocabulary.id("no_object")
         self._coordinates = coordinates(parts)
-        self.format = SequenceFormat(
-            task=self.name,
-            prompt_length=DETECTION_PROMPT,
-            slots=(Slot((vocabulary["coordinate"],)),) * BOX + (Slot((self._classes,)),),
-            groups=parts.sizes.slots,
-            target_only=(vocabulary["no_object"],),
-            matching="groups",
-            unmatched=(self._no_object,) * (BOX + 1),
-            unmatched_weights=(0.0,) * BOX + (1.0,),
-        )
+        self.format = detection_format(vocabulary, parts.sizes)
 
     def annotated(self, targets: Targets) -> bool:
         """Whether objects are annotated; an image may still have none."""

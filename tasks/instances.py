@@ -13,6 +13,7 @@ import torch
 from tasks.base import Metric, MetricParts, OneSequence, TaskError, TaskParts
 from tasks.formats.object_sequence import ObjectMasks, ObjectSequence
 from tasks.formats.sequence import Decoded, Encoded, TrainingExample
+from tasks.formats.shipped import boxes_format, instances_format
 from tasks.pasting import paste_codes
 from tasks.targets import Context, InstancePrediction, Masks, Targets
 
@@ -26,6 +27,7 @@ class Boxes(OneSequence):
     after: ClassVar[tuple[str, ...]] = ()
     headline: ClassVar[tuple[str, ...]] = ("AP", "AP50", "AP75")
     layouts: ClassVar[tuple[str, ...]] = ("ait",)
+    sequence_format = staticmethod(boxes_format)
     _prompt = torch.zeros(1, 0, dtype=torch.int64)  # a start token opens the sequence instead
 
     def __init__(self, parts: TaskParts) -> None:
@@ -73,6 +75,7 @@ class Instances(Boxes):
     name: ClassVar[str] = "instances"
     summary: ClassVar[str] = "boxes, classes and masks of all objects in one sequence, as AiT has them"
     headline: ClassVar[tuple[str, ...]] = ("box AP", "mask AP")
+    sequence_format = staticmethod(instances_format)
 
     def __init__(self, parts: TaskParts, *, masks: ObjectMasks | None = None) -> None:
         if masks is None:

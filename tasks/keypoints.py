@@ -19,14 +19,14 @@ from torch import Tensor
 
 from tasks.base import Metric, MetricParts, TaskError, TaskParts
 from tasks.detection import (
-    OBJECT_PROMPT,
     annotated_instances,
     coordinates,
     detections_in,
     object_prompts,
     slotted,
 )
-from tasks.formats.sequence import Decoded, Encoded, SequenceFormat, Slot, TrainingExample
+from tasks.formats.sequence import Decoded, Encoded, TrainingExample
+from tasks.formats.shipped import keypoints_format
 from tasks.targets import Context, Poses, Targets
 
 PERSON = "person"
@@ -55,6 +55,7 @@ class Keypoints:
     kind: ClassVar[str] = "person_keypoints"
     after: ClassVar[tuple[str, ...]] = ("detection",)
     headline: ClassVar[tuple[str, ...]] = ("AP", "AP50")
+    sequence_format = staticmethod(keypoints_format)
 
     def __init__(self, parts: TaskParts) -> None:
         if PERSON not in parts.class_names:
@@ -68,13 +69,7 @@ class Keypoints:
         self._coordinates = coordinates(parts)
         self._score_unseen = parts.score_unseen
         self._slots = parts.sizes.slots
-        coordinate = Slot((vocabulary["coordinate"],), dense=True)
-        self.format = SequenceFormat(
-            task=self.name,
-            prompt_length=OBJECT_PROMPT,
-            slots=(coordinate, coordinate, Slot((self._visible, self._invisible), dense=True)),
-            groups=parts.sizes.keypoints,
-        )
+        self.format = keypoints_format(vocabulary, parts.sizes)
 
     def annotated(self, targets: Targets) -> bool:
         """Whether persons carry keypoint annotations."""

@@ -13,7 +13,6 @@ from torch import Tensor
 
 from tasks.base import Metric, MetricParts, TaskError, TaskParts
 from tasks.detection import (
-    OBJECT_PROMPT,
     annotated_instances,
     coordinates,
     detections_in,
@@ -21,6 +20,7 @@ from tasks.detection import (
     slotted,
 )
 from tasks.formats.sequence import Decoded, Encoded, SequenceFormat, Slot, TrainingExample, with_dense_loss
+from tasks.formats.shipped import mask_format, segmentation_format
 from tasks.formats.vocabulary import Vocabulary
 from tasks.pasting import crop, paste_codes
 from tasks.targets import Context, Masks, ObjectAnnotations, Targets
@@ -99,6 +99,7 @@ class Segmentation:
     kind: ClassVar[str] = "instances"
     after: ClassVar[tuple[str, ...]] = ("detection",)
     headline: ClassVar[tuple[str, ...]] = ("AP", "AP50")
+    sequence_format = staticmethod(segmentation_format)
 
     def __init__(self, parts: TaskParts, *, masks: MaskFormat | None = None) -> None:
         vocabulary = parts.vocabulary
@@ -107,10 +108,7 @@ class Segmentation:
         self._coordinates = coordinates(parts)
         self._slots = parts.sizes.slots
         self._masks: MaskFormat = MaskBits(vocabulary, parts.sizes.mask_size) if masks is None else masks
-        bare = SequenceFormat(
-            task=self.name, prompt_length=OBJECT_PROMPT, slots=self._masks.slots, groups=self._masks.groups
-        )
-        self.format = with_dense_loss(bare, self._masks)
+        self.format = with_dense_loss(mask_format(self._masks.slots, self._masks.groups), self._masks)
 
     def annotated(self, targets: Targets) -> bool:
         """Whether objects, and with them their outlines, are annotated."""

@@ -7,17 +7,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import msgspec
 import torch
 
 from bench import registry
 from bench.builders.placeholders import placeholder_load, random_network
 from bench.config.parts import ImageOptions
 from bench.config.run import RunOptions
+from bench.config.strategy import strategy_options
 from bench.data.transforms import IMAGENET, Letterbox, ShortestSide, Square, Windows
-from bench.errors import UserError, unknown
+from bench.errors import UserError
 from bench.inference.pipeline import Pipeline
 from bench.inference.windowed_pipeline import WindowedPipeline, window_pixels
+from bench.registry import DecoderEntry
 from decoders.network.network import Network
 from decoders.oracle import Oracle
 from tasks.base import Task
@@ -27,36 +28,20 @@ UNSIGNED = ("out", "fresh", "decoder", "budget", "calibrate", "min_seconds", "mi
 """Options that decide no prediction."""
 
 
-def build_decoder(cls: Any, strategy: Mapping[str, Mapping[str, Any]]) -> Any:
-    """A strategy with its own options from ``--strategy``.
+def build_decoder(name: str, strategy: Mapping[str, Mapping[str, Any]]) -> Any:
+    """Return a strategy with its own options from ``--strategy``.
 
     Raises:
-        UserError: if it has no such option, a value is of the wrong type, or a task is unknown.
+        UserError: if it cannot be loaded or an option cannot be used.
     """
-    given = strategy.get(cls.name, {})
-    if not hasattr(cls, "Options"):
-        if given:
-            raise UserError(f"--strategy: {cls.name} has no options, got {', '.join(given)}")
-        return cls()
-    known = [field.name for field in dataclasses.fields(cls.Options)]
-    for name in given:
-        if name not in known:
-            raise UserError(f"--strategy: {unknown(f'option of {cls.name}', name, known)}")
-    for name in getattr(cls, "by_task", ()):
-        if isinstance(given.get(name), Mapping):
-            registry.check_tasks(f"--strategy: {cls.name}: {name}", given[name])
-    try:
-        return cls(msgspec.convert(given, cls.Options, strict=False))
-    except (msgspec.ValidationError, ValueError) as error:
-        told = [f"{field.name}: {field.type}" for field in dataclasses.fields(cls.Options) if field.name in str(error)]
-        hint = f" (takes {told[0]})" if told and isinstance(error, msgspec.ValidationError) else ""
-        raise UserError(f"--strategy: {cls.name}: {error}{hint}") from None
+    options = strategy_options(registry.decoder(name), strategy)
+    cls = registry.load(registry.DECODERS, name)
+    return cls() if options is None else cls(options)
 
 
 def options_of(decoder: Any) -> dict[str, Any]:
     """All options of a strategy, those that were not given too; none of one that has none."""
-    own = getattr(decoder, "options", None)
-    return dataclasses.asdict(own) if dataclasses.is_dataclass(own) and not isinstance(own, type) else {}
+    return {} if registry.entry_of(DecoderEntry, decoder).Options is None else dataclasses.asdict(decoder.options)
 
 
 def build_network(
@@ -70,13 +55,8 @@ def build_network(
 
     if options.random_weights:
         return folded(random_network(options.network, vocabulary, seed=options.seed)).to(device)
-    network = load_network(weights_name(decoder), options, vocabulary, tokenizer=tokenizer)
+    network = load_network(registry.entry_of(DecoderEntry, decoder).weights, options, vocabulary, tokenizer=tokenizer)
     return folded(network).to(device)
-
-
-def weights_name(decoder: Any) -> str:
-    """The checkpoint that a decoder runs with."""
-    return str(getattr(decoder, "weights", decoder.name))
 
 
 def build_pipeline(

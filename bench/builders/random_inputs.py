@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 from bench.builders.suite import Suite, make_tasks, task_choices, task_classes
-from bench.builders.task_formats import Formats, checked, default_formats, random_codecs
+from bench.builders.task_formats import Formats, check_formats, default_formats, random_codecs
 from bench.config.parts import ImageOptions, SuiteOptions
 from tasks.formats.vocabulary import Sizes
 from tasks.targets import ObjectAnnotations, Targets
@@ -114,7 +114,7 @@ def random_suite(options: SuiteOptions, *, score_unseen: bool = False, images: i
     dataset: Any = RandomImages(options.image, options.sizes, seed=options.seed, count=images)
     tokenizer = PlaceholderTokenizer(options.sizes.words)
     classes = task_classes(options.tasks, options.sizes.layout)
-    names = default_formats(options.sizes.layout, classes, checked(options.formats))
+    names = default_formats(options.sizes.layout, classes, check_formats(options.formats))
     vocabulary, tasks = make_tasks(
         list(classes.values()),
         sizes=options.sizes,

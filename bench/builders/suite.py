@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bench import registry
+from bench.builders.task_choice import CODE_RANGES, make_vocabulary, task_names
 from bench.builders.task_formats import Formats
 from bench.checkpoints.codec import CODECS
 from bench.config.parts import SuiteOptions
@@ -16,10 +18,7 @@ from tasks.base import Metric, Task, TaskParts
 from tasks.codecs.formats import DepthCodes, MaskCodes
 from tasks.codecs.vqvae import Codec
 from tasks.formats.tokenizer import Tokenizer
-from tasks.formats.vocabulary import DEPTH_CODE, MASK_CODE, Sizes, Vocabulary
-
-CODE_RANGES = {"segmentation": MASK_CODE, "instances": MASK_CODE, "depth": DEPTH_CODE}
-"""Task to the range of its learned codes, in the order in which they are appended to the vocabulary."""
+from tasks.formats.vocabulary import Sizes, Vocabulary
 
 
 @dataclass(frozen=True)
@@ -60,26 +59,7 @@ def task_classes(given: str | None, layout: str = "mad") -> dict[str, Any]:
     Raises:
         UserError: if a name is unknown, is of another layout of the vocabulary, or there is none.
     """
-    known = [n for n in registry.names(registry.TASKS) if layout in layouts(registry.load(registry.TASKS, n))]
-    wanted = known if given is None else [name.strip() for name in given.split(",") if name.strip()]
-    ordered: dict[str, Any] = {}
-
-    def add(name: str) -> None:
-        if name not in ordered:
-            cls = registry.load(registry.TASKS, name)
-            if layout not in layouts(cls):
-                raise UserError(
-                    f"--tasks: {name} is not a task of layout {layout!r} (sizes.layout), which has {', '.join(known)}"
-                )
-            for earlier in cls.after:
-                add(earlier)
-            ordered[name] = cls
-
-    for name in wanted:
-        add(name)
-    if not ordered:
-        raise UserError(f"--tasks {given}: names no task; known: {', '.join(known)}")
-    return ordered
+    return {name: registry.load(registry.TASKS, name) for name in task_names(given, layout)}
 
 
 def make_tasks(
@@ -89,24 +69,18 @@ def make_tasks(
     class_names: Sequence[str],
     tokenizer: Tokenizer | None,
     codecs: Mapping[str, Codec] | None = None,
+    vocabulary: Vocabulary | None = None,
     **choices: Any,
 ) -> tuple[Vocabulary, list[Task]]:
     """Tasks and the vocabulary they share.
 
-    Tasks of other packages may bring id ranges (``ranges(sizes)``). Those of all installed tasks are appended in order
-    of task name, whichever of them run, so that ids do not depend on the choice of tasks. Behind them come the ranges
-    of learned codes: ``codecs`` is task name to codec, for tasks whose sequences are codes. ``choices`` are the further
-    members of ``TaskParts``.
+    ``codecs`` is task name to codec, for tasks whose sequences are codes; ``vocabulary`` replaces that of all installed
+    tasks. ``choices`` are the further members of ``TaskParts``.
     """
     codecs = codecs or {}
-    extra: dict[str, int] = {}
-    for name in sorted(registry.names(registry.TASKS)):
-        own: Mapping[str, int] = getattr(registry.load(registry.TASKS, name), "ranges", lambda sizes: {})(sizes)
-        if taken := own.keys() & extra.keys():
-            raise UserError(f"task {name!r} adds the id range {min(taken)!r}, which another task adds too; rename one")
-        extra |= own
-    extra |= {CODE_RANGES[name]: codecs[name].options.codes for name in CODE_RANGES if name in codecs}
-    vocabulary = Vocabulary(sizes, words=None if tokenizer is None else len(tokenizer), extra=extra)
+    if vocabulary is None:
+        codes = {name: codec.options.codes for name, codec in codecs.items()}
+        vocabulary = make_vocabulary(sizes, words=None if tokenizer is None else len(tokenizer), codes=codes)
     parts = TaskParts(vocabulary=vocabulary, sizes=sizes, class_names=class_names, tokenizer=tokenizer, **choices)
     return vocabulary, [cls(parts, **_code_format(cls.name, parts, codecs)) for cls in classes]
 
@@ -133,21 +107,66 @@ def task_choices(options: SuiteOptions, *, score_unseen: bool) -> dict[str, Any]
     }
 
 
-def layouts(cls: Any) -> tuple[str, ...]:
-    """Layouts of the vocabulary that have a task's ids."""
-    return getattr(cls, "layouts", ("mad",))
+def with_formats(
+    suite: Suite,
+    formats: Formats,
+    options: SuiteOptions,
+    *,
+    score_unseen: bool = False,
+    card: Mapping[str, Any] | None = None,
+) -> Suite:
+    """Return the same data and metrics with the tasks and the vocabulary of one decoder.
 
+    Weights know the ids that they were trained with; tasks of packages that were installed since are left out.
 
-def with_formats(suite: Suite, formats: Formats, options: SuiteOptions, *, score_unseen: bool = False) -> Suite:
-    """The same data and metrics with the tasks and the vocabulary of these formats."""
-    if not formats.codecs:
+    Args:
+        suite: data and tasks with plain formats.
+        formats: of the decoder.
+        options: of the run.
+        score_unseen: as in ``TaskParts``.
+        card: of the decoder's weights, if it has any.
+
+    Raises:
+        UserError: if ``--tasks`` names a task that the weights do not know.
+    """
+    codes = {task: codec.options.codes for task, codec in formats.modules.items()}
+    words = None if suite.tokenizer is None else len(suite.tokenizer)
+    vocabulary = make_vocabulary(options.sizes, words=words, codes=codes, added=(card or {}).get("added"))
+    if card is not None and card.get("vocabulary") != len(vocabulary):
+        with suppress(ValueError, TypeError):  # what fits neither way is refused when the weights are loaded
+            vocabulary = vocabulary.first(card["vocabulary"])
+    if not formats.codecs and list(vocabulary) == list(suite.vocabulary):
         return suite
+    off = _unknown_tasks(suite.classes, vocabulary, options)
+    classes = [cls for cls in suite.classes if cls.name not in off]
     vocabulary, tasks = make_tasks(
-        suite.classes,
+        classes,
         sizes=options.sizes,
         class_names=suite.dataset.class_names,
         tokenizer=suite.tokenizer,
         codecs=formats.modules,
+        vocabulary=vocabulary,
         **task_choices(options, score_unseen=score_unseen),
     )
-    return replace(suite, vocabulary=vocabulary, tasks=tasks, formats=formats.card)
+    return replace(
+        suite,
+        vocabulary=vocabulary,
+        tasks=tasks,
+        formats=formats.card,
+        metrics={name: metric for name, metric in suite.metrics.items() if name not in off},
+        off=suite.off | off,
+        classes=classes,
+    )
+
+
+def _unknown_tasks(classes: Sequence[Any], vocabulary: Vocabulary, options: SuiteOptions) -> dict[str, str]:
+    """Return the tasks whose ids a vocabulary lacks, and those that depend on them, each with the reason."""
+    off: dict[str, str] = {}
+    for cls in classes:
+        ranges = registry.task(cls.name).ranges(options.sizes).keys()
+        if ranges <= {each.name for each in vocabulary} and not off.keys() & set(cls.after):
+            continue
+        if options.tasks is not None:
+            raise UserError(f"--tasks: the weights of this run were trained without {cls.name}; train again with it")
+        off[cls.name] = "the weights were trained without it"
+    return off

@@ -8,15 +8,19 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from bench import registry
 from bench.checkpoints.checkpoint import checkpoint_path, read_checkpoint, train_command
 from bench.checkpoints.codec import CODECS, StoredCodec, codec_name, load_codec, random_codec
 from bench.config.codecs import Codecs
 from bench.config.parts import SuiteOptions
 from bench.errors import UserError, unknown
 from bench.paths import CHECKPOINTS
-from tasks.codecs.vqvae import Codec
+from bench.registry import DecoderEntry
+
+if TYPE_CHECKING:
+    from tasks.codecs.vqvae import Codec
 
 CODES = "codes"
 PLAIN = {"segmentation": "bits", "depth": "bins"}
@@ -47,8 +51,8 @@ class Formats:
         return {task: self.codecs[kind].codec for task, kind in CODECS.items() if kind in self.codecs}
 
 
-def checked(given: Mapping[str, str]) -> Mapping[str, str]:
-    """Formats as they were given.
+def check_formats(given: Mapping[str, str]) -> Mapping[str, str]:
+    """Return formats as they were given.
 
     Raises:
         UserError: if a task has no choice of formats, or not this one.
@@ -74,9 +78,9 @@ def formats_to_train(
         preset: whose codecs to use.
         root: folder of the checkpoints; None for the shipped ones.
     """
-    names = default_formats(layout, tasks, checked(given))
+    names = default_formats(layout, tasks, check_formats(given))
     if layout == "mad":
-        names |= {task: name for task, name in getattr(decoder, "formats", {}).items() if task in tasks}
+        names |= _wishes(decoder, tasks)
     names |= given
     return Formats(names, _load(names, preset, root))
 
@@ -89,12 +93,12 @@ def formats_to_run(options: SuiteOptions, decoder: Any, tasks: Collection[str]) 
     Raises:
         UserError: if weights or a codec are missing, broken, or do not belong together.
     """
-    given, preset = checked(options.formats), options.preset
+    given, preset = check_formats(options.formats), options.preset
     plain = default_formats(options.sizes.layout, tasks, given)
     if not decoder.needs_network:
-        names = {**plain, **getattr(decoder, "formats", {}), **given}
+        names = {**plain, **registry.entry_of(DecoderEntry, decoder).formats, **given}
         return Formats(names, _load(names, preset, options.checkpoints))
-    name = getattr(decoder, "weights", decoder.name)
+    name = registry.entry_of(DecoderEntry, decoder).weights
     path = checkpoint_path(preset, name, options.checkpoints or CHECKPOINTS)
     _, card = read_checkpoint(path, train=train_command(name, preset))
     names = {**plain, **_formats_of(card, path)}
@@ -114,6 +118,12 @@ def formats_to_run(options: SuiteOptions, decoder: Any, tasks: Collection[str]) 
                 f"back or train it again with `{train_command(name, preset)}`"
             )
     return Formats(names, codecs)
+
+
+def _wishes(decoder: Any, tasks: Collection[str]) -> dict[str, str]:
+    """Return task to the format that a strategy wants."""
+    formats = registry.entry_of(DecoderEntry, decoder).formats
+    return {task: name for task, name in formats.items() if task in tasks}
 
 
 def _formats_of(card: Mapping[str, Any], path: Path) -> dict[str, str]:
@@ -151,9 +161,8 @@ def _load(names: Mapping[str, str], preset: str, root: Path | None) -> dict[str,
 
 def random_formats(options: SuiteOptions, decoder: Any, tasks: Collection[str]) -> Formats:
     """The formats that a decoder wishes, with the preset's codecs or, without any, untrained ones of AiT's size."""
-    given = checked(options.formats)
-    wish = {task: name for task, name in getattr(decoder, "formats", {}).items() if task in tasks}
-    names = {**default_formats(options.sizes.layout, tasks, given), **wish, **given}
+    given = check_formats(options.formats)
+    names = {**default_formats(options.sizes.layout, tasks, given), **_wishes(decoder, tasks), **given}
     return Formats(names, random_codecs(names, options))
 
 

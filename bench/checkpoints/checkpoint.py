@@ -2,7 +2,8 @@
 
 A preset's checkpoints are ``<decoder>.safetensors`` and, where the decoders share a frozen encoder,
 ``encoder.safetensors``; learned codecs are ``codec-<kind>.safetensors``. Matrices are stored as float16, vectors
-(norms, biases, running statistics) and codebooks as float32.
+(norms, biases, running statistics) and codebooks as float32. torch is imported where tensors are read or written, as
+cards are checked before.
 """
 
 from __future__ import annotations
@@ -12,22 +13,20 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
-
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from bench.config.parts import SuiteOptions
 from bench.errors import UserError
 from bench.paths import CHECKPOINTS, REPOSITORY
 from bench.system.environment import git_state
-from decoders.network.network import Network, build_network
 from decoders.network.options import NetworkOptions
-from decoders.network.weights import check_finite
 from results.store import write_atomically
 from tasks.formats.vocabulary import Sizes, Vocabulary
+
+if TYPE_CHECKING:
+    from torch import Tensor, device, nn
+
+    from decoders.network.network import Network
 
 ENCODER = "encoder"
 ENCODER_PARTS = ("backbone", "projection", "positions", "encoder")
@@ -65,6 +64,10 @@ def write_checkpoint(path: Path, tensors: Mapping[str, Tensor], card: Mapping[st
     Raises:
         NetworkError: if a tensor holds NaN or infinity.
     """
+    from safetensors.torch import save
+
+    from decoders.network.weights import check_finite
+
     check_finite(tensors, path)
     compact = {name: _compact(name, value) for name, value in tensors.items()}
     content = save(compact, metadata={"format": "pt"})
@@ -103,11 +106,17 @@ def copy_checkpoint(source: Path, target: Path) -> None:
 def fit_card(sizes: Sizes, network: NetworkOptions, vocabulary: Vocabulary, tokenizer: str | None) -> dict[str, Any]:
     """Return what weights and a run must agree on: sizes of sequences and network, vocabulary and tokenizer."""
     return {
-        "sizes": {**dataclasses.asdict(sizes), "depth_grid": list(sizes.depth_grid)},
+        "sizes": plain_sizes(sizes),
         "network": shape_of(network),
         "vocabulary": len(vocabulary),
         "tokenizer": tokenizer,
+        **({"added": vocabulary.added} if vocabulary.added else {}),
     }
+
+
+def plain_sizes(sizes: Sizes) -> dict[str, Any]:
+    """Return sizes as plain JSON data."""
+    return {**dataclasses.asdict(sizes), "depth_grid": list(sizes.depth_grid)}
 
 
 def shape_of(network: NetworkOptions) -> dict[str, Any]:
@@ -132,9 +141,14 @@ def read_checkpoint(path: Path, *, train: str) -> tuple[dict[str, Tensor], dict[
         UserError: if file or card is missing, broken, or they do not belong together.
         NetworkError: if a tensor holds NaN or infinity.
     """
-    copy_hint = "" if path.is_relative_to(CHECKPOINTS) else f", and copy them with their card into {path.parent}"
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    from decoders.network.weights import check_finite
+
+    copy_hint = _copy_hint(path)
     try:
-        content, card = path.read_bytes(), json.loads(path.with_suffix(".json").read_text())
+        content, card = path.read_bytes(), read_card(path)
         tensors = load_file(path)
     except OSError as error:
         missing = Path(error.filename or path)
@@ -153,6 +167,10 @@ def read_checkpoint(path: Path, *, train: str) -> tuple[dict[str, Tensor], dict[
     return {n: v.float() if v.is_floating_point() else v for n, v in tensors.items()}, card
 
 
+def _copy_hint(path: Path) -> str:
+    return "" if path.is_relative_to(CHECKPOINTS) else f", and copy them with their card into {path.parent}"
+
+
 def load_network(name: str, options: SuiteOptions, vocabulary: Vocabulary, *, tokenizer: str | None = None) -> Network:
     """Return the network of a preset with a decoder's trained weights, ready to decode.
 
@@ -165,7 +183,7 @@ def load_network(name: str, options: SuiteOptions, vocabulary: Vocabulary, *, to
     Raises:
         UserError: if weights are missing, broken, or were made for something else.
     """
-    path = checkpoint_path(options.preset, name, options.checkpoints or CHECKPOINTS)
+    path = weights_path(name, options)
     tensors, card = read_checkpoint(path, train=train_command(name, options.preset))
     if card.get("decoder", name) != name:
         raise UserError(f"{path}: its card names decoder {card['decoder']}; give weights of {name}")
@@ -182,6 +200,36 @@ def load_network(name: str, options: SuiteOptions, vocabulary: Vocabulary, *, to
     return network_with(tensors, dataclasses.replace(options.network, weights=None), vocabulary, path.name)
 
 
+def weights_path(name: str, options: SuiteOptions) -> Path:
+    """Return the path of the weights that a decoder runs with."""
+    return checkpoint_path(options.preset, name, options.checkpoints or CHECKPOINTS)
+
+
+def read_card(path: Path) -> dict[str, Any]:
+    """Return the card beside a file of weights; raises as ``json`` and ``Path`` do."""
+    card: dict[str, Any] = json.loads(path.with_suffix(".json").read_text())
+    return card
+
+
+def check_weights(name: str, options: SuiteOptions) -> None:
+    """Refuse weights of a decoder that are absent or were made for other sizes, as far as their card tells.
+
+    Raises:
+        UserError: with the command that makes them.
+    """
+    path, train = weights_path(name, options), train_command(name, options.preset)
+    for file, kind in ((path, "weights"), (path.with_suffix(".json"), "card of weights")):
+        if not file.is_file():
+            raise UserError(f"{file}: no such {kind}; make them with `{train}`{_copy_hint(path)}")
+    try:
+        card = read_card(path)
+    except ValueError:
+        return  # ``read_checkpoint`` says what is broken
+    if isinstance(card, dict):
+        fit = {"sizes": plain_sizes(options.sizes), "network": shape_of(options.network)}
+        check_fit(path, card, fit | _square(card, options))
+
+
 def weights_hashes(name: str, options: SuiteOptions) -> dict[str, str]:
     """Return the hashes of the weights that a decoder runs with, its frozen encoder's included, from their card.
 
@@ -189,16 +237,14 @@ def weights_hashes(name: str, options: SuiteOptions) -> dict[str, str]:
         name: of the weights.
         options: ``preset`` and ``checkpoints`` of the run.
     """
-    path = checkpoint_path(options.preset, name, options.checkpoints or CHECKPOINTS)
-    card = json.loads(path.with_suffix(".json").read_text())
+    card = read_card(weights_path(name, options))
     hashes = {name: card["hash"], ENCODER: card.get("encoder")}
     return {part: str(value) for part, value in hashes.items() if value}
 
 
 def missing_tensors(name: str, options: SuiteOptions) -> list[str]:
     """Return the tensors that the checkpoint behind imported weights lacks, from their card; they are random."""
-    path = checkpoint_path(options.preset, name, options.checkpoints or CHECKPOINTS)
-    return list(map(str, json.loads(path.with_suffix(".json").read_text()).get("missing", ())))
+    return list(map(str, read_card(weights_path(name, options)).get("missing", ())))
 
 
 def network_with(
@@ -209,6 +255,8 @@ def network_with(
     Raises:
         UserError: if names or shapes disagree.
     """
+    from decoders.network.network import build_network
+
     network = build_network(options, vocabulary)
     load_into(network, tensors, source)
     return network.eval()
@@ -288,6 +336,6 @@ def decoder_tensors(network: Network) -> dict[str, Tensor]:
     return {name: value for name, value in network.state_dict().items() if not is_encoder(name)}
 
 
-def device_of(network: torch.nn.Module) -> torch.device:
+def device_of(network: nn.Module) -> device:
     """Return the device of a network."""
     return next(network.parameters()).device

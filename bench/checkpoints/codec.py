@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
-import torch
-from torch import Tensor
 
 from bench.checkpoints.checkpoint import checkpoint_path, read_checkpoint
 from bench.errors import UserError
 from bench.paths import CHECKPOINTS
 from tasks.codecs.options import CodecOptions
-from tasks.codecs.vqvae import Codec
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from tasks.codecs.vqvae import Codec
 
 KINDS = ("masks", "depth")
 CODECS = {"segmentation": "masks", "instances": "masks", "depth": "depth"}
@@ -81,6 +83,8 @@ def read_codec(kind: str, path: Path, *, again: str) -> StoredCodec:
     Raises:
         UserError: as ``load_codec``.
     """
+    from tasks.codecs.vqvae import Codec
+
     tensors, card = read_checkpoint(path, train=again)
     shown = f"{path.parent.name}/{path.name}"
     if card.get("codec") != kind:
@@ -113,6 +117,10 @@ def _options(shown: str, card: Mapping[str, Any], command: str) -> CodecOptions:
 
 def random_codec(options: CodecOptions, seed: int = 0) -> Codec:
     """Return an untrained codec, for where only the number and the grid of its codes matter."""
+    import torch
+
+    from tasks.codecs.vqvae import Codec
+
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return Codec(options).eval().requires_grad_(False)

@@ -1,89 +1,72 @@
-"""What a task's sequences look like under a preset, and what a decoder's weights were trained with, in words."""
+"""What `describe` prints of a decoder or a task. Of ours it imports no torch."""
 
 from __future__ import annotations
 
-import inspect
+import dataclasses
 import json
-import re
-import sys
-from collections.abc import Mapping
-from typing import Any
+import textwrap
+from collections.abc import Mapping, Sequence
+
+from docstring_parser import DocstringStyle, parse
 
 from bench import registry
-from bench.builders.suite import layouts, make_tasks
-from bench.builders.task_formats import CODES, PLAIN, checked, default_formats
+from bench.builders.task_choice import make_vocabulary
+from bench.builders.task_formats import CODES, PLAIN, check_formats, default_formats
 from bench.checkpoints.checkpoint import checkpoint_path
-from bench.checkpoints.codec import CODECS, random_codec
-from bench.cli.commands import COMMANDS
-from bench.config.codecs import CodecTrainOptions
-from bench.config.loading import load_run, preset_names
+from bench.checkpoints.codec import CODECS
+from bench.config.loading import load_codec, load_run, preset_names
 from bench.errors import UserError
 from tasks.codecs.options import CodecOptions
 from tasks.formats.sequence import SequenceFormat
-from tasks.formats.vocabulary import Vocabulary
+from tasks.formats.vocabulary import Sizes, Vocabulary
 
 PRESETS = {"mad": "paper", "ait": "ait-swinv2b-insseg"}  # one of each layout
+WIDTH = 112  # columns of wrapped text
 
 
-class Letters:
-    """Stands in for a tokenizer where only the number of pieces matters."""
-
-    def __init__(self, pieces: int) -> None:
-        self._pieces = pieces
-
-    def __len__(self) -> int:
-        return self._pieces
-
-    def encode(self, text: str) -> list[int]:
-        """Never needed to describe a format."""
-        raise NotImplementedError
-
-    def decode(self, pieces: list[int]) -> str:
-        """Never needed to describe a format."""
-        raise NotImplementedError
+def describe_decoder(name: str) -> str:
+    """Return what a decoder is, its options with their defaults, and the weights that are shipped."""
+    entry = registry.decoder(name)
+    lines = [f"decoder {name}: {entry.summary}", "", registry.documentation(registry.DECODERS, name), ""]
+    if entry.Options is not None:
+        defaults = {name: dataclasses.asdict(entry.Options())}
+        lines += [f"options (--strategy '{{{name}: {{name: value}}}}'):", "", *describe_options(entry.Options), ""]
+        lines += [f"defaults: {json.dumps(defaults)}", ""]
+    if entry.needs_network:
+        lines += ["weights:", *(describe_weights(entry.weights) or ["none are shipped"])]
+    return "\n".join(lines).rstrip()
 
 
-def describe_weights(decoder: Any) -> list[str]:
-    """What every shipped checkpoint of a decoder was trained with, a line each."""
+def describe_weights(name: str) -> list[str]:
+    """Return the formats that shipped weights of a name were trained with, a line a preset."""
     lines = []
     for preset in preset_names():
-        path = checkpoint_path(preset, getattr(decoder, "weights", decoder.name)).with_suffix(".json")
+        path = checkpoint_path(preset, name).with_suffix(".json")
         if path.exists():
-            names = {**PLAIN, **json.loads(path.read_text()).get("formats", {})}
-            lines.append(f"{preset}: {', '.join(f'{task} as {name}' for task, name in names.items())}")
+            formats = {**PLAIN, **json.loads(path.read_text()).get("formats", {})}
+            lines.append(f"{preset}: {', '.join(f'{task} as {form}' for task, form in formats.items())}")
     return lines
 
 
-def describe_options(options: type) -> str:
-    """What a class of options says of itself, with the options that only its bases explain."""
-    told = inspect.cleandoc(options.__doc__ or "")
-    lines, known = told.splitlines(), set(_explained(told))
-    added: list[str] = []
-    for base in options.__mro__[1:]:
-        found = _explained(inspect.cleandoc(base.__doc__ or ""))
-        added += [line for name, own in found.items() if name not in known for line in own]
-        known |= found.keys()
-    if added and "Args:" not in lines:
-        lines += ["", "Args:"]
-    return "\n".join(lines + added)
-
-
-def _explained(text: str) -> dict[str, list[str]]:
-    """Option to the lines of ``Args`` that explain it."""
-    found: dict[str, list[str]] = {}
-    name = None
-    for line in text.partition("Args:\n")[2].splitlines():
-        if match := re.match(r"    (\w+): ", line):
-            name = match[1]
-        elif not line.startswith("        "):
-            name = None  # the next section
-        if name is not None:
-            found.setdefault(name, []).append(line)
-    return found
+def describe_options(options: type) -> list[str]:
+    """Return what the docstring of a dataclass says of it and, with those of its bases, of every option."""
+    docstring = parse(options.__doc__ or "", DocstringStyle.GOOGLE)
+    texts = {
+        param.arg_name: param.description or ""
+        for base in reversed(options.__mro__)
+        for param in parse(base.__doc__ or "", DocstringStyle.GOOGLE).params
+    }
+    lines = [docstring.short_description or "", ""]
+    if docstring.long_description:
+        lines += [*docstring.long_description.splitlines(), ""]
+    for field in dataclasses.fields(options):
+        text = f"{field.name}: {texts.get(field.name, '')}"
+        lines += textwrap.wrap(text, WIDTH, initial_indent=" " * 4, subsequent_indent=" " * 8, break_on_hyphens=False)
+    return lines
 
 
 def describe_task(name: str, preset: str | None, formats: Mapping[str, str] | None = None) -> str:
-    """Format of a task's sequences with the sizes of a preset.
+    """Return the format of a task's sequences with the sizes of a preset.
 
     Args:
         name: of the task.
@@ -93,60 +76,67 @@ def describe_task(name: str, preset: str | None, formats: Mapping[str, str] | No
     Raises:
         UserError: if the preset or a format is unknown.
     """
-    cls: Any = registry.load(registry.TASKS, name)
-    fitting = PRESETS[layouts(cls)[0]]
-    preset = preset or fitting
-    sizes = load_run(["--decoder", "oracle", "--preset", preset]).sizes
-    if sizes.layout not in layouts(cls):
-        raise UserError(f"task {name} is not of preset {preset!r}'s layout {sizes.layout!r}; give --preset {fitting}")
-    chosen = default_formats(sizes.layout, [name], checked(formats or {})) | dict(formats or {})
-    names = ["person", *(f"class {number}" for number in range(1, sizes.classes))]
-    shapes = {task: _shape(task, preset) for task, own in chosen.items() if own == CODES}
-    vocabulary, (task,) = make_tasks(
-        [cls],
-        sizes=sizes,
-        class_names=names,
-        tokenizer=Letters(sizes.words),
-        codecs={own: random_codec(shape) for own, shape in shapes.items()},
-    )
-    lines = [f"task {name}: {cls.summary}", "", (sys.modules[cls.__module__].__doc__ or "").strip(), ""]
-    lines += _format_lines(task.format, preset)
+    entry = registry.task(name)
+    default = PRESETS[entry.layouts[0]]
+    preset = preset or default
+    sizes = load_run({"decoder": "oracle", "preset": preset}).sizes
+    if sizes.layout not in entry.layouts:
+        raise UserError(f"task {name} is not of preset {preset!r}'s layout {sizes.layout!r}; give --preset {default}")
+    chosen = default_formats(sizes.layout, [name], check_formats(formats or {})) | dict(formats or {})
+    coded = [task for task, form in chosen.items() if form == CODES]
+    shapes = {task: load_codec({"codec": CODECS[task], "preset": preset}).chosen.shape for task in coded}
+    vocabulary = make_vocabulary(sizes, codes={task: shape.codes for task, shape in shapes.items()})
+    form = _sequence_format(name, vocabulary, sizes, shapes.get(name))
+    lines = [f"task {name}: {entry.summary}", "", registry.documentation(registry.TASKS, name), ""]
+    lines += _format_lines(form, preset)
     if name in chosen:
-        lines.append(f"format:      {_told(name, shapes.get(name))}")
+        lines.append(f"format:      {_token_kind(name, shapes.get(name))}")
+    earlier = f", and runs after {', '.join(entry.after)}" if entry.after else ""
     lines += [
-        f"needs:       {cls.kind} annotations" + (f", and runs after {', '.join(cls.after)}" if cls.after else ""),
-        f"in tables:   {', '.join(cls.headline)}",
+        f"needs:       {entry.kind} annotations{earlier}",
+        f"in tables:   {', '.join(entry.headline)}",
         "",
-        *_vocabulary_lines(vocabulary, task.format),
+        *_vocabulary_lines(vocabulary, form),
     ]
     return "\n".join(lines)
 
 
-def _shape(task: str, preset: str) -> CodecOptions:
-    options: CodecTrainOptions = COMMANDS["train"].load_options("train", ["--codec", CODECS[task], "--preset", preset])
-    return options.chosen.shape
+def _sequence_format(name: str, vocabulary: Vocabulary, sizes: Sizes, codec: CodecOptions | None) -> SequenceFormat:
+    if (sequence_format := registry.task(name).sequence_format) is not None:
+        form: SequenceFormat = sequence_format(vocabulary, sizes, codec)
+        return form
+    from bench.builders.random_inputs import PlaceholderTokenizer
+    from tasks.base import Task, TaskParts
+
+    names = ["person", *(f"class {number}" for number in range(1, sizes.classes))]
+    tokenizer = PlaceholderTokenizer(sizes.words)
+    parts = TaskParts(vocabulary=vocabulary, sizes=sizes, class_names=names, tokenizer=tokenizer)
+    task: Task = registry.load(registry.TASKS, name)(parts)
+    return task.format
 
 
-def _told(task: str, shape: CodecOptions | None) -> str:
+def _token_kind(task: str, shape: CodecOptions | None) -> str:
     if shape is None:
         return f"{PLAIN[task]} (--formats.{task} codes shows learned codes)"
     return f"codes, each one of {shape.codes} and of {shape.ratio}x{shape.ratio} pixels"
 
 
 def _format_lines(form: SequenceFormat, preset: str) -> list[str]:
-    group = " ".join("/".join(found.name for found in slot.ranges) for slot in form.slots[:8])
+    group = " ".join("/".join(ids.name for ids in slot.ranges) for slot in form.slots[:8])
     more = f" … ({len(form.slots)} in all)" if len(form.slots) > 8 else ""
+    dense = sum(slot.dense for slot in form.slots) * form.groups
     return [
         f"sequence:    {form.prompt_length} prompt tokens + {form.length} targets (preset {preset})",
         f"group:       [{group}{more}] × {form.groups}",
-        f"dense:       {int(form.dense.sum())} of {form.length} positions",
+        f"dense:       {dense} of {form.length} positions",
         f"ends early:  {'yes' if form.end is not None else 'no'}",
     ]
 
 
-def _vocabulary_lines(vocabulary: Vocabulary, form: SequenceFormat) -> list[str]:
-    lines = [f"vocabulary of {len(vocabulary)} ids, {len(form.ids)} of them this task's (*):"]
-    for found in vocabulary:
-        mark = "*" if found in form.ranges else " "
-        lines.append(f"  {mark} {found.start:>6} … {found.stop - 1:<6} {found.name}")
+def _vocabulary_lines(vocabulary: Vocabulary, form: SequenceFormat) -> Sequence[str]:
+    used = sum(map(len, form.ranges))
+    lines = [f"vocabulary of {len(vocabulary)} ids, {used} of them this task's (*):"]
+    for ids in vocabulary:
+        mark = "*" if ids in form.ranges else " "
+        lines.append(f"  {mark} {ids.start:>6} … {ids.stop - 1:<6} {ids.name}")
     return lines

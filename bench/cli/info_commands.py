@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import builtins
 import json
-import sys
 from pathlib import Path
 
 from bench import registry
@@ -20,8 +19,8 @@ from bench.errors import UserError, unknown
 def list(options: ListOptions) -> int:  # noqa: A001
     """Print names with one line each."""
     sections = {
-        "decoders": _summaries(registry.DECODERS),
-        "tasks": _summaries(registry.TASKS),
+        "decoders": {name: registry.decoder(name).summary for name in registry.usable(registry.DECODERS)},
+        "tasks": {name: registry.task(name).summary for name in registry.usable(registry.TASKS)},
         "presets": {name: _header(preset_file(name))[0] for name in preset_names()},
     }
     for section, entries in sections.items():
@@ -39,20 +38,9 @@ def describe(options: DescribeOptions) -> int:
     if options.preset is not None:
         preset_file(options.preset)  # an unknown one is refused, also where nothing depends on it
     if options.name in decoders:
-        cls = registry.load(registry.DECODERS, options.name)
-        print(f"decoder {options.name}: {cls.summary}\n")
-        print(sys.modules[cls.__module__].__doc__)
-        if hasattr(cls, "Options"):
-            from bench.builders.decoder import options_of
-            from bench.cli.describe import describe_options
+        from bench.cli.describe import describe_decoder
 
-            print(f"options (--strategy '{{{options.name}: {{name: value}}}}'):\n")
-            print(describe_options(cls.Options))
-            print(f"\ndefaults: {json.dumps({options.name: options_of(cls())})}")
-        if cls.needs_network:
-            from bench.cli.describe import describe_weights
-
-            print("\nweights:\n" + "\n".join(describe_weights(cls) or ["none are shipped"]))
+        print(describe_decoder(options.name))
     elif options.name in tasks:
         from bench.cli.describe import describe_task
 
@@ -76,17 +64,6 @@ def schema(options: SchemaOptions) -> int:
         write_atomically(options.out, text.encode())
         print(options.out)
     return 0
-
-
-def _summaries(group: str) -> dict[str, str]:
-    """Name to summary; an entry that cannot be loaded says so and hides no other."""
-    summaries = {}
-    for name in registry.names(group):
-        try:
-            summaries[name] = registry.load(group, name).summary
-        except UserError as error:
-            summaries[name] = f"cannot be used: {error}"
-    return summaries
 
 
 def _header(preset: Path) -> builtins.list[str]:

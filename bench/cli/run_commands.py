@@ -5,27 +5,31 @@ from __future__ import annotations
 import builtins
 
 from bench import registry
+from bench.builders.preflight import check_file, check_suite
+from bench.checkpoints.checkpoint import ENCODER
 from bench.config.analysis import (
     ReportOptions,
 )
 from bench.config.codecs import CodecTrainOptions
 from bench.config.run import RunOptions
+from bench.config.strategy import strategy_options
 from bench.config.tools import (
     ImportOptions,
     ParityOptions,
     SweepOptions,
 )
 from bench.config.training import TrainOptions
-from bench.console import terminal_width
+from bench.console import loading, terminal_width
+from bench.run.choice import check_run
 
 
 def run(options: RunOptions) -> int:
     """Run decoders and print the table."""
-    for name in options.decoders():
-        registry.check(registry.DECODERS, name)  # before seconds of imports
+    check_run(options)
+    with loading():
+        from bench.run import runner
     from rich.console import Console
 
-    from bench.run import runner
     from reports.terminal.record_tables import print_records
     from reports.terminal.times import print_details, print_speed
 
@@ -65,18 +69,19 @@ def sweep(options: SweepOptions) -> int:
         for point in combinations.points:
             print(point.name)
         return 0
-    from bench.distributed import join
-    from bench.run.runner import run as runner
-    from bench.run.sweep import run_sweep
+    with loading():
+        from bench.distributed import join
+        from bench.run.runner import run as runner
+        from bench.run.sweep import run_sweep
 
     with join() as group:
         log = print if group.is_main else (lambda text: None)
         result = run_sweep(
             combinations,
-            lambda one: runner(one, log, group),
+            lambda run: runner(run, log, group),
             log,
             fresh=options.fresh,
-            agree=lambda own: group.all_gather(own)[0],
+            agree=lambda value: group.all_gather(value)[0],
             alone=group.world_size == 1,
         )
     for folder in result.records:
@@ -87,16 +92,18 @@ def sweep(options: SweepOptions) -> int:
 def train(options: TrainOptions | CodecTrainOptions) -> int:
     """Train and print where the weights are."""
     if isinstance(options, CodecTrainOptions):
-        from bench.train import codec as codec_training
-
+        with loading():
+            from bench.train import codec as codec_training
         for path in codec_training.train_codec(options):
             print(path)
         return 0
-    from bench.checkpoints.checkpoint import ENCODER
-    from bench.train import network as training
-
     if options.decoder != ENCODER:
-        registry.check(registry.DECODERS, options.decoder)
+        strategy_options(registry.decoder(options.decoder), options.strategy)
+    check_suite(options)
+    check_file("--encoder", options.encoder)
+    check_file("--start", options.start)
+    with loading():
+        from bench.train import network as training
     for path in training.train(options):
         print(path)
     return 0

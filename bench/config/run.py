@@ -7,7 +7,9 @@ from typing import Literal
 
 from bench.config.parts import SuiteOptions
 from bench.errors import UserError
-from bench.registry import DECODERS, names
+from bench.registry import DECODERS, usable
+
+MODES = ("eager", "compiled", "graphed")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,12 +88,12 @@ class RunOptions(SuiteOptions, TimingOptions):
         TimingOptions.__post_init__(self)
 
     def decoders(self) -> list[str]:
-        """Names given with ``--decoder``; all that are installed for ``all``."""
+        """Names given with ``--decoder``; all that can be loaded for ``all``."""
         if self.decoder == "all":
-            return names(DECODERS)
-        found = [name.strip() for name in self.decoder.split(",") if name.strip()]
-        if not found:
+            return list(usable(DECODERS))
+        chosen = [name.strip() for name in self.decoder.split(",") if name.strip()]
+        if not chosen:
             raise UserError("--decoder names no decoder; `list` shows them")
-        if len(found) != len(set(found)):
+        if len(chosen) != len(set(chosen)):
             raise UserError(f"--decoder {self.decoder}: a decoder is named twice")
-        return found
+        return chosen

@@ -15,14 +15,12 @@ from bench.inference.compiled import Compiled
 from bench.inference.cuda_graphs import Graphed
 from results.record import Key, Mode, Sample
 
-MODES = ("eager", "compiled", "graphed")
-
 
 def unavailable_reason(mode: str, device: torch.device, *, network: bool = True) -> str | None:
     """Return why a mode cannot be used; None if it can.
 
     Args:
-        mode: one of ``MODES``.
+        mode: ``compiled`` or ``graphed``.
         device: where the network computes.
         network: whether the decoder has a network at all.
     """

@@ -106,8 +106,7 @@ class Pipeline:
         clock = Clock(self._watch, share=len(inputs))
         outputs = [PipelineOutput() for _ in inputs]
         with clock.phase("preprocess"):
-            images, pad = stack_images([self.transform(image.image) for image in inputs])
-            images, pad = images.to(self.device), None if pad is None else pad.to(self.device)
+            images, pad = self._pixels(inputs)
         with self._autocast():
             memory = self._encode(images, pad, clock)
             calls = BatchCalls((images.shape[2], images.shape[3]), len(inputs), len(inputs))
@@ -132,6 +131,13 @@ class Pipeline:
             for task in self.tasks
             if self._strategy(task).needs_truth and task.annotated(inputs[0].targets)
         }
+
+    def _pixels(self, inputs: Sequence[PipelineInput]) -> tuple[Tensor, Tensor | None]:
+        """Return the network's input (B, 3, height, width) and where it is padded; empty without a network."""
+        if self.network is None:
+            return torch.zeros(len(inputs), 3, 0, 0), None
+        images, pad = stack_images([self.transform(image.image) for image in inputs])
+        return images.to(self.device), None if pad is None else pad.to(self.device)
 
     def _autocast(self) -> AbstractContextManager[Any]:
         if self.precision != "bfloat16":

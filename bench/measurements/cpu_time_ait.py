@@ -34,8 +34,9 @@ from bench.paths import PUBLISHED
 from bench.seeding import random_stream
 from bench.system.environment import describe_environment
 from decoders.base import Request
-from decoders.causal.ait import Ait, AitOptions
+from decoders.causal.ait import Ait
 from decoders.causal.ait_parallel import AitParallel
+from decoders.causal.options import AitOptions
 from decoders.network.folding import folded
 from decoders.network.memory import Features
 from decoders.network.network import build_network

@@ -13,9 +13,9 @@ from bench.parity.ait_model import AitSubject
 from bench.parity.golden_file import GoldenFile
 from bench.parity.parity_table import ParityTable
 from tasks.base import MetricParts
-from tasks.detection import BOX
 from tasks.formats.binning import CanvasCoordinates
 from tasks.formats.sequence import Decoded, one_hot
+from tasks.formats.shipped import BOX
 from tasks.instances import Instances
 from tasks.metrics.depth import NAMES, NEAREST, DepthMetric, depth_errors
 from tasks.targets import Context, InstancePrediction, Targets

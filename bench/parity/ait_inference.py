@@ -10,13 +10,14 @@ from torch import Tensor
 from bench.parity.ait_model import AitSubject
 from bench.parity.parity_table import ParityTable
 from decoders.base import Request
-from decoders.causal.ait import Ait, AitOptions
-from decoders.causal.ait_parallel import AitParallel, AitParallelOptions, parallel_inputs
+from decoders.causal.ait import Ait
+from decoders.causal.ait_parallel import AitParallel, parallel_inputs
 from decoders.causal.generation import generate
+from decoders.causal.options import AitOptions, AitParallelOptions
 from decoders.network.memory import Memory
 from decoders.sampling import TokenSampler, within_nucleus
-from tasks.detection import BOX
 from tasks.formats.sequence import Decoded, SequenceFormat
+from tasks.formats.shipped import BOX
 from tasks.instances import Boxes, Instances
 from tasks.targets import Context
 

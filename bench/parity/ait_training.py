@@ -15,9 +15,9 @@ from decoders.base import View
 from decoders.causal.ait import Ait
 from decoders.network.memory import Memory
 from decoders.objective import task_loss
-from tasks.detection import BOX
 from tasks.formats.object_sequence import ABSENT, MASK_WEIGHT
 from tasks.formats.sequence import SequenceFormat, TrainingExample, collate
+from tasks.formats.shipped import BOX
 from tasks.pasting import align, raster
 from tasks.targets import ObjectAnnotations, Targets
 

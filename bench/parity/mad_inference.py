@@ -14,10 +14,12 @@ from torch import Tensor
 from bench.parity.mad_model import MadSubject, padded_pieces
 from bench.parity.parity_table import ParityTable
 from decoders.base import Request
-from decoders.masked.mad import MadReleased, MadReleasedOptions, Pass
+from decoders.masked.mad import MadReleased, Pass
+from decoders.masked.options import MadReleasedOptions
 from decoders.network.memory import Memory
-from tasks.detection import BOX, Detection
+from tasks.detection import Detection
 from tasks.formats.sequence import Decoded, stack_prompts
+from tasks.formats.shipped import BOX
 from tasks.keypoints import PIXEL_MIDDLE
 from tasks.segmentation import MaskBits
 from tasks.targets import Context, Detections

@@ -56,6 +56,6 @@ def read_curve(label: str, path: Path) -> Curve:
 def _weights(decoder: str) -> str:
     """Return the name of the checkpoint that a strategy decodes with."""
     try:
-        return str(getattr(registry.load(registry.DECODERS, decoder), "weights", decoder))
+        return registry.decoder(decoder).weights
     except UserError:  # a strategy of a package that is not installed any more
         return decoder

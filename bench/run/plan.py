@@ -7,25 +7,21 @@ Scenarios (MLPerf's names in brackets): ``latency`` decodes images one by one, a
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 
-from bench import registry
-from bench.builders.decoder import build_decoder, build_network, weights_name
+from bench.builders.decoder import build_decoder, build_network
 from bench.builders.suite import Suite, with_formats
 from bench.builders.task_formats import formats_to_run, random_formats
-from bench.checkpoints.checkpoint import checkpoint_path, missing_tensors, weights_hashes
+from bench.checkpoints.checkpoint import missing_tensors, read_card, weights_hashes, weights_path
 from bench.config.run import RunOptions
-from bench.errors import UserError, unknown
+from bench.errors import UserError
 from bench.inference import execution_modes as modes
-from bench.paths import CHECKPOINTS
+from bench.run.choice import Log, chosen_decoders, modes_of, scenario_of
 from results.run_names import run_name
-
-STREAM = (1, 4, 8, 32)
-Log = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -51,27 +47,6 @@ class PlannedRun:
     missing: list[str]
 
 
-def chosen_decoders(options: RunOptions, log: Log) -> dict[str, Any]:
-    """Return names and classes of the decoders of a run; ``all`` skips and logs those without weights.
-
-    Raises:
-        UserError: if a name is unknown, or no decoder is left.
-    """
-    classes = {name: registry.load(registry.DECODERS, name) for name in options.decoders()}
-    if options.decoder == "all":
-        if options.checkpoints is not None and not options.checkpoints.is_dir():
-            raise UserError(f"--checkpoints {options.checkpoints}: no such folder; leave it out for shipped weights")
-        classes = {name: cls for name, cls in classes.items() if _usable(name, cls, options, log)}
-        if not classes:
-            raise UserError(
-                f"--decoder all: none has weights for preset {options.preset}; train one, or name the oracle"
-            )
-    for name in options.strategy:
-        if name not in classes:
-            raise UserError(f"--strategy: {unknown('decoder of this run', name, list(classes))}")
-    return classes
-
-
 def plan(options: RunOptions, suite: Suite, device: torch.device, log: Log) -> list[PlannedRun]:
     """Return everything that is measured, in the order of turns.
 
@@ -88,12 +63,14 @@ def plan(options: RunOptions, suite: Suite, device: torch.device, log: Log) -> l
     mode_names = modes_of(options.mode)
     networks: dict[tuple[str, str], Any] = {}
     planned = []
-    for name, cls in chosen_decoders(options, log).items():
-        decoder = build_decoder(cls, options.strategy)
+    for name, entry in chosen_decoders(options, log).items():
+        decoder = build_decoder(name, options.strategy)
         choose_formats = random_formats if options.random_weights else formats_to_run
         formats = choose_formats(options, decoder, suite.names)
-        own_suite = with_formats(suite, formats, options, score_unseen=options.score_unseen)
-        key = (weights_name(decoder), json.dumps(formats.card, sort_keys=True))
+        untrained = options.random_weights or not entry.needs_network
+        card = None if untrained else read_card(weights_path(entry.weights, options))
+        own_suite = with_formats(suite, formats, options, score_unseen=options.score_unseen, card=card)
+        key = (entry.weights, json.dumps(formats.card, sort_keys=True))
         if key not in networks or not decoder.needs_network:
             networks[key] = build_network(
                 decoder,
@@ -102,9 +79,8 @@ def plan(options: RunOptions, suite: Suite, device: torch.device, log: Log) -> l
                 device,
                 tokenizer=own_suite.data.get("tokenizer", {}).get("hash"),
             )
-        untrained = options.random_weights or not decoder.needs_network
-        weights = {} if untrained else weights_hashes(weights_name(decoder), options)
-        missing = [] if untrained else missing_tensors(weights_name(decoder), options)
+        weights = {} if untrained else weights_hashes(entry.weights, options)
+        missing = [] if untrained else missing_tensors(entry.weights, options)
         if missing:
             log(f"note: {name}: {len(missing)} tensors of its weights are random, {missing[0]} first; see its card")
         for mode in _available_modes(mode_names, name, device, log, network=decoder.needs_network):
@@ -117,52 +93,9 @@ def plan(options: RunOptions, suite: Suite, device: torch.device, log: Log) -> l
     return planned
 
 
-def scenario_of(scenario: str | None, batch: int | None) -> tuple[str, Sequence[int | None]]:
-    """Return the scenario and its batch sizes; None stands for the largest that fits.
-
-    Raises:
-        UserError: if scenario and batch contradict each other.
-    """
-    scenario = scenario or ("latency" if batch in (None, 1) else "throughput")
-    if scenario == "throughput":
-        return scenario, [batch]
-    if batch not in (None, 1):
-        if scenario == "latency":
-            raise UserError(f"--scenario latency decodes images one by one, got --batch {batch}; give throughput")
-        raise UserError(f"--scenario stream has its own batches {STREAM}, got --batch {batch}; leave --batch out")
-    return scenario, [1] if scenario == "latency" else list(STREAM)
-
-
-def modes_of(mode: str) -> list[str]:
-    """Return the modes named in ``--mode``.
-
-    Raises:
-        UserError: if one is unknown or named twice.
-    """
-    names = [name.strip() for name in mode.split(",") if name.strip()]
-    for name in names:
-        if name not in modes.MODES:
-            raise UserError(f"--mode: {unknown('mode', name, list(modes.MODES))}")
-    if not names or len(set(names)) != len(names):
-        raise UserError(f"--mode {mode}: name each mode once")
-    return names
-
-
 def _available_modes(names: Sequence[str], decoder: str, device: torch.device, log: Log, *, network: bool) -> list[str]:
     reasons = {mode: modes.unavailable_reason(mode, device, network=network) for mode in names}
     for mode, reason in reasons.items():
         if reason is not None:
             log(f"left out: {decoder}, {mode}: {reason}")
     return [mode for mode, reason in reasons.items() if reason is None]
-
-
-def _usable(name: str, cls: Any, options: RunOptions, log: Log) -> bool:
-    if not cls.needs_network:
-        if options.speed_only:
-            log(f"left out: {name}: it uses no network")
-        return not options.speed_only
-    path = checkpoint_path(options.preset, weights_name(cls), options.checkpoints or CHECKPOINTS)
-    if options.random_weights or path.exists():
-        return True
-    log(f"left out: {name}: no weights for preset {options.preset}")
-    return False

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from bench.builders.decoder import UNSIGNED, build_decoder, build_pipeline, choose_device, plain_options
+from bench.builders.decoder import UNSIGNED, build_pipeline, choose_device, plain_options
 from bench.builders.open_suite import build_suite
 from bench.builders.random_inputs import IMAGES, random_suite
 from bench.builders.suite import Suite
@@ -29,10 +29,11 @@ from bench.inference.flops import FlopCounter
 from bench.inference.image_batches import annotation_kinds, make_batches
 from bench.paths import cache_folder
 from bench.run.batch_size import find_batch_size
+from bench.run.choice import check_run, scenario_of
 from bench.run.decoder_run import DecoderRun, Monitors, Reader, sample_reader
 from bench.run.interleaving import Interleaving
 from bench.run.peak_rates import peak_rates
-from bench.run.plan import PlannedRun, chosen_decoders, plan, scenario_of
+from bench.run.plan import PlannedRun, plan
 from bench.run.recording import ProcessStats, RecordedRun, RunContext, make_record, reduce_stats
 from bench.run.resuming import check_images
 from bench.run.stopping import Limits, seconds
@@ -82,8 +83,7 @@ class _Run:
     """One run in one process: what all its decoders share."""
 
     def __init__(self, options: RunOptions, group: ProcessGroup, log: Log) -> None:
-        for cls in chosen_decoders(options, lambda message: None).values():  # find mistakes before seconds of work
-            build_decoder(cls, options.strategy)
+        check_run(options)
         self.options = options
         self.group = group
         self.log = log

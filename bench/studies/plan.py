@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from bench import registry
-from bench.builders.decoder import build_decoder, options_of, weights_name
+from bench.builders.decoder import build_decoder, options_of
 from bench.checkpoints.checkpoint import ENCODER, checkpoint_path, weights_hashes
 from bench.checkpoints.codec import codec_name
 from bench.config.loading import load_codec, load_run, load_train
@@ -165,11 +165,11 @@ class _Planner:
         arm = self.definition.arm(name)
         if arm.codec:
             return ""
-        cls = registry.load(registry.DECODERS, arm.decoder)
-        if not cls.needs_network or (arm.weights != "shipped" and not arm.shipped_seeds):
+        entry = registry.decoder(arm.decoder)
+        if not entry.needs_network or (arm.weights != "shipped" and not arm.shipped_seeds):
             return ""
         root = Path(self._options(arm, "run").get("checkpoints") or CHECKPOINTS)
-        path = checkpoint_path(self.definition.preset, weights_name(cls), root)
+        path = checkpoint_path(self.definition.preset, entry.weights, root)
         return "" if path.exists() else f"{path}: no such weights"
 
     def _add(self, kind: Any, given: Options, folder: Path | None, needs: Mapping[str, Job], **more: Any) -> Job:
@@ -227,10 +227,10 @@ class _Planner:
             if given and (alone != shared or arm.decoder in given["decoder"].split(",")):
                 raise UserError(f"group {group!r}: {name!r} must differ from the others in decoder and strategy alone")
             parts = self._parts(name, seed)
-            cls = registry.load(registry.DECODERS, arm.decoder)
-            if cls.needs_network and arm.weights != "shipped" and seed not in arm.shipped_seeds:
+            entry = registry.decoder(arm.decoder)
+            if entry.needs_network and arm.weights != "shipped" and seed not in arm.shipped_seeds:
                 source = name if arm.weights == TRAINED else arm.weights
-                parts |= {weights_name(cls): self._training(source, seed), **self._parts(source, seed)}
+                parts |= {entry.weights: self._training(source, seed), **self._parts(source, seed)}
             for part, job in parts.items():
                 if needs.setdefault(part, job) is not job:
                     raise UserError(f"group {group!r}: {name!r} has another {part} than the others")
@@ -247,14 +247,14 @@ def _settings(options: Any, kind: str, given: Options, needs: Mapping[str, Job],
     """Resolved options, with the strategies' defaults and what the weights are that are used."""
     plain = {name: value for name, value in dataclasses.asdict(options).items() if name not in PLACES}
     named = [] if kind == "codec" or given["decoder"] == ENCODER else str(given["decoder"]).split(",")
-    decoders = {name: registry.load(registry.DECODERS, name) for name in named}
+    entries = [registry.decoder(name) for name in named]
     if named:
-        plain["strategy"] = {name: options_of(build_decoder(cls, options.strategy)) for name, cls in decoders.items()}
+        plain["strategy"] = {name: options_of(build_decoder(name, options.strategy)) for name in named}
     weights: dict[str, Any] = {name: digest(job.settings) for name, job in needs.items()}
     if kind == "run":
-        for cls in decoders.values():
-            name = weights_name(cls)
-            if cls.needs_network and name not in needs:
+        for entry in entries:
+            name = entry.weights
+            if entry.needs_network and name not in needs:
                 with suppress(OSError):  # the run says which weights are missing
                     weights |= weights_hashes(name, options)
     settings = {**plain, "needs": weights, "start": start and digest(start.settings)}

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from bench import paths, registry
-from bench.builders.decoder import weights_name
 from bench.checkpoints.checkpoint import ENCODER, checkpoint_path, copy_checkpoint
 from bench.studies.plan import MACHINE, Job
 from bench.system.environment import describe_environment, fingerprint
@@ -62,7 +61,7 @@ def put_weights(job: Job) -> None:
     sources = {path.stem: path for path in [shipped / f"{ENCODER}.safetensors", *shipped.glob("codec-*.safetensors")]}
     sources = {name: path for name, path in sources.items() if path.exists()}
     if job.kind == "run":  # decoders that are not trained in this study run with their shipped weights
-        used = {weights_name(registry.load(registry.DECODERS, name)) for name in job.names}
+        used = {registry.decoder(name).weights for name in job.names}
         sources |= {name: path for name in used if (path := shipped / f"{name}.safetensors").exists()}
     for name, path in (sources | {name: need.weights for name, need in job.needs.items()}).items():
         copy_checkpoint(path, checkpoint_path(preset, name, target))

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 
 from bench import registry
-from bench.builders.decoder import build_decoder, image_transform, options_of, weights_name
+from bench.builders.decoder import build_decoder, image_transform, options_of
 from bench.builders.open_suite import build_suite
 from bench.builders.suite import Suite, with_formats
 from bench.builders.task_formats import Formats, formats_to_train
@@ -180,10 +180,9 @@ def _decoder(options: TrainOptions) -> Any:
     for name in options.strategy:
         if name != options.decoder:
             raise UserError(f"--strategy: {unknown('decoder of this training', name, [options.decoder])}")
-    cls = registry.load(registry.DECODERS, options.decoder)
-    if (trained := weights_name(cls)) != options.decoder:
+    if (trained := registry.decoder(options.decoder).weights) != options.decoder:
         raise UserError(f"decoder {options.decoder!r} runs on the weights of {trained}; train --decoder {trained}")
-    return build_decoder(cls, options.strategy)
+    return build_decoder(options.decoder, options.strategy)
 
 
 def _learned(tasks: Sequence[Task], weights: Mapping[str, float]) -> list[Task]:

@@ -15,44 +15,20 @@ see none of its other tokens.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from itertools import pairwise
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from decoders.base import Request, View, empty_decoded
-from decoders.causal.ait import check_by_task, released_nucleus, released_weights, task_sampler
+from decoders.base import Request, SharedNetwork, View, empty_decoded
+from decoders.causal.ait import task_sampler
 from decoders.causal.generation import CausalSteps, soft_probabilities, start_token
-from decoders.causal.teacher_forcing import Order, check_order, teacher_forced
+from decoders.causal.options import AitParallelOptions
+from decoders.causal.teacher_forcing import teacher_forced
+from decoders.network.memory import Memory
 from tasks.formats.sequence import Decoded, SequenceFormat, TrainingBatch
-
-
-@dataclass(frozen=True, kw_only=True)
-class AitParallelOptions:
-    """Options of ``ait-parallel``.
-
-    Args:
-        soft_output: let the detokenizer read dense positions as mixtures, where a format can.
-        dense_weight: task to the weight of the loss through its detokenizer, in training; 0 for other tasks.
-        top_p: as for ``ait``, of sparse tokens. Dense ones are greedy: independent draws would not fit together.
-        one_pass: take a run of dense positions in one pass; off, every position is a step, as in the released code.
-        order: of the objects of ``detection`` in training, as for ``autoregressive``; AiT's own ``boxes`` and
-            ``instances`` have the release's random order.
-        use_cache: keep keys and values of earlier tokens; off, every pass recomputes them.
-    """
-
-    soft_output: bool = True
-    dense_weight: dict[str, float] = field(default_factory=released_weights)
-    top_p: dict[str, float] = field(default_factory=released_nucleus)
-    one_pass: bool = True
-    order: Order = "ascending"
-    use_cache: bool = True
-
-    def __post_init__(self) -> None:
-        check_order("ait-parallel", self.order)
-        check_by_task("ait-parallel", dense_weight=self.dense_weight, top_p=self.top_p)
 
 
 class AitParallel:
@@ -70,7 +46,9 @@ class AitParallel:
         self.options = options or AitParallelOptions()
 
     @torch.no_grad()
-    def decode(self, network: Any, memory: Any, request: Request, generators: Sequence[torch.Generator]) -> Decoded:
+    def decode(
+        self, network: SharedNetwork, memory: Memory, request: Request, generators: Sequence[torch.Generator]
+    ) -> Decoded:
         """Return tokens (B, N, L); only sparse tokens are sampled, from each image's own generator."""
         if not request.valid.numel():
             return empty_decoded(request)
@@ -96,7 +74,7 @@ class AitParallel:
         return Decoded(tokens, probabilities, steps.evaluations, steps.positions, soft=self.options.soft_output)
 
     def training_views(
-        self, network: Any, format: SequenceFormat, batch: TrainingBatch, generator: torch.Generator
+        self, network: SharedNetwork, format: SequenceFormat, batch: TrainingBatch, generator: torch.Generator
     ) -> list[View]:
         """Return the teacher-forced view; the inputs that predict dense tokens are those of inference."""
         view = teacher_forced(network, format, batch, generator, order=self.options.order)
@@ -106,7 +84,7 @@ class AitParallel:
         return [replace(view, inputs=inputs, originals=batch.originals, dense_weight=weight)]
 
 
-def parallel_inputs(network: Any, format: SequenceFormat, inputs: Tensor) -> Tensor:
+def parallel_inputs(network: SharedNetwork, format: SequenceFormat, inputs: Tensor) -> Tensor:
     """Return inputs (..., L) with the parallel token wherever a dense one is predicted, except at the start."""
     dense = format.dense.clone()
     dense[0] = False

@@ -7,12 +7,12 @@ vocabulary, D width.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from decoders.base import Request
+from decoders.base import Request, SharedNetwork
+from decoders.network.memory import Memory
 from decoders.sampling import TokenSampler
 from tasks.formats.sequence import SequenceFormat
 
@@ -34,7 +34,7 @@ class Generated:
     positions: int
 
 
-def start_token(network: Any, format: SequenceFormat) -> int:
+def start_token(network: SharedNetwork, format: SequenceFormat) -> int:
     """Return the id whose output predicts the first target."""
     return int(network.vocabulary.id("start")) if format.start is None else format.start
 
@@ -49,7 +49,7 @@ class CausalSteps:
         cached: keep keys and values of earlier positions; off, every step recomputes them.
     """
 
-    def __init__(self, network: Any, memory: Any, request: Request, *, cached: bool) -> None:
+    def __init__(self, network: SharedNetwork, memory: Memory, request: Request, *, cached: bool) -> None:
         images, sequences, prompt = request.prompts.shape
         self._network, self._memory = network, memory
         self._earlier: Tensor | None = request.prompts  # to be fed before the next positions
@@ -69,7 +69,7 @@ class CausalSteps:
         hidden = self._network.decode(self._memory, fed, attention="causal", cache=self._cache, opening=self._opening)
         self.evaluations += 1
         self.positions += hidden.shape[:3].numel()
-        return hidden[:, :, -inputs.shape[2] :]  # type: ignore[no-any-return]
+        return hidden[:, :, -inputs.shape[2] :]
 
     def _join(self, earlier: Tensor, inputs: Tensor) -> Tensor:
         parts = [earlier, inputs]
@@ -79,8 +79,8 @@ class CausalSteps:
 
 
 def generate(
-    network: Any,
-    memory: Any,
+    network: SharedNetwork,
+    memory: Memory,
     request: Request,
     sampler: TokenSampler,
     *,

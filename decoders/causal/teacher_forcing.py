@@ -5,27 +5,17 @@ Shapes: B images, N sequences, P prompt, L targets, G groups, S slots of a group
 
 from __future__ import annotations
 
-from typing import Any, Literal
-
 import torch
 from torch import Tensor
 
-from decoders.base import View
+from decoders.base import SharedNetwork, View
 from decoders.causal.generation import start_token
+from decoders.causal.options import Order
 from tasks.formats.sequence import SequenceFormat, TrainingBatch
-
-Order = Literal["ascending", "random"]
-ORDERS: tuple[Order, ...] = ("ascending", "random")
-
-
-def check_order(name: str, order: str) -> None:
-    """Raise ValueError unless ``order`` is an order of objects."""
-    if order not in ORDERS:
-        raise ValueError(f"{name}: order is {order!r}; give {' or '.join(ORDERS)}")
 
 
 def teacher_forced(
-    network: Any, format: SequenceFormat, batch: TrainingBatch, generator: torch.Generator, *, order: Order
+    network: SharedNetwork, format: SequenceFormat, batch: TrainingBatch, generator: torch.Generator, *, order: Order
 ) -> View:
     """Return the view whose inputs are the start token and all targets but the last; each predicts the next.
 

@@ -10,14 +10,15 @@ Shapes: B images, N sequences, P prompt, L targets, W columns of the logits, k p
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Literal
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from decoders.base import Request, View, empty_decoded
+from decoders.base import Request, SharedNetwork, View, empty_decoded
 from decoders.legal_logits import LegalLogits
+from decoders.masked.options import MadOptions, MadReleasedOptions
 from decoders.masking import (
     fully_masked_view,
     image_draws,
@@ -27,68 +28,8 @@ from decoders.masking import (
     ranked_by_last_slot,
     with_random_word,
 )
+from decoders.network.memory import Memory
 from tasks.formats.sequence import Decoded, SequenceFormat, TrainingBatch
-
-
-def _paper_ratios() -> dict[str, tuple[float, ...]]:
-    return {"keypoints": (0.7,), "captioning": (0.8, 0.6, 0.4)}
-
-
-def _released_ratios() -> dict[str, tuple[float, ...]]:
-    return {"captioning": (0.8, 0.6, 0.4)}
-
-
-@dataclass(frozen=True, kw_only=True)
-class MadOptions:
-    """Options of ``mad``; the defaults are the paper's (sections 3.3 and 4.1).
-
-    Args:
-        train_ratios: share of tokens masked in each partly masked training copy; one copy per ratio.
-        train_range: one copy instead, whose sequences draw their ratio between these two.
-        augment: in captions, replace one token of every training sequence by a random word.
-        references: partly masked captions per image; 0 means all references.
-        ratios: task to the share masked again in each further pass; other tasks take one pass.
-        remask: which tokens are masked again: ``random`` ones (paper), those of ``lowest`` confidence, or ``released``:
-            random in captions, lowest elsewhere, joints ranked by their visibility.
-        ensemble: logits of a position that several passes predicted: their ``mean`` (paper: the predictions of all
-            passes are averaged), ``recursive`` (old + new) / 2, so that the newest pass counts half (released), or
-            only the ``newest``.
-        released_scores: as for ``parallel``.
-    """
-
-    train_ratios: tuple[float, ...] = (0.7,)
-    train_range: tuple[float, float] | None = None
-    augment: bool = True
-    references: int = 0
-    ratios: dict[str, tuple[float, ...]] = field(default_factory=_paper_ratios)
-    remask: Literal["random", "lowest", "released"] = "random"
-    ensemble: Literal["mean", "recursive", "newest"] = "mean"
-    released_scores: bool = False
-
-    def __post_init__(self) -> None:
-        decoding = (ratio for ratios in self.ratios.values() for ratio in ratios)
-        for ratio in (*self.train_ratios, *(self.train_range or ()), *decoding):
-            if not 0 <= ratio <= 1:
-                raise ValueError(f"mad: mask ratio {ratio} is not a share; give a number between 0 and 1")
-        if self.train_range and self.train_range[0] > self.train_range[1]:
-            raise ValueError(f"mad: train_range {list(self.train_range)} must go from the lowest to the highest ratio")
-        if self.references < 0:
-            raise ValueError(f"mad: references is {self.references}; give 0 for all, or more")
-
-
-@dataclass(frozen=True, kw_only=True)
-class MadReleasedOptions(MadOptions):
-    """Options of ``mad-released``: as ``mad``, with the released defaults (keypoints take one pass there).
-
-    The release also differs outside the decoder: it reads coordinates at the lower edge of their bin, and a pose
-    without a visible joint keeps its detection's score. For the whole release:
-    ``run --decoder mad-released --reading edge --score_unseen true``.
-    """
-
-    ratios: dict[str, tuple[float, ...]] = field(default_factory=_released_ratios)
-    remask: Literal["random", "lowest", "released"] = "released"
-    ensemble: Literal["mean", "recursive", "newest"] = "recursive"
-    released_scores: bool = True
 
 
 @dataclass(frozen=True)
@@ -123,8 +64,8 @@ class Mad:
     @torch.no_grad()
     def decode(
         self,
-        network: Any,
-        memory: Any,
+        network: SharedNetwork,
+        memory: Memory,
         request: Request,
         generators: Sequence[torch.Generator],
         *,
@@ -150,8 +91,8 @@ class Mad:
     @torch.no_grad()
     def passes(
         self,
-        network: Any,
-        memory: Any,
+        network: SharedNetwork,
+        memory: Memory,
         request: Request,
         generators: Sequence[torch.Generator] = (),
         *,
@@ -162,7 +103,7 @@ class Mad:
         return list(self._passes(self._legal_logits(network, request), network, memory, request, draws))
 
     def training_views(
-        self, network: Any, format: SequenceFormat, batch: TrainingBatch, generator: torch.Generator
+        self, network: SharedNetwork, format: SequenceFormat, batch: TrainingBatch, generator: torch.Generator
     ) -> list[View]:
         """Return the fully masked copy and the partly masked ones (section 3.3)."""
         options = self.options
@@ -178,7 +119,7 @@ class Mad:
             views.append(view)
         return views
 
-    def _legal_logits(self, network: Any, request: Request) -> LegalLogits:
+    def _legal_logits(self, network: SharedNetwork, request: Request) -> LegalLogits:
         return LegalLogits(network, request.format, request.prompts.device, released=self.options.released_scores)
 
     def _draws(self, request: Request, generators: Sequence[torch.Generator], draws: Tensor | None) -> Tensor | None:
@@ -193,7 +134,7 @@ class Mad:
         return released or self.options.remask == "random"
 
     def _passes(
-        self, legal: LegalLogits, network: Any, memory: Any, request: Request, draws: Tensor | None
+        self, legal: LegalLogits, network: SharedNetwork, memory: Memory, request: Request, draws: Tensor | None
     ) -> Iterator[Pass]:
         form, prompts = request.format, request.prompts
         masked = torch.ones(*prompts.shape[:2], form.length, dtype=torch.bool, device=prompts.device)

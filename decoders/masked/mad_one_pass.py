@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import ClassVar
 
-from decoders.masked.mad import Mad, MadOptions
-
-
-@dataclass(frozen=True, kw_only=True)
-class MadOnePassOptions(MadOptions):
-    """Options of ``mad-one-pass``: as ``mad``, but no task takes a further pass."""
-
-    ratios: dict[str, tuple[float, ...]] = field(default_factory=dict)
+from decoders.masked.mad import Mad
+from decoders.masked.options import MadOnePassOptions, MadOptions
 
 
 class MadOnePass(Mad):

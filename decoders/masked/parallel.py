@@ -3,27 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 
-from decoders.base import Request, View, empty_decoded
+from decoders.base import Request, SharedNetwork, View, empty_decoded
 from decoders.legal_logits import LegalLogits
+from decoders.masked.options import ParallelOptions
 from decoders.masking import fully_masked_view, masked_inputs
+from decoders.network.memory import Memory
 from tasks.formats.sequence import Decoded, SequenceFormat, TrainingBatch
-
-
-@dataclass(frozen=True, kw_only=True)
-class ParallelOptions:
-    """Options of ``parallel``.
-
-    Args:
-        released_scores: take object scores from a softmax over everything but the words, as in MAD's release, instead
-            of over the task's vocabulary.
-    """
-
-    released_scores: bool = False
 
 
 class Parallel:
@@ -39,7 +28,9 @@ class Parallel:
         self.options = options or ParallelOptions()
 
     @torch.no_grad()
-    def decode(self, network: Any, memory: Any, request: Request, generators: Sequence[torch.Generator]) -> Decoded:
+    def decode(
+        self, network: SharedNetwork, memory: Memory, request: Request, generators: Sequence[torch.Generator]
+    ) -> Decoded:
         """Return the likeliest legal tokens (B, N, L); ``generators`` are unused."""
         if not request.valid.numel():
             return empty_decoded(request)
@@ -52,7 +43,7 @@ class Parallel:
         return Decoded(legal.best(logits), legal.probabilities(logits), evaluations=1, positions=inputs.numel())
 
     def training_views(
-        self, network: Any, format: SequenceFormat, batch: TrainingBatch, generator: torch.Generator
+        self, network: SharedNetwork, format: SequenceFormat, batch: TrainingBatch, generator: torch.Generator
     ) -> list[View]:
         """Return the fully masked copy; ``generator`` is unused."""
         return [fully_masked_view(network, format, batch)]

@@ -16,9 +16,10 @@ import torch
 from torch import Tensor
 
 from tasks.base import TaskError, TaskParts
-from tasks.detection import BOX, annotated_instances, slotted
+from tasks.detection import annotated_instances, slotted
 from tasks.formats.binning import CanvasCoordinates
-from tasks.formats.sequence import Decoded, Encoded, SequenceFormat, Slot, TrainingExample
+from tasks.formats.sequence import Decoded, Encoded, SequenceFormat, TrainingExample
+from tasks.formats.shipped import BOX, object_sequence_format
 from tasks.instance_noise import NOTHING, Noise, noise_objects
 from tasks.pasting import align, raster
 from tasks.segmentation import MaskFormat
@@ -63,21 +64,9 @@ class ObjectSequence:
         self._masks = masks
         self._classes, self._noise = vocabulary["class"], vocabulary.id("no_object")
         self.coordinates = CanvasCoordinates(vocabulary["coordinate"], parts.sizes.bins, parts.canvas)
-        coordinate, codes = Slot((vocabulary["coordinate"],)), () if masks is None else masks.slots * masks.groups
-        slots = (coordinate,) * BOX + (Slot((self._classes,)), *codes)
-        noise = vocabulary["no_object"]
-        used = [noise, *(found for slot in slots for found in slot.ranges)]
-        self.format = SequenceFormat(
-            task=task,
-            prompt_length=0,
-            slots=slots,
-            groups=parts.sizes.slots,
-            target_only=(noise,),
-            rivals=vocabulary.rivals(used),
-            start=vocabulary.id(f"{task}_start"),
-            dense_loss=None if masks is None else self._dense_loss,
-            counts_positions=True,
-        )
+        codes = () if masks is None else masks.slots * masks.groups
+        form = object_sequence_format(task, vocabulary, parts.sizes, codes)
+        self.format = replace(form, dense_loss=None if masks is None else self._dense_loss)
 
     def encode(self, targets: Targets) -> Encoded:
         """The objects in the order of the annotation; what follows is labeled noise and has no place and no mask.

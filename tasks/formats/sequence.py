@@ -1,16 +1,19 @@
-"""What a task asks for and what it gets back: the format of a sequence, its targets, and a decoded sequence."""
+"""What a task asks for and what it gets back: the format of a sequence, its targets, and a decoded sequence.
+
+torch is imported where tensors are made, as a format can be described without it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
-from typing import Any
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from tasks.formats.vocabulary import IdRange
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,8 @@ class Slot:
     @cached_property
     def ids(self) -> Tensor:
         """(K,) int64: the ids that may be decoded here, in ascending order."""
+        import torch
+
         return torch.cat([torch.arange(r.start, r.stop) for r in sorted(self.ranges)])
 
 
@@ -78,23 +83,31 @@ class SequenceFormat:
     @cached_property
     def ids(self) -> Tensor:
         """(V,) int64: ids of the task's vocabulary in ascending order; column v of a probability is of ``ids[v]``."""
+        import torch
+
         return torch.cat([torch.arange(r.start, r.stop) for r in self.ranges])
 
     @cached_property
     def trained(self) -> tuple[Tensor, Tensor]:
         """Ids (W,) int64 of the softmax in training, ascending, and columns (V,) of ``ids`` among them."""
+        import torch
+
         ids = torch.cat([torch.arange(r.start, r.stop) for r in sorted({*self.ranges, *self.rivals})])
         return ids, torch.searchsorted(ids, self.ids)
 
     @cached_property
     def legal(self) -> Tensor:
         """(L, V) bool: which columns may be decoded at which position."""
+        import torch
+
         rows = [torch.isin(self.ids, slot.ids) for slot in self.slots]
         return torch.stack(rows).repeat(self.groups, 1)  # (groups * slots, V)
 
     @cached_property
     def dense(self) -> Tensor:
         """(L,) bool: positions that hold dense codes or bits."""
+        import torch
+
         return torch.tensor([slot.dense for slot in self.slots]).repeat(self.groups)
 
     def column(self, range_: IdRange) -> slice:
@@ -108,6 +121,8 @@ class SequenceFormat:
 
     def columns_of(self, tokens: Tensor) -> Tensor:
         """Columns of ids; same shape as ``tokens``. Raises ValueError for an id outside the task's vocabulary."""
+        import torch
+
         columns = torch.searchsorted(self.ids.to(tokens.device), tokens.contiguous()).clamp(max=len(self.ids) - 1)
         wrong = self.ids.to(tokens.device)[columns] != tokens
         if bool(wrong.any()):
@@ -207,6 +222,8 @@ def collate(
         format: format of the sequences.
         sequences: N, for a fixed shape; by default that of the image with the most. Never fewer than the images have.
     """
+    import torch
+
     most = max([len(example.tokens) for example in examples] + [sequences or 0])
     some = torch.tensor([slot.ranges[0].start for slot in format.slots]).repeat(format.groups)  # (L,)
     prompts = torch.zeros(len(examples), most, format.prompt_length, dtype=torch.int64)
@@ -262,11 +279,15 @@ class Decoded:
 
 def one_hot(format: SequenceFormat, tokens: Tensor) -> Tensor:
     """Certain probabilities: (..., L) ids to (..., L, V) float, 1 at each token."""
+    import torch
+
     return torch.nn.functional.one_hot(format.columns_of(tokens), len(format.ids)).float()
 
 
 def stack_prompts(prompts: Sequence[Tensor], fill: int) -> tuple[Tensor, Tensor]:
     """Pad a list of (N_b, P) prompts to (B, N, P) with ``fill``; also (B, N) bool, True where a prompt is real."""
+    import torch
+
     most = max((len(p) for p in prompts), default=0)
     width = prompts[0].shape[-1]
     stacked = torch.full((len(prompts), most, width), fill, dtype=torch.int64)

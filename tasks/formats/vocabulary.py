@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -112,6 +113,7 @@ class Vocabulary:
             layout = _ait_layout(sizes, more.pop(MASK_CODE, CODES), more.pop(DEPTH_CODE, CODES))
         else:
             layout = _mad_layout(sizes, sizes.words if words is None else words)
+        self._shipped = {name for name, _ in layout} | {MASK_CODE, DEPTH_CODE} & more.keys()
         for name, size in [*layout, *more.items()]:
             self._append(name, size)
 
@@ -139,6 +141,23 @@ class Vocabulary:
     def openings(self) -> list[int]:
         """First ids of the sequences of the tasks that the layout knows, and last the one for any other task."""
         return [self[name].start for name in OPENINGS[self.sizes.layout]]
+
+    @property
+    def added(self) -> dict[str, int]:
+        """Name to size of the ranges that tasks of other packages brought, in order."""
+        return {each.name: len(each) for each in self if each.name not in self._shipped}
+
+    def first(self, ids: int) -> Vocabulary:
+        """Return the vocabulary of the first ids alone, as weights have it that were trained before ranges were added.
+
+        Raises:
+            ValueError: if a range is cut, or one of the layout or of learned codes is left out.
+        """
+        shorter = copy.copy(self)
+        shorter._ranges = {each.name: each for each in self if each.stop <= ids}
+        if len(shorter) != ids or not self._shipped <= shorter._ranges.keys():
+            raise ValueError(f"the first {ids} of {len(self)} ids are no vocabulary; whole ranges can be left out")
+        return shorter
 
     def rivals(self, used: Collection[IdRange]) -> tuple[IdRange, ...]:
         """Ranges beside those of a task over which it is trained: in layout ``ait`` all others that the release has."""

@@ -1,10 +1,12 @@
-"""Names resolve to classes of every installed package; unknown ones answer with the known."""
+"""Names resolve to classes of every installed package; what classes declare is read here, of ours without torch."""
 
 from __future__ import annotations
 
-import dataclasses
 import importlib
+import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,11 @@ import pytest
 from bench import registry
 from bench.cli.main import main
 from bench.errors import UserError
+
+DECODER = "class Guess:\n    name, summary = 'guess', 'guesses'\n    needs_truth = needs_network = False\n"
+HEAVY = {"torch", "torchvision", "timm"}
+
+Install = Callable[..., None]
 
 
 def test_our_own_names() -> None:
@@ -25,35 +32,94 @@ def test_unknown_names_answer_with_the_nearest_and_all() -> None:
         registry.load(registry.DECODERS, "orcle")
 
 
+@pytest.mark.parametrize(
+    "read, group", [(registry.decoder, registry.DECODERS), (registry.task, registry.TASKS)], ids=["decoders", "tasks"]
+)
+def test_what_is_read_from_our_source_is_what_the_class_declares(read: Callable[[str], object], group: str) -> None:
+    for name in registry.names(group):
+        assert read(name) == registry.entry_of(type(read(name)), registry.load(group, name)), name
+        module = sys.modules[registry.load(group, name).__module__]
+        assert registry.documentation(group, name) == (module.__doc__ or "").strip(), name
+
+
+@pytest.mark.parametrize(
+    "command", ["list", "describe mad", "describe segmentation", "describe instances", "run --help"]
+)
+def test_commands_that_explain_import_no_torch(command: str) -> None:
+    code = "import sys; from bench.cli.main import main; main(sys.argv[1:]); print(*sys.modules, file=sys.stderr)"
+    shown = subprocess.run([sys.executable, "-c", code, *command.split()], capture_output=True, text=True, check=True)
+    assert shown.stdout
+    assert not HEAVY & set(shown.stderr.split())
+
+
+def test_entry_points_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    reads: list[str] = []
+    monkeypatch.setattr(
+        registry, "entry_points", lambda group: reads.append(group) or metadata.entry_points(group=group)
+    )
+    registry.refresh()
+    for _ in range(3):
+        registry.usable(registry.DECODERS)
+        registry.load(registry.DECODERS, "oracle")
+    assert reads == [registry.DECODERS]
+
+
 @pytest.fixture
-def third_party(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An installed package that registers a decoder, and one that cannot be loaded."""
-    info = tmp_path / "guess-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: guess\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[decoder_bench.decoders]\nguess = guess:Guess\nbroken = absent_module:X\n")
-    (tmp_path / "guess.py").write_text("class Guess:\n    name = 'guess'\n")
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
+    """Install a package into this process: ``install(group, name="module:Class", …, module=text)``."""
     monkeypatch.syspath_prepend(str(tmp_path))
-    importlib.invalidate_caches()
-    return tmp_path
+    loaded = set(sys.modules)
+
+    def install(group: str, files: dict[str, str], **points: str) -> None:
+        info = tmp_path / "guess-1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: guess\nVersion: 1.0\n")
+        lines = [f"[{group}]", *(f"{name} = {value}" for name, value in points.items())]
+        (info / "entry_points.txt").write_text("\n".join(lines))
+        for file, text in files.items():
+            (tmp_path / file).write_text(text)
+        importlib.invalidate_caches()
+        registry.refresh()
+
+    yield install
+    for name in set(sys.modules) - loaded:
+        if str(getattr(sys.modules[name], "__file__", "")).startswith(str(tmp_path)):
+            del sys.modules[name]
+    monkeypatch.undo()
+    registry.refresh()
 
 
-@pytest.mark.usefixtures("third_party")
-def test_third_parties_register_by_entry_point() -> None:
-    names = registry.names(registry.DECODERS)
-    assert names[0] != "broken"
-    assert {"guess", "broken"} <= set(names)
+def test_third_parties_register_by_entry_point(install: Install) -> None:
+    install(registry.DECODERS, {"guess.py": DECODER}, guess="guess:Guess")
+    assert registry.names(registry.DECODERS)[-1] == "guess"
     assert registry.load(registry.DECODERS, "guess").name == "guess"
-    sys.modules.pop("guess")
-    with pytest.raises(UserError, match=r"broken.*absent_module:X.*reinstall"):
-        registry.load(registry.DECODERS, "broken")
+    entry = registry.decoder("guess")
+    assert (entry.weights, entry.Options, entry.by_task, entry.formats) == ("guess", None, (), {})
 
 
-def test_describe_explains_every_option_of_a_decoder(capsys: pytest.CaptureFixture[str]) -> None:
-    for name in registry.names(registry.DECODERS):
-        cls = registry.load(registry.DECODERS, name)
-        assert main(["describe", name]) == 0
-        shown = capsys.readouterr().out
-        for option in dataclasses.fields(cls.Options) if hasattr(cls, "Options") else ():
-            assert f"\n    {option.name}: " in shown, f"{name} {option.name}"
-        assert "--reading edge --score_unseen true" in shown or name != "mad-released"
+@pytest.mark.parametrize(
+    "text, reason",
+    [
+        ("import absent_module", "ModuleNotFoundError: No module named 'absent_module'"),
+        ("raise RuntimeError('no licence\\nfound')", "RuntimeError: no licence found"),
+        ("class Guess(:", "SyntaxError"),
+        ("raise SystemExit(3)", "SystemExit: 3"),
+        ("", "AttributeError"),
+        ("class Guess:\n    name = 'guess'\n", "lacks summary, needs_truth, needs_network"),
+    ],
+)
+@pytest.mark.parametrize("group", [registry.DECODERS, registry.TASKS])
+def test_a_plug_in_that_fails_is_named_once_and_left_out(
+    text: str, reason: str, group: str, install: Install, capsys: pytest.CaptureFixture[str]
+) -> None:
+    install(group, {"guess.py": text}, broken="guess:Guess")
+    assert main(["list"]) == 0
+    assert main(["describe", "oracle"]) == 0
+    assert main(["describe", "detection"]) == 0
+    shown = capsys.readouterr()
+    assert "  broken" not in shown.out and "  oracle" in shown.out and "  detection" in shown.out
+    (note,) = shown.err.splitlines()
+    assert note.startswith("note: left out: ") and "guess:Guess" in note
+    assert (reason.replace("needs_truth, needs_network", "kind") in note) if group == registry.TASKS else reason in note
+    assert main(["describe", "broken"]) == 2
+    assert "guess:Guess" in capsys.readouterr().err

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bench.builders.decoder import weights_name
+from bench import registry
 from bench.builders.open_suite import build_suite
 from bench.builders.placeholders import random_network
 from bench.checkpoints.checkpoint import checkpoint_path, fit_card, write_checkpoint
 from bench.config.loading import load_run
-from bench.registry import DECODERS, load
 from tests.bench.tiny_presets import CONFIG
 
 
@@ -34,7 +33,7 @@ def write_weights(scenes: Path, folder: Path, *decoders: str) -> Path:
     network = random_network(options.network, suite.vocabulary, seed=options.seed)
     card = fit_card(options.sizes, options.network, suite.vocabulary, suite.data["tokenizer"]["hash"])
     for name in decoders:
-        path = checkpoint_path("embedded", weights_name(load(DECODERS, name)), folder / "checkpoints")
+        path = checkpoint_path("embedded", registry.decoder(name).weights, folder / "checkpoints")
         path.parent.mkdir(parents=True, exist_ok=True)
         write_checkpoint(path, network.state_dict(), card)
     return folder

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from timm.layers.drop import DropPath
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -19,6 +18,8 @@ class Residual(nn.Module):
     """
 
     def __init__(self, *, drop_path: float) -> None:
+        from timm.layers.drop import DropPath
+
         super().__init__()
         self.drop_path = DropPath(drop_path)
 

@@ -8,8 +8,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
-import timm
-from timm.layers import norm_act
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -95,6 +93,8 @@ def build_backbone(options: NetworkOptions) -> Backbone:
         for name in STEM:
             getattr(body.model, name, nn.Identity()).requires_grad_(False)
     if options.frozen_norm:
+        from timm.layers import norm_act
+
         cast(Any, norm_act).freeze_batch_norm_2d(body)
     if options.backbone.startswith(PLAIN):
         pyramid = SimplePyramid(channels=channels[-1], width=options.width, scale=PLAIN_STRIDE / options.stride)
@@ -115,6 +115,8 @@ def build_backbone(options: NetworkOptions) -> Backbone:
 
 
 def _body(options: NetworkOptions) -> Body:
+    import timm  # seconds, which a run without a network does not need
+
     plain, arguments = options.backbone.startswith(PLAIN), _arguments(options)
     if options.weights == "timm":
         skip_retries_offline()

@@ -14,7 +14,6 @@ from bench.cli.commands import COMMANDS
 from bench.config.loading import choose_preset, load_run, load_train, preset_names
 from bench.errors import UserError
 from bench.paths import PRESETS
-from bench.registry import DECODERS, load
 from tests.paths import REPOSITORY
 
 PUBLISHED = REPOSITORY / "results" / "published" / "systems.json"
@@ -129,7 +128,7 @@ def test_impossible_trainings_are_explained_in_one_line(words: list[str], messag
 )
 def test_strategy_options_of_unknown_tasks_are_refused(decoder: str, given: dict[str, Any]) -> None:
     with pytest.raises(UserError, match="unknown task"):
-        build_decoder(load(DECODERS, decoder), {decoder: given})
+        build_decoder(decoder, {decoder: given})
 
 
 def test_a_config_that_is_no_yaml_or_no_mapping(tmp_path: Path) -> None:

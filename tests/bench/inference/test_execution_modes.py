@@ -13,7 +13,8 @@ from torch import nn
 from bench.inference.compiled import GAVE_UP, Compiled
 from bench.inference.cuda_graphs import Graphed
 from bench.inference.execution_modes import agreement, unavailable_reason, wrap_network
-from decoders.causal.autoregressive import Autoregressive, AutoregressiveOptions
+from decoders.causal.autoregressive import Autoregressive
+from decoders.causal.options import AutoregressiveOptions
 from decoders.masked.mad import Mad
 from decoders.masked.parallel import Parallel
 from decoders.network.network import Network, assemble

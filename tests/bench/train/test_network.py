@@ -27,7 +27,7 @@ from bench.train.network import pack, train
 from bench.train.optimizer import MovingAverage, factor, fastest_precision, parameter_groups
 from bench.train.publish import whole_curve
 from bench.train.warm_start import load as load_start
-from decoders.causal.autoregressive import AutoregressiveOptions
+from decoders.causal.options import AutoregressiveOptions
 from decoders.network.network import build_network
 from decoders.network.options import NetworkOptions
 from tasks.formats.vocabulary import Sizes, Vocabulary

@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from decoders.causal.ait import Ait, AitOptions
+from decoders.causal.ait import Ait
 from decoders.causal.autoregressive import Autoregressive
+from decoders.causal.options import AitOptions
 from decoders.objective import mean, view_loss
 from tasks.captioning import Captioning
 from tasks.depth import Depth

@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from decoders.causal.ait_parallel import AitParallel, AitParallelOptions, passes
+from decoders.causal.ait_parallel import AitParallel, passes
 from decoders.causal.autoregressive import Autoregressive
+from decoders.causal.options import AitParallelOptions
 from tasks.captioning import Captioning
 from tasks.depth import Depth
 from tasks.detection import Detection

@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from decoders.causal.autoregressive import Autoregressive, AutoregressiveOptions
+from decoders.causal.autoregressive import Autoregressive
+from decoders.causal.options import AutoregressiveOptions
 from tasks.base import Task
 from tasks.captioning import Captioning
 from tasks.depth import Depth

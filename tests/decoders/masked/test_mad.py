@@ -7,8 +7,9 @@ import itertools
 import pytest
 import torch
 
-from decoders.masked.mad import Mad, MadOptions
-from decoders.masked.parallel import Parallel, ParallelOptions
+from decoders.masked.mad import Mad
+from decoders.masked.options import MadOptions, ParallelOptions
+from decoders.masked.parallel import Parallel
 from tasks.base import Task
 from tasks.captioning import Captioning
 from tasks.depth import Depth
