@@ -167,6 +167,6 @@ def _unknown_tasks(classes: Sequence[Any], vocabulary: Vocabulary, options: Suit
         if ranges <= {each.name for each in vocabulary} and not off.keys() & set(cls.after):
             continue
         if options.tasks is not None:
-            raise UserError(f"--tasks: the weights of this run were trained without {cls.name}; train again with it")
+            raise UserError(f"--tasks: weights were trained without {cls.name}; leave it out, or train again with it")
         off[cls.name] = "the weights were trained without it"
     return off

@@ -316,6 +316,8 @@ def _square(card: Mapping[str, Any], options: SuiteOptions) -> dict[str, Any]:
 
 
 def _compact(name: str, value: Tensor) -> Tensor:
+    import torch
+
     value = value.detach().cpu().contiguous()
     exact = value.dim() < 2 or name.startswith(EXACT) or not value.is_floating_point()
     return value if exact or value.abs().max() > torch.finfo(torch.float16).max else value.half()

@@ -13,6 +13,7 @@ class Command:
     """A row of the command line.
 
     Args:
+        group: heading that it stands under in ``--help``.
         summary: what it does, for ``--help``.
         options: ``module:class`` of its options.
         function: ``module:function`` below ``bench.cli`` that takes the options and returns the exit code.
@@ -20,6 +21,7 @@ class Command:
         preset: preset that lies below the options where real data is given; None: the command has no preset.
     """
 
+    group: str
     summary: str
     options: str
     function: str
@@ -48,90 +50,108 @@ class Command:
 
 COMMANDS = {
     "run": Command(
+        "run and judge",
         "run decoders on a data set: accuracy, time and a record for each",
         "run:RunOptions",
         "run_commands:run",
         preset="paper",
     ),
     "sweep": Command(
+        "run and judge",
         "run every combination of options that a file names; what is finished is skipped",
         "tools:SweepOptions",
         "run_commands:sweep",
         ("file",),
     ),
     "report": Command(
+        "run and judge",
         "one offline page of runs: figures, tables, gallery, claims; the same as files for papers",
         "analysis:ReportOptions",
         "analysis_commands:report",
         ("runs",),
     ),
     "compare": Command(
+        "run and judge",
         "differences between runs with intervals, and a sentence for each pair",
         "analysis:CompareOptions",
         "analysis_commands:compare",
         ("runs",),
     ),
     "gate": Command(
+        "run and judge",
         "judge runs against their baselines: pass (0), fail (1) or cannot tell (3)",
         "analysis:GateOptions",
         "analysis_commands:gate",
         ("runs",),
     ),
     "history": Command(
+        "run and judge",
         "a metric of past runs as a plot, with the runs at which it changed",
         "analysis:HistoryOptions",
         "analysis_commands:history",
         ("metric",),
     ),
     "train": Command(
+        "train",
         "train a decoder, the encoder that decoders share, or a learned codec",
         "training:TrainOptions",
         "run_commands:train",
         preset="mad-r50",
     ),
     "import": Command(
+        "train",
         "turn a released checkpoint into ours, with a report of unused and missing names",
         "tools:ImportOptions",
         "run_commands:import_checkpoint",
         ("kind", "checkpoint"),
     ),
     "study": Command(
+        "study",
         "train and run the arms of a study, as far as that is not done, and compare them",
         "studies:StudyOptions",
         "study_commands:study",
         ("name",),
     ),
     "measure": Command(
+        "study",
         "what perfect tokens and captions score, and CPU seconds at paper size",
         "studies:MeasureOptions",
         "study_commands:measure",
         ("name",),
     ),
     "parity": Command(
+        "study",
         "recompute every array of a golden file with our code and show the differences",
         "tools:ParityOptions",
         "run_commands:parity",
         ("file",),
     ),
     "planted-faults": Command(
+        "study",
         "prove the gate: a slowed decoder, a garbled one, and twenty times the same",
         "analysis:PlantedOptions",
         "analysis_commands:planted_faults",
     ),
-    "list": Command("decoders, tasks and presets", "tools:ListOptions", "info_commands:list", ("what",)),
+    "list": Command("look up", "decoders, tasks and presets", "tools:ListOptions", "info_commands:list", ("what",)),
     "describe": Command(
-        "one decoder, task or preset in detail", "tools:DescribeOptions", "info_commands:describe", ("name",)
+        "look up", "one decoder, task or preset in detail", "tools:DescribeOptions", "info_commands:describe", ("name",)
     ),
     "verify-data": Command(
-        "check a COCO or NYUv2 folder before hours are spent", "tools:VerifyOptions", "data_commands:verify_data"
+        "look up",
+        "check a COCO or NYUv2 folder before hours are spent",
+        "tools:VerifyOptions",
+        "data_commands:verify_data",
     ),
-    "scenes": Command("render the embedded data set to a folder", "tools:ScenesOptions", "data_commands:scenes"),
+    "scenes": Command(
+        "look up", "render the embedded data set to a folder", "tools:ScenesOptions", "data_commands:scenes"
+    ),
     "vocabulary": Command(
+        "look up",
         "train a caption tokenizer, or abbreviate one to the pieces that captions use",
         "tools:VocabularyOptions",
         "data_commands:vocabulary",
     ),
-    "schema": Command("print the JSON Schema of record.json", "tools:SchemaOptions", "info_commands:schema"),
+    "schema": Command("look up", "print the JSON Schema of record.json", "tools:SchemaOptions", "info_commands:schema"),
 }
 
 RENAMED = {

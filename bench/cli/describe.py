@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import textwrap
 from collections.abc import Mapping, Sequence
-
-from docstring_parser import DocstringStyle, parse
 
 from bench import registry
 from bench.builders.task_choice import make_vocabulary
@@ -15,6 +12,7 @@ from bench.builders.task_formats import CODES, PLAIN, check_formats, default_for
 from bench.checkpoints.checkpoint import checkpoint_path
 from bench.checkpoints.codec import CODECS
 from bench.config.loading import load_codec, load_run, preset_names
+from bench.config.option_texts import class_text, option_texts
 from bench.errors import UserError
 from tasks.codecs.options import CodecOptions
 from tasks.formats.sequence import SequenceFormat
@@ -50,18 +48,12 @@ def describe_weights(name: str) -> list[str]:
 
 def describe_options(options: type) -> list[str]:
     """Return what the docstring of a dataclass says of it and, with those of its bases, of every option."""
-    docstring = parse(options.__doc__ or "", DocstringStyle.GOOGLE)
-    texts = {
-        param.arg_name: param.description or ""
-        for base in reversed(options.__mro__)
-        for param in parse(base.__doc__ or "", DocstringStyle.GOOGLE).params
-    }
+    docstring = class_text(options)
     lines = [docstring.short_description or "", ""]
     if docstring.long_description:
         lines += [*docstring.long_description.splitlines(), ""]
-    for field in dataclasses.fields(options):
-        text = f"{field.name}: {texts.get(field.name, '')}"
-        lines += textwrap.wrap(text, WIDTH, initial_indent=" " * 4, subsequent_indent=" " * 8, break_on_hyphens=False)
+    for name, text in option_texts(options).items():
+        lines += wrap(f"{name}: {text}", WIDTH, initial_indent=" " * 4, subsequent_indent=" " * 8)
     return lines
 
 

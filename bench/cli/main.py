@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from bench.errors import UserError, unknown
 
 CONTINUED = (["run"], ["sweep"])
+HELP = {"-h", "--help", "--help-all"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -19,7 +20,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Spinning worker threads slow every other process on the machine down; OpenMP reads this when torch is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     words = list(sys.argv[1:] if arguments is None else arguments)
-    if words and words[0].startswith("-") and words[0] not in ("-h", "--help", "--version"):
+    if words and words[0].startswith("-") and words[0] not in HELP | {"--version"}:
         words.insert(0, "run")  # `nox -s bench -- --decoder mad`
     try:
         return _dispatch(words)
@@ -39,22 +40,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _dispatch(words: list[str]) -> int:
     from bench.cli.commands import COMMANDS, RENAMED
-    from bench.cli.help import print_command_help, top_parser
+    from bench.cli.help import print_command_help, print_commands, print_version
 
-    if not words:
-        top_parser(COMMANDS).print_help()
-        return 0
-    name, *rest = words
+    name, *rest = words or ["--help"]
     if name in COMMANDS:
-        if {"-h", "--help"} & set(rest):
+        if HELP & set(rest):
             print_command_help(name, COMMANDS[name], rest)
             return 0
         return COMMANDS[name].run(COMMANDS[name].load_options(name, rest))
     if name in RENAMED:
         raise UserError(f"{name!r} is now `{RENAMED[name]}`")
-    if not name.startswith("-"):
+    if name == "--version":
+        print_version()
+    elif name in HELP:
+        print_commands(COMMANDS)
+    else:
         raise UserError(unknown("command", name, list(COMMANDS)))
-    top_parser(COMMANDS).parse_args(words)  # --help and --version leave here
     return 0
 
 

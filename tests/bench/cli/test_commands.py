@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import subprocess
 import sys
 
@@ -10,21 +11,50 @@ import pytest
 
 from bench.cli.commands import COMMANDS, RENAMED
 from bench.cli.main import main
+from bench.config.words import option_types
 from tests.paths import REPOSITORY
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_help_names_every_option_of_a_command(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([name, "--help"]) == 0
+def test_help_explains_every_option_of_a_command(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([name, "--help-all"]) == 0
     text = capsys.readouterr().out
-    for field in dataclasses.fields(COMMANDS[name].options_class):
-        assert f"--{field.name}" in text
-    for option in COMMANDS[name].positional:
-        assert f"[{option.upper()}]" in text.splitlines()[0]
+    positional = COMMANDS[name].positional
+    for option, hint in option_types(COMMANDS[name].options_class).items():
+        if not dataclasses.is_dataclass(hint):
+            shown = option.upper() if option in positional else f"--{option.replace('_', '-')}"
+            assert re.search(rf"\n  {re.escape(shown)}( [^ ].*)?(  +|\n +)[^- ]", text), option
+    for option in positional:
+        assert option.upper() in text.splitlines()[0]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("columns", [80, 120])
+def test_help_fits_a_screen(
+    name: str, columns: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    assert main([name, "--help"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) <= 60
+    assert max(map(len, lines)) <= columns
+
+
+def test_help_shows_the_defaults_of_the_preset(capsys: pytest.CaptureFixture[str]) -> None:
+    defaults = []
+    for preset in ("embedded", "paper"):
+        assert main(["run", "--help-all", "--preset", preset]) == 0
+        defaults += re.findall(r"--sizes.slots .*\(default: (\d+)\)", capsys.readouterr().out)
+    assert defaults == ["12", "100"]
+
+
+def test_the_list_of_commands_shows_each_once(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 0
+    assert re.findall(r"^  (\S+)  ", capsys.readouterr().out, re.MULTILINE) == list(COMMANDS)
 
 
 def test_help_of_codecs_is_that_of_their_training(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["train", "--codec", "depth", "--help"]) == 0
+    assert main(["train", "--codec", "depth", "--help-all"]) == 0
     assert "--codecs.depth.shape.codes" in capsys.readouterr().out
 
 
