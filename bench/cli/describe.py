@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Mapping, Sequence
+from textwrap import wrap
 
 from bench import registry
 from bench.builders.task_choice import make_vocabulary

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench import registry
-from bench.builders.decoder import weights_name
 from bench.studies.plan import Job
 from results.record import Record
 from results.run_files import RunFiles
@@ -34,7 +33,7 @@ class Results:
         """The trainings that made an arm's weights, a seed each; without seeds of shipped weights."""
         if name not in self.runs:
             return list(self.jobs[name])
-        weights = weights_name(registry.load(registry.DECODERS, self.runs[name][0].record.decoder))
+        weights = registry.decoder(self.runs[name][0].record.decoder).weights
         return [job.needs[weights] for job in self.jobs[name] if weights in job.needs]
 
 

@@ -15,7 +15,7 @@ from tasks.base import Task
 from tasks.formats.sequence import TrainingBatch, collate
 from tests.contract.samples import targets
 
-CLASSES = {name: registry.load(registry.DECODERS, name) for name in registry.names(registry.DECODERS)}
+CLASSES = {name: registry.load(registry.DECODERS, name) for name in registry.usable(registry.DECODERS)}
 TRAINABLE = {cls.training_views: name for name, cls in reversed(CLASSES.items()) if hasattr(cls, "training_views")}
 
 

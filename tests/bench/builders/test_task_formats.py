@@ -224,19 +224,18 @@ def test_a_training_with_another_codec_is_not_continued(
 
 
 def test_describe_says_which_formats_weights_have(trained: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    from bench import registry
     from bench.cli import describe
 
     def path(preset: str, name: str) -> Path:
         return checkpoint_path(preset, name, trained[1])
 
     monkeypatch.setattr(describe, "checkpoint_path", path)
-    lines = {name: describe.describe_weights(registry.load(registry.DECODERS, name)) for name in ("parallel", "mad")}
+    lines = {name: describe.describe_weights(name) for name in ("parallel", "mad")}
     assert lines == {
         "parallel": ["embedded: segmentation as codes, depth as codes"],
         "mad": ["embedded: segmentation as bits, depth as bins"],
     }
-    assert describe.describe_weights(registry.load(registry.DECODERS, "autoregressive")) == []
+    assert describe.describe_weights("autoregressive") == []
 
 
 def test_describe_shows_a_task_s_codes_where_asked(capsys: pytest.CaptureFixture[str]) -> None:

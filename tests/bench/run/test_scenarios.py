@@ -34,7 +34,7 @@ def test_images_come_round_until_there_is_enough(speed: Measure, tmp_path: Path)
 
 
 def test_scenarios_have_batches_and_folders_of_their_own(speed: Measure, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bench.run.plan.STREAM", (1, 2, 4))
+    monkeypatch.setattr("bench.run.choice.STREAM", (1, 2, 4))
     records = speed("stream", "--decoder", "parallel", "--scenario", "stream", "--tasks", "depth")
     assert {name: record.latency.batch for name, record in records.items()} == {
         "parallel.batch1": 1,

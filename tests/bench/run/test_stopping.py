@@ -17,8 +17,8 @@ from bench.errors import UserError
 from bench.inference.image_batches import make_batches
 from bench.run import peak_rates as rates
 from bench.run.batch_size import largest_batch
+from bench.run.choice import scenario_of
 from bench.run.interleaving import in_step, interleave
-from bench.run.plan import scenario_of
 from bench.run.stopping import Limits, WarmUpRule, seconds, warm_up
 from bench.system.host import HostLoad, busy_core_seconds
 from results.record import PeakRates

@@ -225,7 +225,7 @@ def test_the_gpu_measurement_is_ready_to_run(tmp_path: Path, capsys: pytest.Capt
     assert main(["sweep", "gpu", "--show"]) == 0
     names = capsys.readouterr().out.split()
     assert names == [f"preset-{preset}+batch-{batch}" for preset in ("mad-r50", "mad-vitb") for batch in (1, 8)]
-    from bench.run.plan import modes_of, scenario_of
+    from bench.run.choice import modes_of, scenario_of
     from bench.run.sweep import options_of
 
     for point in read_sweep(Path("gpu")).points:
