@@ -107,6 +107,6 @@ def network(worlds: dict[str, World], case: tuple[str, str]) -> Network:
     return worlds[case[0]].network
 
 
-@pytest.fixture(scope="session", params=registry.names(registry.DECODERS))
+@pytest.fixture(scope="session", params=registry.usable(registry.DECODERS))
 def decoder(request: pytest.FixtureRequest) -> Any:
     return registry.load(registry.DECODERS, request.param)()
