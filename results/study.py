@@ -117,6 +117,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
         failed: arm to why it is not there.
         details: what is behind the further tables of its page.
         method: how intervals came about.
+        command: that writes it; default: the study of its name.
     """
 
     schema: str = SCHEMA
@@ -133,6 +134,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     failed: dict[str, str] = {}
     details: dict[str, Any] = {}
     method: str = ""
+    command: str = ""
 
 
 def read_outcomes(folder: Path = FOLDER) -> dict[str, Outcome]:

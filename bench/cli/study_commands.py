@@ -13,6 +13,7 @@ MEASUREMENTS = {
     "coverage": "how often intervals over training seeds and images hold the truth, in simulated studies",
     "cpu-time": "CPU seconds of a paper-size network with random weights, beside the released code's (--preset)",
     "paper-speed": "CPU seconds of autoregressive, parallel and mad at the paper's size in one run (--preset)",
+    "soft-distance": "distance of soft and hard tokens to the true embeddings, and depth errors (AiT Table 1)",
     "claims": "verdicts of the committed studies on the papers' claims: docs/claims.md and the README's blocks",
 }
 
@@ -60,6 +61,10 @@ def measure(options: MeasureOptions) -> int:
             print(measure_coverage(options))
         case "cpu-time" | "paper-speed":
             _cpu_time(options)
+        case "soft-distance":
+            from bench.studies.soft_distance import measure_soft_distance
+
+            print(measure_soft_distance(preset="embedded", out=options.out / "studies"))
         case "claims":
             _claims()
         case _:

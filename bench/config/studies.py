@@ -39,8 +39,7 @@ class MeasureOptions(DataFolders):
     """Options of ``measure``.
 
     Args:
-        name: ``ceilings``, ``caption-ceilings``, ``coverage``, ``cpu-time``, ``paper-speed`` or ``claims``; without
-            it they are listed.
+        name: of a measurement; without it they are listed.
         split: COCO split (``ceilings``).
         preset: sizes and network, of MAD or AiT (``cpu-time``), or MAD (``paper-speed``).
         images: first validation scenes (``caption-ceilings``).

@@ -57,7 +57,7 @@ def _summary(outcome: Outcome) -> str:
     lines += [f"Intervals: {outcome.method}."] if outcome.method else []
     cpu, threads = outcome.environment.get("cpu"), outcome.environment.get("threads")
     lines += [f"Times: batch as recorded, {cpu}, threads: {threads}."] if cpu and _timed(outcome) else []
-    return "\n".join([*lines, f"Written by `python -m bench study {outcome.name}`."])
+    return "\n".join([*lines, f"Written by `{outcome.command or f'python -m bench study {outcome.name}'}`."])
 
 
 def _timed(outcome: Outcome) -> bool:
