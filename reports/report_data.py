@@ -50,6 +50,11 @@ class ReportRun:
         return self.encodes and latency.get("scenario") != "untimed" and self.milliseconds > 0
 
     @property
+    def disturbed(self) -> bool:
+        """Whether its record names a reason to mistrust its times."""
+        return bool(self.record.get("warnings")) or bool((self.record.get("machine") or {}).get("busy"))
+
+    @property
     def machine(self) -> str:
         """The CPU or GPU that it was measured on."""
         environment = self.record["environment"]

@@ -7,8 +7,9 @@ from typing import Any
 
 import msgspec
 
+from results.files import StoreError, read_file, write_atomically
+from results.names import check_names, check_text
 from results.record import Key
-from results.store import StoreError, write_atomically
 
 SCHEMA = "decoder-bench/baseline/1"
 
@@ -76,6 +77,9 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True):
             raise ValueError("times and images differ in number")
         if self.schema != SCHEMA:
             raise ValueError(f"schema {self.schema}, expected {SCHEMA}")
+        check_names([self.decoder, self.run_name, self.preset, *self.tasks, *self.metrics, *self.against])
+        check_names(name for metrics in self.metrics.values() for name in metrics)
+        check_text([self.settings, self.environment, self.busy, self.commit, self.written, self.tokenizer])
 
     @property
     def run_name(self) -> str:
@@ -100,12 +104,12 @@ def read_baseline(path: Path) -> Baseline:
         StoreError: if there is none or it is not a baseline of this version.
     """
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Baseline)
+        return msgspec.json.decode(read_file(path), type=Baseline)
     except OSError as error:
         raise StoreError(
             f"{path}: no baseline ({error.strerror}); `python -m bench gate --update-baseline` writes one"
         ) from None
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, RecursionError) as error:
         raise StoreError(f"{path}: not a {SCHEMA} file ({error}); write it again with --update-baseline") from None
 
 

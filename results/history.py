@@ -9,7 +9,8 @@ from pathlib import Path
 
 import msgspec
 
-from results.store import StoreError
+from results.files import StoreError, read_file, write_error
+from results.names import check_names, check_text
 
 SCHEMA = "decoder-bench/history/1"
 
@@ -47,6 +48,10 @@ class HistoryEntry(msgspec.Struct, frozen=True, kw_only=True):
     ms: float
     checksum: str
 
+    def __post_init__(self) -> None:
+        check_names([self.decoder, self.preset])
+        check_text([self.date, self.commit, self.data, self.machine, self.processor, list(self.metrics)])
+
     @property
     def run(self) -> tuple[str, ...]:
         """Fields that identify the run, equal when it is judged again."""
@@ -71,7 +76,7 @@ def append(path: Path, entries: Sequence[HistoryEntry]) -> None:
             stream.flush()
             os.fsync(stream.fileno())
     except OSError as error:
-        raise StoreError(f"{path}: cannot write ({error.strerror}); choose another file with --history") from None
+        raise write_error(path, error, option="--history") from None
 
 
 def _ends_whole(file: int) -> bool:
@@ -85,14 +90,14 @@ def read(path: Path) -> list[HistoryEntry]:
         StoreError: if there is no such file.
     """
     try:
-        lines = path.read_bytes().splitlines()
+        lines = read_file(path).splitlines()
     except OSError as error:
         raise StoreError(f"{path}: no history ({error.strerror}); `python -m bench gate` appends to it") from None
     entries = []
     for line in lines:
         try:
             entry = msgspec.json.decode(line, type=HistoryEntry)
-        except msgspec.MsgspecError:
+        except (msgspec.MsgspecError, RecursionError):
             continue
         if entry.schema == SCHEMA:
             entries.append(entry)

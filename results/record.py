@@ -129,6 +129,12 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     batch: int | None = None
     source: tuple[str, str] | None = None
 
+    def __post_init__(self) -> None:
+        if "total" not in self.milliseconds:
+            raise ValueError(f"image {self.image_id} has no milliseconds of phase 'total'")
+        if min(self.milliseconds.values()) < 0 or min(self.sitting, self.rank, self.repeat) < 0:
+            raise ValueError(f"image {self.image_id} has a time or a number below 0")
+
     @property
     def measurement(self) -> tuple[int, ...]:
         """Equal for the images that were decoded together, whose times are shares of one measurement."""

@@ -38,10 +38,7 @@ def read_run(path: Path) -> RunFiles:
     folder = path if path.is_dir() else path.parent
     if not (folder / SAMPLES).exists() or (path.is_file() and path.name != RECORD):
         return RunFiles(folder, record, [])
-    try:
-        samples = read_samples(folder)
-    except msgspec.MsgspecError as error:
-        raise StoreError(f"{folder / SAMPLES}: not readable ({error}); run it again") from None
+    samples = read_samples(folder)
     if checksum(samples) != record.checksum:
         raise StoreError(f"{folder / SAMPLES}: is not of the run that record.json tells of; run it again")
     return RunFiles(folder, record, samples)

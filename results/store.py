@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
+import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -11,15 +13,28 @@ from typing import IO, Any
 
 import msgspec
 
+from results.files import (
+    MEBIBYTE,
+    StoreError,
+    append_line,
+    read_file,
+    reserve,
+    write_all,
+    write_atomically,
+    write_error,
+)
+from results.names import check_names, check_text
 from results.record import READABLE, SCHEMA, Key, Record, Sample
+
+__all__ = [
+    "PARTIAL", "RECORD", "SAMPLES", "RunFolder", "StoreError", "append_line", "open_run", "partial_name", "read_record",
+    "read_samples", "reserve", "setting_differences", "write_atomically",
+]  # fmt: skip
 
 RECORD = "record.json"
 SAMPLES = "samples.jsonl"
 PARTIAL = "samples.partial.jsonl"
-
-
-class StoreError(Exception):
-    """The run folder cannot be used; the message names it and says what to do."""
+LARGEST_RECORD = 64 * MEBIBYTE
 
 
 class Header(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,12 +75,11 @@ class RunFolder:
 
     def append(self, sample: Sample) -> None:
         """Append one sample. Raises StoreError if the disk is full."""
-        self.samples[sample.key] = sample
         try:
-            self._stream.write(msgspec.json.encode(sample) + b"\n")
-            self._stream.flush()
+            write_all(self._stream, msgspec.json.encode(sample) + b"\n")
         except OSError as error:
-            raise StoreError(f"{self.path}: cannot write ({error.strerror}); make room and run it again") from None
+            raise write_error(self.path, error) from None
+        self.samples[sample.key] = sample
 
     def learn(self, samples: Iterable[Sample]) -> None:
         """Add samples of other processes; samples that are there already stay."""
@@ -80,7 +94,7 @@ class RunFolder:
         samples: dict[Key, Sample] = {}
         for path in _partials(self.path):
             if path.name != partial_name(self.rank):
-                samples |= _lines(path.read_bytes(), path, signature)[1]
+                samples |= _lines(read_file(path), path, signature)[1]
         return samples
 
     def write(self, record: Record, order: Sequence[Key]) -> Path:
@@ -122,26 +136,16 @@ def open_run(
     partial = path / partial_name(rank)
     try:
         path.mkdir(parents=True, exist_ok=True)
-        stream = partial.open("ab+")
+        stream = open(partial, "ab+", buffering=0, opener=_without_following)  # noqa: SIM115 (closed below)
     except OSError as error:
-        raise StoreError(f"{path}: cannot write here ({error.strerror}); choose another folder with --out") from None
+        if error.errno == errno.ELOOP:
+            raise StoreError(f"{partial}: is a link, and links are not followed; remove it") from None
+        raise write_error(path, error) from None
     with stream:
         try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise StoreError(f"{path}: another process is running here; wait for it or choose another --out") from None
-        if fresh:
-            stream.truncate(0)
-            for other in _partials(path) if rank == 0 else []:
-                if other != partial:
-                    other.unlink()
-        header, samples = _resume(stream, partial, signature)
-        if header is None:
-            header = Header(schema=SCHEMA, signature=signature, started=started)
-            stream.truncate(0)
-            stream.write(msgspec.json.encode(header) + b"\n")
-            stream.flush()
-        folder = RunFolder(path, stream, header, samples, rank=rank)
+            folder = _locked_folder(path, stream, signature, started, fresh=fresh, rank=rank)
+        except OSError as error:
+            raise write_error(partial, error) from None
         try:
             yield folder
         finally:
@@ -149,6 +153,34 @@ def open_run(
                 partial.unlink(missing_ok=True)
                 with suppress(OSError):
                     path.rmdir()
+
+
+def _without_following(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
+
+
+def _locked_folder(
+    path: Path, stream: IO[bytes], signature: dict[str, Any], started: str, *, fresh: bool, rank: int
+) -> RunFolder:
+    """Lock the partial file, read what is there already, and write the header if there is none."""
+    partial = path / partial_name(rank)
+    if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+        raise StoreError(f"{partial}: is no regular file; remove it")
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        raise StoreError(f"{path}: another process is running here; wait for it or choose another --out") from None
+    if fresh:
+        stream.truncate(0)
+        for other in _partials(path) if rank == 0 else []:
+            if other != partial:
+                other.unlink()
+    header, samples = _resume(stream, partial, signature)
+    if header is None:
+        header = Header(schema=SCHEMA, signature=signature, started=started)
+        stream.truncate(0)
+        write_all(stream, msgspec.json.encode(header) + b"\n")
+    return RunFolder(path, stream, header, samples, rank=rank)
 
 
 def partial_name(rank: int) -> str:
@@ -179,7 +211,9 @@ def _lines(content: bytes, path: Path, signature: dict[str, Any]) -> tuple[Heade
     try:
         header = msgspec.json.decode(whole[0], type=Header)
         samples = [msgspec.json.decode(line, type=Sample) for line in whole[1:]]
-    except msgspec.MsgspecError as error:
+        for sample in samples:
+            _check_phases(sample)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise StoreError(f"{path}: not readable ({error}); --fresh starts over") from None
     expected = msgspec.json.decode(msgspec.json.encode(signature))
     if header.schema != SCHEMA or header.signature != expected:
@@ -189,6 +223,15 @@ def _lines(content: bytes, path: Path, signature: dict[str, Any]) -> tuple[Heade
             "finish it with those, choose another --out, or discard it with --fresh"
         )
     return header, {sample.key: sample for sample in samples}
+
+
+def _check_phases(sample: Sample) -> None:
+    """Refuse a sample without the time of a phase that it tells more of. Raises ValueError."""
+    passes = (name.rpartition(".")[0] for name in sample.passes)
+    decoded = (f"decode.{task}" for task in sample.work if len(sample.milliseconds) > 1)
+    for phase in (*sample.process_ms, *sample.computed, *passes, *decoded):
+        if phase not in sample.milliseconds:
+            raise ValueError(f"image {sample.image_id} has no milliseconds of phase {phase!r}")
 
 
 def setting_differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
@@ -214,44 +257,51 @@ def read_record(path: Path) -> Record:
     """
     file = path / RECORD if path.is_dir() else path
     try:
-        record = msgspec.json.decode(file.read_bytes(), type=Record)
+        record = msgspec.json.decode(read_file(file, most=LARGEST_RECORD), type=Record)
+        check_names(_names(record))
+        check_text(msgspec.to_builtins(record))
     except OSError as error:
         raise StoreError(f"{file}: no record ({error.strerror}); `python -m bench run` writes one") from None
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise StoreError(f"{file}: not a {SCHEMA} record ({error})") from None
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise StoreError(
+            f"{file}: not a {SCHEMA} record ({error}); give the folder of a run, or run it again"
+        ) from None
     if record.schema not in READABLE:
-        raise StoreError(f"{file}: is a {record.schema} record, this version reads {' and '.join(READABLE)}")
+        raise StoreError(
+            f"{file}: is a {record.schema} record, this version reads {' and '.join(READABLE)}; run it again"
+        )
     return record
 
 
+def _names(record: Record) -> Iterator[str]:
+    """Yield what a record calls decoder, preset, mode, tasks, metrics, phases and interleaved runs."""
+    yield from (record.decoder, record.preset, record.mode.name, record.latency.scenario)
+    yield from (
+        *record.tasks,
+        *record.off,
+        *record.metrics,
+        *record.notes,
+        *record.cost,
+        *record.weights,
+        *record.interleaved,
+    )
+    yield from (name for metrics in record.metrics.values() for name in metrics)
+    yield from (name for notes in record.notes.values() for name in notes)
+    yield from (*record.latency.phases, *record.latency.alone, *record.latency.passes, *record.work)
+
+
 def read_samples(path: Path) -> list[Sample]:
-    """Read the samples of a finished run, in the order of the data set."""
-    return [msgspec.json.decode(line, type=Sample) for line in (path / SAMPLES).read_bytes().splitlines()]
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file that readers see with its old or its new content, never a part; makes its folder."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        part.replace(path)
-    except OSError as error:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
-        raise StoreError(f"{path}: cannot write ({error.strerror}); choose another folder with --out") from None
-
-
-def reserve(path: Path) -> None:
-    """Check that a file can be written, before hours of work; its content stays and no new file is left.
+    """Return the samples of a finished run, in the order of the data set.
 
     Raises:
-        StoreError: if it cannot be written.
+        StoreError: if they cannot be read.
     """
-    content = path.read_bytes() if path.is_file() else None
-    write_atomically(path, content or b"")
-    if content is None:
-        path.unlink(missing_ok=True)  # several processes may ask at once
+    file = path / SAMPLES
+    try:
+        samples = [msgspec.json.decode(line, type=Sample) for line in read_file(file).splitlines()]
+        check_text([sample.file for sample in samples])
+    except OSError as error:
+        raise StoreError(f"{file}: cannot be read ({error.strerror}); run it again") from None
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise StoreError(f"{file}: not readable ({error}); run it again") from None
+    return samples

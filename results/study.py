@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from results.store import StoreError
+from results.files import StoreError, read_file
 
 SCHEMA = "decoder-bench/study/1"
 FOLDER = Path(__file__).parent / "studies"
@@ -146,8 +146,8 @@ def read_outcomes(folder: Path = FOLDER) -> dict[str, Outcome]:
     outcomes = {}
     for path in sorted(folder.glob("*.json")):
         try:
-            outcomes[path.stem] = msgspec.json.decode(path.read_bytes(), type=Outcome)
-        except (OSError, msgspec.MsgspecError) as error:
+            outcomes[path.stem] = msgspec.json.decode(read_file(path), type=Outcome)
+        except (OSError, msgspec.MsgspecError, RecursionError) as error:
             raise StoreError(
                 f"{path}: not a {SCHEMA} file ({error}); `python -m bench study {path.stem}` makes it"
             ) from None

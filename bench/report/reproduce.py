@@ -22,13 +22,14 @@ def commands(records: Sequence[Record]) -> list[str]:
     for record in records:
         groups.setdefault(_options(record), []).append(record.decoder)
     return [
-        f"python -m bench run --decoder {','.join(dict.fromkeys(names))}{options}" for options, names in groups.items()
+        f"python -m bench run --decoder {shlex.quote(','.join(dict.fromkeys(names)))}{options}"
+        for options, names in groups.items()
     ]
 
 
 def _options(record: Record) -> str:
     """Return the options that differ from the preset's, as words."""
-    words = [f"--preset {record.preset}"]
+    words = [f"--preset {shlex.quote(record.preset)}"]
     defaults = _defaults(record.preset)
     for name, value in flat(record.options).items():
         differs = name in defaults and _plain(value) != _plain(defaults[name])

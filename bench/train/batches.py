@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -12,9 +13,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from bench.data.array_cache import cached_array
 from bench.data.dataset import Dataset
 from bench.data.packed import Packed, as_tensors, mirrored, normalized
-from bench.data.part_folder import part_folder
 from bench.data.transforms import Prepared, mirror_annotations, stack_images
 from bench.train.batch_stream import Indices
 from decoders.network.memory import Encoding
@@ -225,21 +226,28 @@ def cached(
         arrays: the packed data set.
         progress: called with images done and images in all.
     """
-    if not path.exists():
-        with part_folder(path) as part:
-            memory: np.memmap[Any, np.dtype[np.float16]] | None = None
-            for start in range(0, len(arrays), CACHE_BATCH):
-                pixels = np.array(arrays.images[start : start + CACHE_BATCH])
-                states = compute(normalized(torch.from_numpy(pixels)))
-                if memory is None:
-                    shape = (len(arrays), *states.shape[1:])
-                    memory = np.lib.format.open_memmap(part / path.name, mode="w+", dtype=np.float16, shape=shape)
-                memory[start : start + len(states)] = states.half().numpy()
-                progress(start + len(states), len(arrays))
-            if memory is not None:
-                memory.flush()
-            (part / path.name).replace(path)
-    return np.load(path, mmap_mode="r")  # type: ignore[no-any-return]
+
+    def write(part: Path) -> None:
+        memory: np.memmap[Any, np.dtype[np.float16]] | None = None
+        for start in range(0, len(arrays), CACHE_BATCH):
+            pixels = np.array(arrays.images[start : start + CACHE_BATCH])
+            states = compute(normalized(torch.from_numpy(pixels)))
+            if memory is None:
+                shape = (len(arrays), *states.shape[1:])
+                memory = np.lib.format.open_memmap(part, mode="w+", dtype=np.float16, shape=shape)
+                _take_room(part)
+            memory[start : start + len(states)] = states.half().numpy()
+            progress(start + len(states), len(arrays))
+        if memory is not None:
+            memory.flush()
+
+    return cached_array(path, write)
+
+
+def _take_room(path: Path) -> None:
+    """Have the disk hold room for a whole file; else writing to its map on a full disk ends the process (SIGBUS)."""
+    with path.open("r+b") as stream:
+        os.posix_fallocate(stream.fileno(), 0, os.fstat(stream.fileno()).st_size)
 
 
 def encoding_of(network: Network, states: Tensor) -> Encoding:

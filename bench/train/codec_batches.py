@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from bench.data.array_cache import cached_array
 from bench.data.dataset import Dataset
-from bench.data.part_folder import part_folder
 from bench.errors import UserError
 from bench.train.batch_stream import Indices
 from tasks.metrics.depth import CROPPED_SIZE, EIGEN_CROP
@@ -99,11 +99,12 @@ class MaskCrops:
     ) -> None:
         self._side, self._flip = side, flip
         path = folder / f"masks-v{PACKED_VERSION}-{side}-{dataset.content_hash}.npy"
-        if not path.exists():
-            with part_folder(path) as part:
-                np.save(part / path.name, _packed(dataset, side, progress))
-                (part / path.name).replace(path)
-        self._masks: Bits = np.load(path, mmap_mode="r")
+
+        def write(part: Path) -> None:
+            with part.open("wb") as stream:
+                np.save(stream, _packed(dataset, side, progress))
+
+        self._masks: Bits = cached_array(path, write)
 
     def __len__(self) -> int:
         return len(self._masks)

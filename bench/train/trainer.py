@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from bench.checkpoints.training_state import read_state, write_state
 from bench.config.parts import IntervalOptions, JobOptions
 from bench.config.training import Schedule
 from bench.console import progress
@@ -26,22 +27,11 @@ from bench.distributed import ProcessGroup
 from bench.errors import UserError
 from bench.train.batch_stream import Batches, BatchStream
 from bench.train.optimizer import DTYPES, MovingAverage, fastest_precision, make_optimizer, set_rate
-from results.store import reserve, setting_differences, write_atomically
+from results.files import append_line, reserve, write_atomically
+from results.store import setting_differences
 
 CURVE = "curve.jsonl"
 STATE = "state.pt"
-STATE_KEYS = {
-    "signature",
-    "step",
-    "precision",
-    "seconds",
-    "cpu_seconds",
-    "sums",
-    "objective",
-    "optimizer",
-    "average",
-    "scaler",
-}
 INTERVALS = {field.name for field in fields(IntervalOptions)}
 """Options that decide no weight."""
 
@@ -163,12 +153,23 @@ class Trainer:
         losses = [self._backward(*part, last=part is parts[-1]) for part in parts]
         self._scaler.unscale_(self.optimizer)
         norm = nn.utils.clip_grad_norm_(self.objective.parameters(), self.schedule.clip, foreach=True)
+        self._check_finite(torch.stack([part["loss"] for part in losses]).mean(), norm)
         self._scaler.step(self.optimizer)
         self._scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
         if self.schedule.average:
             self.ema.update(self.step)
         return {name: torch.stack([part[name] for part in losses]).mean() for name in losses[0]}, norm, rate
+
+    def _check_finite(self, loss: Tensor, norm: Tensor) -> None:
+        """Stop before the weights are changed. A gradient scaler skips steps without a finite gradient by itself."""
+        checked = {"loss": loss} if self._scaler.is_enabled() else {"loss": loss, "gradient's norm": norm}
+        for name, value in zip(checked, torch.stack([*checked.values()]).tolist(), strict=True):
+            if not np.isfinite(value):
+                raise UserError(
+                    f"{self.folder}: the {name} is {value} at step {self.step + 1}; give a lower rate in the schedule, "
+                    "and --fresh"
+                )
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, dtype=DTYPES[self.precision], enabled=self.precision != "float32")
@@ -211,16 +212,12 @@ class Trainer:
         values = self.group.mean(torch.stack([*self._sums.values()]) / steps.to(self.device))
         losses = dict(zip(self._sums, values.tolist(), strict=True))
         self._sums = {}
-        if not np.isfinite(losses["loss"]):
-            raise UserError(f"{self.folder}: the loss is {losses['loss']} at step {self.step}; lower the rate")
         cost = {"seconds": self.seconds, "cpu_seconds": self.cpu_seconds}
         self._log({"step": self.step, **losses, "norm": float(norm), "rate": rate, **cost})
 
     def _log(self, point: Mapping[str, Any]) -> None:
         if self.group.is_main:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            with (self.folder / CURVE).open("a") as stream:
-                stream.write(json.dumps(_rounded(point)) + "\n")
+            append_line(self.folder / CURVE, json.dumps(_rounded(point)).encode())
 
     @contextmanager
     def averaged(self) -> Iterator[None]:
@@ -239,7 +236,6 @@ class Trainer:
                 parameters[name].data = value
 
     def _save(self) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
         state = {
             "signature": self.signature,
             "step": self.step,
@@ -252,9 +248,7 @@ class Trainer:
             "average": self.ema.values,
             "scaler": self._scaler.state_dict(),
         }
-        part = self.folder / f".{STATE}.part"
-        torch.save(state, part)
-        part.replace(self.folder / STATE)
+        write_state(self.folder / STATE, state)
 
     def _clear(self) -> dict[str, Any]:
         """Remove state and curve; return the empty state of a gradient scaler."""
@@ -268,7 +262,7 @@ class Trainer:
         path = self.folder / STATE
         if not path.exists():
             return self._clear()  # the curve is of a training that was killed before its first checkpoint
-        state = _read_state(path, self.device)
+        state = read_state(path, self.device)
         if changed := setting_differences(state["signature"], self.signature):
             raise UserError(
                 f"{self.folder}: holds a training with other settings ({', '.join(changed)}); "
@@ -311,25 +305,6 @@ def _flushed_denormals() -> Iterator[None]:
         yield
     finally:
         torch.set_flush_denormal(False)
-
-
-def _read_state(path: Path, device: torch.device) -> dict[str, Any]:
-    """Read what ``Trainer._save`` wrote.
-
-    Raises:
-        UserError: if the file is damaged or written by another version.
-    """
-    try:
-        state = torch.load(path, map_location=device, weights_only=True)
-        missing = sorted(STATE_KEYS - state.keys()) if isinstance(state, dict) else ["every key"]
-        problem = f"not a training's state of this version: it lacks {', '.join(missing)}" if missing else ""
-    except (torch.OutOfMemoryError, MemoryError, OSError):
-        raise  # not the file's fault
-    except Exception as error:  # torch raises whatever its reader comes upon
-        problem = " ".join(str(error).split())[:100] or type(error).__name__
-    if problem:
-        raise UserError(f"{path}: broken ({problem}); discard it with --fresh, or choose another --out")
-    return dict(state)
 
 
 def _cut_curve(path: Path, step: int) -> None:

@@ -105,7 +105,7 @@ def _time(run: ReportRun, report: ReportData) -> Cell:
     best = bool(differences) and all(
         difference is not None and difference.significant and difference.value > 1 for difference in differences
     )
-    best = best and one_machine(report.runs)
+    best = best and one_machine(report.runs) and not any(each.disturbed for each in (run, *others))
     return plain(run.milliseconds, source=f"{run.label}: latency.total.mean_ms", interval=text, reach=half, best=best)
 
 
