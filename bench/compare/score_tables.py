@@ -129,6 +129,7 @@ def _options(record: Record, paths: DataPaths) -> SuiteOptions:
         if name not in record.options:
             raise UserError(f"{record.decoder}: its record.json tells no option {name!r}; run it again")
     plain = {name: record.options[name] for name in ("split", "tasks", "limit")}
+    plain |= {name: record.options[name] for name in ("exif", "nyu_depths", "nyu_scale") if name in record.options}
     return SuiteOptions(
         preset=record.preset,
         sizes=msgspec.convert(record.options["sizes"], Sizes),

@@ -53,7 +53,11 @@ class Folder:
                 f"{quote(name)} leads out of {self.path}",
                 "give a name inside of the folder, without '..' or a leading '/'",
             )
-        if not (self.path / name).is_file():
+        try:
+            present = (self.path / name).is_file()
+        except OSError:  # a name that is too long
+            present = False
+        if not present:
             return Fault(
                 f"missing {sort}",
                 f"{quote(name)} is not in {self.path}",

@@ -125,7 +125,7 @@ class CocoMetric:
                 copy = self._usable(annotation, listed[annotation["image_id"]])
                 copy["id"] = len(annotations) + 1
                 copy["image_id"] = image_numbers[annotation["image_id"]]
-                copy["category_id"] = category_numbers[annotation["category_id"]]
+                copy["category_id"] = category_numbers.get(annotation["category_id"], 0)
                 annotations.append(copy)
         truth = COCO()
         truth.dataset = {
