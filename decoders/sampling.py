@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from decoders.base import Request
-from decoders.masking import image_draws
+from decoders.token_masking import image_draws
 
 Crossing = Literal["keep", "drop"]
 

@@ -14,7 +14,7 @@ from bench.checkpoints.checkpoint import content_hash, read_checkpoint
 from bench.checkpoints.codec import CODECS, KINDS, codec_name
 from bench.checkpoints.convert_ait import convert_ait
 from bench.checkpoints.convert_mad import convert_mad
-from bench.checkpoints.converted import ConvertedFile
+from bench.checkpoints.converted_file import ConvertedFile
 from bench.errors import UserError
 from decoders.network.errors import NetworkError
 from decoders.network.weights import StateDict, check_finite, read_state_dict

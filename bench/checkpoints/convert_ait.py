@@ -14,7 +14,7 @@ from torch import Tensor
 
 from bench.checkpoints.checkpoint import fit_card
 from bench.checkpoints.codec import LEARNING
-from bench.checkpoints.converted import HEAD_WIDTH, ConvertedFile, count_blocks, network_line
+from bench.checkpoints.converted_file import HEAD_WIDTH, ConvertedFile, count_blocks, network_line
 from decoders.network.ait.released import ROWS, convert
 from decoders.network.errors import NetworkError
 from decoders.network.network import build_network

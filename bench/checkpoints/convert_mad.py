@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from bench.checkpoints.checkpoint import fit_card
-from bench.checkpoints.converted import HEAD_WIDTH, ConvertedFile, count_blocks, network_line
+from bench.checkpoints.converted_file import HEAD_WIDTH, ConvertedFile, count_blocks, network_line
 from decoders.network.errors import NetworkError
 from decoders.network.mad.released import convert, to_released
 from decoders.network.network import build_network

@@ -17,8 +17,8 @@ from bench.compare.comparability import differences, settings, took_turns
 from bench.compare.score_tables import DataPaths, metrics_of, run_tables
 from bench.errors import UserError
 from bench.stats import bootstrap
+from bench.stats.multiple_comparisons import holm
 from bench.stats.pairing import paired, sample_blocks
-from bench.stats.permutation import holm
 from bench.stats.time_ratio import time_ratio
 from bench.system.environment import hardware_differences
 from reports.metrics import HEADLINE

@@ -18,8 +18,9 @@ from bench.gate.gated_run import CALIBRATION, REFERENCE, GatedRun, tokenizer, wa
 from bench.gate.thresholds import Bound, Thresholds
 from bench.registry import headline
 from bench.stats import bootstrap
+from bench.stats.multiple_comparisons import holm
 from bench.stats.pairing import measurement_blocks
-from bench.stats.permutation import holm, sign_flips_above
+from bench.stats.permutation import sign_flips_above
 from bench.stats.time_ratio import block_means, log_ratios, ratio_of
 from bench.system.environment import hardware_differences
 from results.baseline import Baseline

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.stats import bootstrap
+from bench.stats.multiple_comparisons import holm
 from bench.stats.pairing import paired, sample_blocks
-from bench.stats.permutation import holm
 from bench.stats.time_ratio import Ratio, block_means, time_ratio
 from bench.system.environment import hardware_differences
 from reports.metrics import averaged

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,14 +70,3 @@ def _signed_rank_cut(count: int) -> int | None:
     below = np.cumsum(ways) / 2.0**count  # P(rank sum <= k)
     cut = int(np.searchsorted(below, tail, side="right"))
     return cut - 1 if cut else None
-
-
-def holm(ps: Sequence[float | None]) -> list[float | None]:
-    """Return Holm's adjusted p values, which control the chance of any false alarm; None stays and is not counted."""
-    order = sorted((p, position) for position, p in enumerate(ps) if p is not None)
-    adjusted: list[float | None] = [None] * len(ps)
-    largest = 0.0
-    for done, (p, position) in enumerate(order):
-        largest = max(largest, min(1.0, p * (len(order) - done)))
-        adjusted[position] = largest
-    return adjusted

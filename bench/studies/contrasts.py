@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from bench.stats.permutation import holm
+from bench.stats.multiple_comparisons import holm
 from bench.studies.analysis import ContrastEstimate, Scores, interval, time_ratio
 from bench.studies.definition import Contrast
 from results.study import ContrastResult

@@ -19,7 +19,8 @@ from torch import Tensor
 from decoders.base import Request, SharedNetwork, View, empty_decoded
 from decoders.legal_logits import LegalLogits
 from decoders.masked.options import MadOptions, MadReleasedOptions
-from decoders.masking import (
+from decoders.network.memory import Memory
+from decoders.token_masking import (
     fully_masked_view,
     image_draws,
     masked_count,
@@ -28,7 +29,6 @@ from decoders.masking import (
     ranked_by_last_slot,
     with_random_word,
 )
-from decoders.network.memory import Memory
 from tasks.formats.sequence import Decoded, SequenceFormat, TrainingBatch
 
 

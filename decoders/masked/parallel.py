@@ -10,8 +10,8 @@ import torch
 from decoders.base import Request, SharedNetwork, View, empty_decoded
 from decoders.legal_logits import LegalLogits
 from decoders.masked.options import ParallelOptions
-from decoders.masking import fully_masked_view, masked_inputs
 from decoders.network.memory import Memory
+from decoders.token_masking import fully_masked_view, masked_inputs
 from tasks.formats.sequence import Decoded, SequenceFormat, TrainingBatch
 
 

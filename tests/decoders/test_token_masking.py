@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from decoders.base import View
-from decoders.masking import (
+from decoders.token_masking import (
     fully_masked_view,
     image_draws,
     lowest,
