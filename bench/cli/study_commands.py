@@ -14,6 +14,7 @@ MEASUREMENTS = {
     "cpu-time": "CPU seconds of a paper-size network with random weights, beside the released code's (--preset)",
     "paper-speed": "CPU seconds of autoregressive, parallel and mad at the paper's size in one run (--preset)",
     "soft-distance": "distance of soft and hard tokens to the true embeddings, and depth errors (AiT Table 1)",
+    "start-time": "seconds until commands answer, beside those of importing torch",
     "claims": "verdicts of the committed studies on the papers' claims: docs/claims.md and the README's blocks",
 }
 
@@ -55,6 +56,10 @@ def measure(options: MeasureOptions) -> int:
             from bench.measurements.caption_ceilings import measure_captions
 
             print(measure_captions(options))
+        case "start-time":
+            from bench.measurements.start_time import measure_start_time
+
+            print(measure_start_time())
         case "coverage":
             from bench.measurements.coverage import measure_coverage
 
