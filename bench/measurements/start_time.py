@@ -26,7 +26,7 @@ def measure_start_time(*, captions: bool = True) -> str:
         captions: also run ``oracle`` on two images with captions, whose metrics take Java most of the time.
     """
     with tempfile.TemporaryDirectory() as folder:
-        commands = {'python -c "import torch"': TORCH}
+        commands: dict[str, tuple[str, ...]] = {"python -c 'import torch'": TORCH}
         commands |= {command: ("-m", "bench", *command.split()) for command in COMMANDS}
         for name in [f"{RUN} --tasks detection,depth", *([RUN] if captions else [])]:
             commands[name] = ("-m", "bench", *name.split(), "--out", str(Path(folder) / "run"))

@@ -90,7 +90,7 @@ def measure_soft_distance(*, preset: str, out: Path) -> str:
 def _distances(given: dict[str, Any]) -> tuple[MeanTable, dict[str, Any]]:
     """Per-image distances and depth errors of one setting, and what a record says of the data."""
     options = load_run(given)
-    recorder = _Recorder(build_decoder(Ait, options.strategy))
+    recorder = _Recorder(build_decoder(Ait.name, options.strategy))
     plain = build_suite(options)
     suite = with_formats(plain, formats_to_run(options, recorder.decoder, plain.names), options)
     network = build_network(recorder.decoder, suite.vocabulary, options, torch.device("cpu"))
