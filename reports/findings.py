@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from reports.metrics import ShownMetric, average
 from reports.report_data import AVERAGE, TIME, Interval, MetricDifference, ReportRun, Statistics, one_machine
+from results.equal_work import unequal_work
 
 
 def frontier(runs: Sequence[ReportRun], metrics: Sequence[ShownMetric]) -> list[ReportRun]:
@@ -108,13 +109,15 @@ def leaders(
 
 
 def faster(quick: ReportRun, slow: ReportRun, statistics: Statistics) -> str:
-    """``a is 3.1 (3.0–3.2) times faster than b``, without brackets if no interval is known."""
+    """``a is 3.1 (3.0–3.2) times faster than b``, without brackets if no interval is known; unequal work is named."""
     difference = statistics.between(slow.label, quick.label, TIME)
+    unequal = unequal_work(quick.sequences, slow.sequences)
+    mark = f" at unequal work ({unequal})" if unequal else ""
     if difference is None:
-        return f"{quick.label} is {slow.milliseconds / quick.milliseconds:.1f} times faster than {slow.label}"
+        return f"{quick.label} is {slow.milliseconds / quick.milliseconds:.1f} times faster than {slow.label}{mark}"
     if not difference.significant:
-        return f"{quick.label} and {slow.label} do not differ significantly in time ({ratio(difference)})"
-    return f"{quick.label} is {ratio(difference)} times faster than {slow.label}"
+        return f"{quick.label} and {slow.label} do not differ significantly in time ({ratio(difference)}){mark}"
+    return f"{quick.label} is {ratio(difference)} times faster than {slow.label}{mark}"
 
 
 def ratio(difference: MetricDifference) -> str:

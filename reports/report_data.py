@@ -68,6 +68,11 @@ class ReportRun:
         return f"{self.machine} ({fingerprint})" if fingerprint else self.machine
 
     @property
+    def sequences(self) -> dict[str, float]:
+        """Task to mean sequences per image."""
+        return {task: float(cost["sequences"]) for task, cost in self.record.get("cost", {}).items()}
+
+    @property
     def milliseconds(self) -> float:
         """Mean milliseconds per image."""
         return float(self.record["latency"]["total"]["mean_ms"])

@@ -24,6 +24,7 @@ from bench.system.environment import hardware_differences
 from reports.metrics import HEADLINE
 from reports.terminal.comparison import sentence
 from results.comparison import Change, Comparison, RunPair, Speed
+from results.equal_work import ADVICE, unequal_work
 from results.record import Record, Sample
 from results.run_files import RunFiles, read_run
 from results.run_names import label
@@ -223,6 +224,8 @@ def _about_time(first: ScoredRun, second: ScoredRun) -> tuple[list[str], list[st
     if set(a.tasks) != set(b.tasks):
         both = [f"{run.label}: {', '.join(run.record.tasks)}" for run in (first, second)]
         remarks.append(f"the runs ran other tasks ({'; '.join(both)}): decoding is compared on those of both")
+    if unequal := unequal_work(*({task: cost.sequences for task, cost in side.cost.items()} for side in (a, b))):
+        remarks.append(f"the runs did unequal work ({unequal}): {ADVICE}")
     for run in (first, second):
         if run.record.latency.sittings > 1:
             remarks.append(f"{run.label} was measured in {run.record.latency.sittings} sittings")

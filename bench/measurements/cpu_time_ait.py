@@ -50,6 +50,7 @@ RELEASED = PUBLISHED / "ait_released_cpu.json"
 WINDOW, CANVAS = 480, 640
 ROWS = {  # phase to what it is called in the table
     "backbone": "backbone, 480 × 480",
+    "backbone timm": "the same by timm's own blocks",
     "depth hard": "depth: encoder and 225 tokens, hard",
     "depth soft": "depth: encoder and 225 tokens, soft",
     "depth parallel": "depth: encoder and 225 tokens, parallel",
@@ -80,8 +81,10 @@ def measure_ait_time(options: RunOptions, *, out: Path, repeats: int = 3) -> str
     torch.set_num_threads(1)
     published = json.loads(RELEASED.read_text())
     torch.manual_seed(options.seed)
-    network, depth, instances = _parts(options)
+    plain_network, depth, instances = _parts(options)
+    network = folded(plain_network)
     works, passes = _works(network, depth, instances, options.seed)
+    works["backbone timm"] = partial(plain_network.backbone_features, torch.rand(1, 3, WINDOW, WINDOW))
     phases = measure_phases(works, repeats)
     rates = rates_of(phases, decoder_bytes(network))
     text = _markdown(options.preset, published["seconds"], phases, passes, rates)
@@ -137,7 +140,7 @@ def _parts(options: RunOptions) -> tuple[Any, Any, Any]:
         canvas=CANVAS,
     )
     random = dataclasses.replace(options.network, weights=None)
-    return folded(build_network(random, vocabulary).eval()), depth, instances
+    return build_network(random, vocabulary).eval(), depth, instances
 
 
 def _decode(strategy: Any, network: Any, memory: Any, task: Task, seed: int) -> Decoded:

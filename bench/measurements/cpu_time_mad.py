@@ -14,7 +14,7 @@ import torch
 
 from bench.config.run import RunOptions
 from bench.measurements.matrix_work import MachineRates, cpu_seconds
-from bench.measurements.paper_load import INPUT, RELEASED, PaperLoad, paper_load
+from bench.measurements.paper_load import INPUT, RELEASED, RELEASED_PRESET, PaperLoad, file_name, paper_load
 from bench.measurements.phase_table import (
     HEADINGS,
     Phase,
@@ -34,8 +34,10 @@ from results.store import write_atomically
 def measure_mad_time(options: RunOptions, *, out: Path, repeats: int = 2) -> str:
     """Time every phase, in float32 and bfloat16, and write ``paper_time.md`` and ``paper_time.json`` into ``out``.
 
+    The files of other presets than ``mad-r50``, the released code's, end with the preset's name.
+
     Args:
-        options: of the preset (``mad-r50``); data is not needed.
+        options: of the preset; data is not needed.
         out: folder of the two files.
         repeats: measurements of each precision; the fastest of each phase counts.
 
@@ -49,11 +51,13 @@ def measure_mad_time(options: RunOptions, *, out: Path, repeats: int = 2) -> str
     phases = measure_phases(works, repeats)
     rates = rates_of(phases, decoder_bytes(load.network))
     half = _half_precision(load, repeats)
-    text = _markdown(options.preset, published["seconds"], phases, half, rates)
+    released = published["seconds"] if options.preset == RELEASED_PRESET else {}
+    text = _markdown(options.preset, released, phases, half, rates)
     seconds = {"float32": {name: phase.seconds for name, phase in phases.items()}, "bfloat16": half}
     data = {"preset": options.preset, "seconds": seconds, "released": published, "environment": describe_environment()}
-    write_atomically(out / "paper_time.json", (json.dumps(data | plain(phases, rates), indent=2) + "\n").encode())
-    write_atomically(out / "paper_time.md", text.encode())
+    name = file_name("paper_time", options.preset)
+    write_atomically(out / f"{name}.json", (json.dumps(data | plain(phases, rates), indent=2) + "\n").encode())
+    write_atomically(out / f"{name}.md", text.encode())
     return text
 
 
@@ -81,7 +85,9 @@ def _markdown(
         machine_line(rates),
         "",
     ]
-    rows = [[name, f"{released[name]:.2f}", *cells(phases[name], rates), f"{half[name]:.2f}"] for name in phases]
-    sums = [sum(released.values()), sum(phase.seconds for phase in phases.values()), sum(half.values())]
-    rows.append(["all", f"{sums[0]:.2f}", f"{sums[1]:.3g}", *["–"] * (len(HEADINGS) - 1), f"{sums[2]:.2f}"])
+    before = {name: f"{released[name]:.2f}" if released else "–" for name in phases}
+    rows = [[name, before[name], *cells(phases[name], rates), f"{half[name]:.2f}"] for name in phases]
+    total = f"{sum(released.values()):.2f}" if released else "–"
+    ours = f"{sum(phase.seconds for phase in phases.values()):.3g}"
+    rows.append(["all", total, ours, *["–"] * (len(HEADINGS) - 1), f"{sum(half.values()):.2f}"])
     return "\n".join([*lines, pipe_table(["phase", "released", *HEADINGS, "bfloat16"], rows)]) + "\n"

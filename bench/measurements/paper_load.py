@@ -24,9 +24,15 @@ from tasks.base import Task
 from tasks.targets import Context
 
 RELEASED = PUBLISHED / "mad_released_cpu.json"
+RELEASED_PRESET = "mad-r50"  # whose figures those are
 INPUT = (800, 1333)
 ORIGINAL = (480, 800)
 TASKS = ("detection", "segmentation", "keypoints", "captioning")
+
+
+def file_name(measurement: str, preset: str) -> str:
+    """Return the name of a measurement's files: that of the released preset, or one with the preset's name."""
+    return measurement if preset == RELEASED_PRESET else f"{measurement}_{preset}"
 
 
 @dataclass(frozen=True)

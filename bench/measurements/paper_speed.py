@@ -18,7 +18,7 @@ import torch
 
 from bench.config.run import RunOptions
 from bench.measurements.matrix_work import MachineRates
-from bench.measurements.paper_load import RELEASED, TASKS, PaperLoad, paper_load
+from bench.measurements.paper_load import RELEASED, TASKS, PaperLoad, file_name, paper_load
 from bench.measurements.phase_table import (
     HEADINGS,
     Phase,
@@ -38,7 +38,7 @@ from results.published import paper_tables
 from results.store import write_atomically
 
 STRATEGIES: dict[str, Any] = {"autoregressive": Autoregressive(), "parallel": Parallel(), "mad": Mad()}
-NAME, PARTIAL = "paper_speed", "paper_speed.partial.json"
+NAME, PARTIAL = "paper_speed", ".partial.json"
 ENCODING = "encoding"
 
 Phases = dict[str, dict[str, Phase]]  # row (a strategy, or ``ENCODING``) to phase
@@ -54,6 +54,8 @@ def measure_paper_speed(
 ) -> str:
     """Time every task of every row and write ``paper_speed.md`` and ``paper_speed.json`` into ``out``.
 
+    The files of other presets than ``mad-r50`` end with the preset's name.
+
     Args:
         options: of the preset (``mad-r50``); data is not needed.
         out: folder of the two files, and of the unfinished measurement.
@@ -66,23 +68,24 @@ def measure_paper_speed(
     """
     torch.set_num_threads(1)
     load = load or paper_load(options)
-    phases = _measured(load, out / PARTIAL, _signature(options, load, repeats), repeats, log)
+    name = file_name(NAME, options.preset)
+    phases = _measured(load, out / (name + PARTIAL), _signature(options, load, repeats), repeats, log)
     every = {f"{row} {name}": phase for row, each in phases.items() for name, phase in each.items()}
     rates = rates_of(every, decoder_bytes(load.network))
     text = _page(options.preset, load, phases, rates)
     data = {
         "preset": options.preset,
         "input": list(load.image.shape[2:]),
-        "sequences": {name: count for name, (count, _) in load.sequences().items()},
-        "tokens": {name: count * length for name, (count, length) in load.sequences().items()},
+        "sequences": {task: count for task, (count, _) in load.sequences().items()},
+        "tokens": {task: count * length for task, (count, length) in load.sequences().items()},
         "rows": {row: plain(each, rates)["phases"] for row, each in phases.items()},
         "rates": asdict(rates),
         "released": json.loads(RELEASED.read_text()),
         "environment": describe_environment(),
     }
-    write_atomically(out / f"{NAME}.json", (json.dumps(data, indent=2) + "\n").encode())
-    write_atomically(out / f"{NAME}.md", text.encode())
-    (out / PARTIAL).unlink(missing_ok=True)
+    write_atomically(out / f"{name}.json", (json.dumps(data, indent=2) + "\n").encode())
+    write_atomically(out / f"{name}.md", text.encode())
+    (out / (name + PARTIAL)).unlink(missing_ok=True)
     return text
 
 
@@ -146,7 +149,7 @@ def _totals(phases: Phases) -> str:
             [row, f"{encoding:.3g}", *tasks, *ours, f"{printed[row]:.0f}", f"{printed[row] / printed['parallel']:.3g}"]
         )
     sums = [released["backbone"] + released["encoder"], *(released[task] for task in TASKS)]
-    rows.append(["released code (mad)", *(f"{value:.3g}" for value in [*sums, sum(sums)]), "–", "–", "–"])
+    rows.append(["released code of MAD-R50", *(f"{value:.3g}" for value in [*sums, sum(sums)]), "–", "–", "–"])
     headings = ["row", "encoding", *TASKS, "total", "÷ parallel", "paper, ms on an A100", "÷ parallel, paper"]
     return pipe_table(headings, rows)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from reports.metrics import HEADLINE, ShownMetric
 from reports.terminal.console_table import console_table
+from results.equal_work import ADVICE, unequal_work
 from results.record import Record
 
 if TYPE_CHECKING:
@@ -75,10 +76,22 @@ def remarks(records: Sequence[Record]) -> list[str]:
             lines.append(
                 f"{record.decoder}: time measured in {record.latency.sittings} sessions (interrupted and resumed)"
             )
+    lines += _unequal_work([record for record in records if record.latency.scenario != "untimed"])
     for warning in dict.fromkeys(text for record in records for text in record.warnings):
         labels = [label(record) for record in records if warning in record.warnings]
         lines.append(f"{'times' if len(labels) == len(records) else ', '.join(labels)}: {warning}")
     return lines
+
+
+def _unequal_work(records: Sequence[Record]) -> list[str]:
+    """Lines on records that decoded other numbers of sequences than the first."""
+    counts = [{task: cost.sequences for task, cost in record.cost.items()} for record in records]
+    differing = [(record, unequal_work(counts[0], each)) for record, each in zip(records, counts, strict=True)]
+    return [
+        f"times: {label(records[0])} and {label(record)} did unequal work ({text}): {ADVICE}"
+        for record, text in differing
+        if text
+    ]
 
 
 def _title(record: Record) -> str:

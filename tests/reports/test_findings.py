@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from reports.findings import frontier, headline
+from reports.findings import faster, frontier, headline
 from reports.metrics import averaged
 from reports.report_data import Interval, Statistics
 from tests.reports.report_data import report_data, run
@@ -28,3 +28,12 @@ def test_titles_state_what_the_statistics_say() -> None:
     assert (
         headline(slow, metrics, Statistics()) == "b is the most accurate on average, but a is 2.0 times faster than b"
     )
+
+
+def test_a_speed_at_unequal_work_is_marked() -> None:
+    fast, slow = run("a", 10, 0.3), run("b", 20, 0.3)
+    slow = replace(slow, record={**slow.record, "cost": {**slow.record["cost"], "segmentation": {"sequences": 6.0}}})
+    fast = replace(fast, record={**fast.record, "cost": {**fast.record["cost"], "segmentation": {"sequences": 12.0}}})
+    expected = "a is 2.0 times faster than b"
+    assert faster(fast, slow, Statistics()) == f"{expected} at unequal work (segmentation 12 and 6 sequences an image)"
+    assert faster(replace(fast, record=slow.record), slow, Statistics()).endswith("than b")

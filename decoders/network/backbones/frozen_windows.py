@@ -9,6 +9,7 @@ Shapes: B images, H x W a map, C channels, M windows of N tokens, A heads of d c
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -61,7 +62,8 @@ class FrozenWindowBlock(nn.Module):
         states = maps.reshape(batch, height * width, channels)
         states = states + block.norm1(self._attend(states, cut))
         states = states + block.norm2(block.mlp(states))
-        return states.view(maps.shape)
+        output: Tensor = states.view(maps.shape)
+        return output
 
     def _attend(self, states: Tensor, cut: Cut) -> Tensor:
         attention, batch, windows = self.block.attn, states.shape[0], len(cut.kinds)
@@ -73,20 +75,23 @@ class FrozenWindowBlock(nn.Module):
         projected = projected.view(batch, windows, -1, 3, attention.num_heads, states.shape[-1] // attention.num_heads)
         queries, keys = functional.normalize(projected[:, :, :, :2], dim=-1).unbind(3)  # (B, M, N, A, d)
         queries = queries * self.scale
-        parts = [part.transpose(2, 3) for part in (queries, keys, projected[:, :, :, 2])]  # (B, M, A, N, d)
-        attended = self._windows(parts, cut).transpose(2, 3).reshape(states.shape)
+        values = projected[:, :, :, 2].transpose(2, 3)  # (B, M, A, N, d)
+        attended = self._windows(queries.transpose(2, 3), keys.transpose(2, 3), values, cut)
+        attended = attended.transpose(2, 3).reshape(states.shape)
         output: Tensor = attention.proj(attended)
         return output if cut.inverse is None else output.index_select(1, cut.inverse)
 
     @staticmethod
-    def _windows(parts: list[Tensor], cut: Cut) -> Tensor:
+    def _windows(queries: Tensor, keys: Tensor, values: Tensor, cut: Cut) -> Tensor:
         """Return the attention (B, M, A, N, d) within each window."""
-        attend = functional.scaled_dot_product_attention
+        attend = partial(functional.scaled_dot_product_attention, scale=1.0)
         if len(cut.biases) == 1:
-            flat = attend(*(part.flatten(0, 1) for part in parts), attn_mask=cut.biases[0][None], scale=1.0)
-            return flat.view(parts[0].shape)
+            flat = attend(
+                queries.flatten(0, 1), keys.flatten(0, 1), values.flatten(0, 1), attn_mask=cut.biases[0][None]
+            )
+            return flat.view(queries.shape)
         each = [
-            attend(*(part[:, number] for part in parts), attn_mask=cut.biases[kind][None], scale=1.0)
+            attend(queries[:, number], keys[:, number], values[:, number], attn_mask=cut.biases[kind][None])
             for number, kind in enumerate(cut.kinds)
         ]
         return torch.stack(each, dim=1)

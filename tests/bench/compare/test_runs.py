@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -122,11 +123,13 @@ def test_on_other_hardware_time_is_not_compared(oracle_run: Path, scenes_folder:
 def test_what_may_have_disturbed_the_time_is_said(oracle_run: Path, scenes_folder: Path, tmp_path: Path) -> None:
     record = read_record(oracle_run)
     later = {"started": "2100-01-01T00:00:00+00:00", "finished": "2100-01-01T00:01:00+00:00"}
-    options = record.options | {"batch": 8}
-    other = runs.altered(oracle_run, tmp_path / "later", scenes_folder, decoder="other", options=options, **later)
+    changed: dict[str, Any] = {"options": record.options | {"batch": 8}, **later}
+    changed["cost"] = record.cost | {"detection": msgspec.structs.replace(record.cost["detection"], sequences=2.0)}
+    other = runs.altered(oracle_run, tmp_path / "later", scenes_folder, decoder="other", **changed)
     (pair,) = compare([oracle_run, other], data=runs.data(scenes_folder)).pairs
     assert any("batch 1 and 8" in remark for remark in pair.remarks)
     assert any("one after the other" in remark for remark in pair.remarks)
+    assert any("unequal work (detection 1 and 2 sequences an image)" in remark for remark in pair.remarks)
     assert pair.times
 
 
