@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
 
 from bench.errors import UserError, unknown
 
-CONTINUED = (["run"], ["sweep"])
 HELP = {"-h", "--help", "--help-all"}
+CONTINUED = ("run", "sweep", "train", "study")
+INTERRUPTED, TERMINATED = 130, 143
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM, by which Slurm and Docker end a program; everything that Ctrl-C leaves in order is left so."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; gives its exit code.
 
-    0 done, 1 faults found (``verify-data``, ``gate``), 2 bad input, 3 cannot tell (``gate``), 130 interrupted.
+    0 done, 1 faults found (``verify-data``, ``gate``), 2 bad input, 3 cannot tell (``gate``), 130 interrupted, 143
+    terminated.
     """
     # Spinning worker threads slow every other process on the machine down; OpenMP reads this when torch is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -23,11 +32,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if words and words[0].startswith("-") and words[0] not in HELP | {"--version"}:
         words.insert(0, "run")  # `nox -s bench -- --decoder mad`
     try:
-        return _dispatch(words)
-    except KeyboardInterrupt:
-        again = "; the same command, without --fresh, continues where it stopped" if words[:1] in CONTINUED else ""
-        print(f"interrupted{again}", file=sys.stderr)
-        return 130
+        with _termination():
+            return _dispatch(words)
+    except KeyboardInterrupt as error:
+        ended = "terminated" if isinstance(error, _Terminated) else "interrupted"
+        again = "; the same command, without --fresh, continues where it stopped"
+        print(f"{ended}{again if set(words[:1]) & set(CONTINUED) else ''}", file=sys.stderr)
+        return TERMINATED if isinstance(error, _Terminated) else INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -36,6 +47,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         print(f"error: {_one_line(error)}", file=sys.stderr)
         return 2
+
+
+@contextmanager
+def _termination() -> Iterator[None]:
+    """Let SIGTERM raise once; a second one, while files are closed, changes nothing."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        del frame
+        signal.signal(number, signal.SIG_IGN)
+        raise _Terminated
+
+    try:
+        before = signal.signal(signal.SIGTERM, stop)
+    except ValueError:  # not the main thread
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _dispatch(words: list[str]) -> int:
@@ -60,18 +91,32 @@ def _dispatch(words: list[str]) -> int:
 
 
 def _one_line(error: Exception) -> str:
+    from results.files import FULL
+    from results.names import printable
+
+    message = str(error)
     if isinstance(error, OSError):
-        return f"{error.filename}: {error.strerror}; give a file or folder that can be used"
-    return " ".join(str(error).split())
+        remedy = "make room and run it again" if error.errno in FULL else "give a file or folder that can be used"
+        message = f"{error.filename or 'cannot write'}: {error.strerror}; {remedy}"
+    elif _is_memory(error):
+        message = f"not enough memory ({message[:100]}); give smaller --batch, --image, --sizes or --network"
+    return printable(" ".join(message.split()))
+
+
+def _is_memory(error: Exception) -> bool:
+    """Return whether memory ran out; torch has an error of its own for a GPU only."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
 
 
 def _is_users(error: Exception) -> bool:
     """Return whether an error is about what the user gave, not about the program."""
     from decoders.network.errors import NetworkError
     from reports.errors import ReportError
-    from results.store import StoreError
+    from results.files import FULL, StoreError
     from tasks.errors import TaskError
 
     if isinstance(error, OSError):
-        return error.filename is not None
-    return isinstance(error, UserError | StoreError | TaskError | NetworkError | ReportError)
+        return error.filename is not None or error.errno in FULL
+    return _is_memory(error) or isinstance(error, UserError | StoreError | TaskError | NetworkError | ReportError)

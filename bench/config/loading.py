@@ -9,11 +9,16 @@ from __future__ import annotations
 import argparse
 import functools
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from yaml import YAMLError
+
 from bench import paths
+from bench.config.bounds import check_values
 from bench.config.words import Words, check_name, one_line, option_types, read_words
+from bench.config.yaml_files import check_yaml, read_yaml
 from bench.errors import UserError, unknown
 
 if TYPE_CHECKING:
@@ -76,15 +81,19 @@ def load(cls: type[T], options: Given, *, command: str, positional: Sequence[str
     try:
         if isinstance(options, Mapping):
             _check_names(options, types, SECTIONS | {"config"} if preset else set())
-            config = read_yaml(Path(options["config"])) if options.get("config") else {}
+            config = _read_options(Path(options["config"])) if options.get("config") else {}
             parsed = parser.parse_object(_merged(config, {n: v for n, v in options.items() if n != "config"}))
         else:
             further = {"config", "print_config"} if preset else set()
             words = read_words(options, types, positional=positional, further=further)
+            for word in words.options:
+                with suppress(YAMLError):  # then it is plain text
+                    check_yaml(word.partition("=")[2])
             parsed = parser.parse_args(words.options)
+        check_values(parsed, types)
         values = vars(parser.instantiate(parsed))
         return cls(**{name: values[name] for name in types if name in values})
-    except (ArgumentError, ValueError) as error:
+    except (ArgumentError, ArithmeticError, RecursionError, TypeError, ValueError) as error:
         message = f"{words.respell(one_line(str(error)))}; see `decoder-bench {command} --help`"
     except UserError as error:
         message = words.respell(str(error))
@@ -159,26 +168,17 @@ def choose_preset(options: Given, *, with_data: str = "paper") -> str:
     options, so it must be known before they are parsed.
     """
     values = {name: _value_of(options, name) for name in ("preset", "config", "coco", "nyu")}
-    if values["config"] and Path(values["config"]).is_file():
-        content = read_yaml(Path(values["config"]))
+    if values["config"]:
+        content = _read_options(Path(values["config"]))
         values = {name: value or content.get(name) for name, value in values.items()}
     if values["preset"]:
         return str(values["preset"])
     return with_data if values["coco"] or values["nyu"] else "embedded"
 
 
-def read_yaml(path: Path) -> dict[str, Any]:
-    """Return the content of a YAML file with options.
-
-    Raises:
-        UserError: if it is no YAML or no mapping.
-    """
-    import yaml
-
-    try:
-        content = yaml.safe_load(path.read_text()) or {}
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not a YAML file ({' '.join(str(error).split())})") from None
+def _read_options(path: Path) -> dict[str, Any]:
+    """Return the content of a YAML file with options. Raises UserError if it is no mapping."""
+    content = read_yaml(path) or {}
     if not isinstance(content, dict):
         raise UserError(f"{path}: expected options as `name: value`, got a {type(content).__name__}")
     return content

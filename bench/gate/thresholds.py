@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import msgspec
-import yaml
 
+from bench.config.yaml_files import read_yaml
 from bench.errors import UserError
 from bench.paths import RESULTS
 
@@ -76,9 +75,6 @@ def read_thresholds(path: Path) -> Thresholds:
         UserError: if the file is missing or invalid.
     """
     try:
-        plain: Any = yaml.safe_load(path.read_text())
-        return msgspec.convert(plain, Thresholds)
-    except OSError as error:
-        raise UserError(f"{path}: no thresholds ({error.strerror}); give a file with --thresholds") from None
-    except (yaml.YAMLError, UnicodeDecodeError, msgspec.ValidationError, ValueError) as error:
-        raise UserError(f"{path}: {' '.join(str(error).split())}") from None
+        return msgspec.convert(read_yaml(path), Thresholds)
+    except (msgspec.ValidationError, ValueError) as error:
+        raise UserError(f"{path}: not thresholds of the gate ({error}); correct it") from None

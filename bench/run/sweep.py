@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -31,6 +32,7 @@ from bench import paths
 from bench.checkpoints.checkpoint import weights_hashes
 from bench.config.loading import load_run
 from bench.config.run import RunOptions
+from bench.config.yaml_files import read_yaml
 from bench.errors import UserError, unknown
 from bench.system.environment import source_hash
 from decoders.network.errors import NetworkError
@@ -42,6 +44,7 @@ FINISHED = "finished.json"
 OPTIONS = "options.yaml"
 SECTIONS = ("out", "options", "matrix", "exclude")
 REFUSALS = (UserError, StoreError, TaskError, NetworkError)  # say why a run cannot be, as does a full GPU
+MOST_RUNS = 10_000
 LONGEST_NAME = 100  # characters of a folder's name
 
 Log = Callable[[str], None]
@@ -110,6 +113,8 @@ def read_sweep(file: Path, *, out: Path | None = None, only: str | None = None) 
         raise UserError(f"{path.name}: {both[0]} stands in options and in matrix; keep one")
     if not fixed and not matrix:
         raise UserError(f"{path.name}: no run in it; give options, a matrix or both")
+    if (number := math.prod(map(len, matrix.values()))) > MOST_RUNS:
+        raise UserError(f"{path.name}: its matrix has {number:,} combinations; give at most {MOST_RUNS:,}")
     combinations = [dict(zip(matrix, values, strict=True)) for values in product(*matrix.values())]
     combinations = [values for values in combinations if not any(rule.items() <= values.items() for rule in rules)]
     names = _unique_names(combinations)
@@ -233,10 +238,7 @@ def _hash(values: Mapping[str, Any]) -> str:
 
 
 def _content(path: Path) -> Mapping[str, Any]:
-    try:
-        content = yaml.safe_load(path.read_text())
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path.name}: not a YAML file ({' '.join(str(error).split())})") from None
+    content = read_yaml(path)
     if not isinstance(content, dict):
         raise UserError(f"{path.name}: expected {', '.join(SECTIONS)}, got a {type(content).__name__}")
     for name in content:

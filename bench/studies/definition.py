@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
-import yaml
 
 from bench import paths
+from bench.config.yaml_files import read_yaml
 from bench.errors import UserError, unknown
 
 Options = dict[str, Any]
@@ -156,9 +156,9 @@ def read_definition(name: str) -> tuple[str, Definition]:
         if path.suffix not in (".yaml", ".yml") or not path.is_file():
             raise UserError(unknown("study", name, names()))
     try:
-        definition = msgspec.convert(yaml.safe_load(path.read_text()), Definition)
-    except (yaml.YAMLError, UnicodeDecodeError, msgspec.ValidationError) as error:
-        raise UserError(f"{path.name}: not a study ({' '.join(str(error).split())})") from None
+        definition = msgspec.convert(read_yaml(path), Definition)
+    except msgspec.ValidationError as error:
+        raise UserError(f"{path.name}: not a study ({error}); correct it as the shipped ones have it") from None
     if fault := _fault(definition):
         raise UserError(f"{path.name}: {fault}")
     return path.stem, definition

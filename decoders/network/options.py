@@ -63,6 +63,11 @@ class NetworkOptions:
     def __post_init__(self) -> None:
         if self.stride not in {8, 16, 32}:
             raise ValueError(f"network.stride is {self.stride}; give 8, 16 or 32")
+        for name in ("width", "heads", "ffn", "encoder_layers", "decoder_layers", "positions"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"network.{name} is {getattr(self, name)}; give at least 1")
+        if any(side is not None and side < 1 for side in (self.image_side, *self.windows)):
+            raise ValueError("network.image_side and network.windows are pixels and sides; give at least 1")
         if self.width % 4 or self.width % self.heads:
             raise ValueError(f"network.width {self.width} must be a multiple of 4 and of the {self.heads} heads")
         for name in ("dropout", "drop_path", "backbone_drop_path"):

@@ -188,3 +188,55 @@ def test_messages_spell_options_as_they_were_typed(words: list[str], message: st
 def test_flags_take_words_for_true_and_false(word: str, value: bool) -> None:
     assert load_run(["--decoder", "oracle", "--accuracy_only", word]).accuracy_only is value
     assert load_run(["--decoder", "oracle", f"--accuracy-only={word}"]).accuracy_only is value
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("sizes: 3", "--sizes 3: is a section; give its members, such as --sizes.classes"),
+        ("network: [1]", r"--network \[1\]: is a section"),
+        ("network: {heads: 0}", "network.heads is 0; give at least 1"),
+        ("network: {family: null}", "--network.family null: give a value"),
+        ("network: {width: .inf}", "--network.width .*inf"),
+        ("sizes: {classes: 10000000000}", "--sizes.classes 10000000000: give a number up to 10,000"),
+        ("sizes: {depth_grid: [4, 100000]}", "--sizes.depth_grid 100000: give a number up to 500"),
+        ("image: {side: 1000000000}", "--image.side 1000000000: give a number up to"),
+        ("threads: 100000", "--threads 100000: give a number up to 1,024"),
+        ("seed: 99999999999999999999999", "--seed 9+: give a number up to"),
+        ("persons: null", "--persons null: give a value"),
+        ("temperatures: {depth: .nan}", "--temperatures.depth nan: give a number"),
+        ("min_seconds: .nan", "--min_seconds nan: give a number"),
+        ("limit: " + "[" * 3000, "nested more than 50 levels deep"),
+        ("strategy: &a {mad: *a}", "alias 'a' stands inside what it names"),
+        (
+            "strategy: {a: &a [x, x, x, x, x, x, x, x, x, x]"
+            + "".join(f", {b}: &{b} [{', '.join([f'*{a}'] * 10)}]" for a, b in zip("abcde", "bcdef", strict=True))
+            + "}",
+            "more than 100,000 values",
+        ),
+        ("batch: " + "9" * 5000, "not a YAML file"),
+    ],
+)
+def test_values_that_no_machine_can_take_are_refused(tmp_path: Path, text: str, message: str) -> None:
+    file = tmp_path / "run.yaml"
+    file.write_text(text)
+    with pytest.raises(UserError, match=message) as caught:
+        load_run({"decoder": "oracle", "config": str(file)})
+    assert "\n" not in str(caught.value)
+
+
+def test_what_is_no_file_is_not_read_as_options(tmp_path: Path) -> None:
+    (tmp_path / "run.yaml").symlink_to("/dev/zero")
+    with pytest.raises(UserError, match="is no regular file"):
+        load_run(["--decoder", "oracle", "--config", str(tmp_path / "run.yaml")])
+
+
+def test_values_on_the_command_line_have_the_same_bounds() -> None:
+    for words, message in {
+        ("--sizes.words", "9" * 12): "--sizes.words 9+: give a number up to",
+        ("--strategy", "&a {mad: *a}"): "stands inside",
+        ("--strategy", "[" * 3000): "nested",
+        ("--sizes", "3"): "--sizes 3: is a section",
+    }.items():
+        with pytest.raises(UserError, match=message):
+            load_run(["--decoder", "oracle", *words])
