@@ -236,7 +236,7 @@ def test_values_on_the_command_line_have_the_same_bounds() -> None:
         ("--sizes.words", "9" * 12): "--sizes.words 9+: give a number up to",
         ("--strategy", "&a {mad: *a}"): "stands inside",
         ("--strategy", "[" * 3000): "nested",
-        ("--sizes", "3"): "--sizes 3: is a section",
+        ("--sizes", "3"): "--sizes: Unable to load config",
     }.items():
         with pytest.raises(UserError, match=message):
             load_run(["--decoder", "oracle", *words])
