@@ -30,7 +30,8 @@ def headline(runs: Sequence[ReportRun], metrics: Sequence[ShownMetric], statisti
     if len(timed) == 1:
         value = average(timed[0].record, metrics)
         of = f", average {value * 100:.1f}" if value is not None else ""
-        return f"{timed[0].label} takes {milliseconds(timed[0].milliseconds)} an image{of}"
+        doubt = ", but its times are doubtful (see warnings)" if timed[0].disturbed else ""
+        return f"{timed[0].label} takes {milliseconds(timed[0].milliseconds)} an image{of}{doubt}"
     slowest = max(timed, key=lambda run: run.milliseconds)
     if not front:
         return faster(min(timed, key=lambda run: run.milliseconds), slowest, statistics)
@@ -109,12 +110,19 @@ def leaders(
 
 
 def faster(quick: ReportRun, slow: ReportRun, statistics: Statistics) -> str:
-    """``a is 3.1 (3.0–3.2) times faster than b``, without brackets if no interval is known; unequal work is named."""
+    """``a is 3.1 (3.0–3.2) times faster than b``, without brackets if no interval is known.
+
+    Unequal work is named, and times of a disturbed machine are hedged.
+    """
     difference = statistics.between(slow.label, quick.label, TIME)
     unequal = unequal_work(quick.sequences, slow.sequences)
     mark = f" at unequal work ({unequal})" if unequal else ""
+    value = slow.milliseconds / quick.milliseconds if difference is None else difference.value
+    if quick.disturbed or slow.disturbed:
+        doubt = "but times are doubtful (see warnings)"
+        return f"{quick.label} seems {value:.1f} times faster than {slow.label}{mark}, {doubt}"
     if difference is None:
-        return f"{quick.label} is {slow.milliseconds / quick.milliseconds:.1f} times faster than {slow.label}{mark}"
+        return f"{quick.label} is {value:.1f} times faster than {slow.label}{mark}"
     if not difference.significant:
         return f"{quick.label} and {slow.label} do not differ significantly in time ({ratio(difference)}){mark}"
     return f"{quick.label} is {ratio(difference)} times faster than {slow.label}{mark}"

@@ -74,6 +74,7 @@ class RunPair(msgspec.Struct, frozen=True, kw_only=True):
         metrics: every metric compared.
         times: every phase compared; empty where time is not comparable.
         remarks: why time is not compared, or what may have disturbed it.
+        doubtful: whether a record names a reason to mistrust its times.
         sentence: the pair in one sentence.
     """
 
@@ -82,6 +83,7 @@ class RunPair(msgspec.Struct, frozen=True, kw_only=True):
     metrics: list[Change]
     times: list[Speed]
     remarks: list[str]
+    doubtful: bool = False
     sentence: str = ""
 
 

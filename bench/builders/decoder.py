@@ -24,7 +24,9 @@ from decoders.oracle import Oracle
 from tasks.base import Task
 from tasks.formats.vocabulary import Vocabulary
 
-UNSIGNED = ("out", "fresh", "decoder", "budget", "calibrate", "min_seconds", "min_images", "phases")
+UNSIGNED = (
+    "out", "fresh", "decoder", "budget", "calibrate", "caption_tokenizer", "min_seconds", "min_images", "phases",
+)  # fmt: skip
 """Options that decide no prediction."""
 
 

@@ -75,7 +75,7 @@ def planted_faults(options: PlantedOptions) -> int:
 
 
 def history(options: HistoryOptions) -> int:
-    """Plot a metric of past runs."""
+    """Plot a metric of past runs, or list the metrics there are."""
     from shutil import get_terminal_size
 
     from bench.gate import history as past
@@ -88,6 +88,9 @@ def history(options: HistoryOptions) -> int:
         append(options.file, history_entries(options.add))
         if options.metric is None:
             return 0
+    if options.metric is None:
+        print(*past.names(past.selected(options)), sep="\n")
+        return 0
     for number, series in enumerate(past.history(options)):
         print(*([""] if number else []), *plot(series, width=get_terminal_size((110, 24)).columns), sep="\n")
     return 0

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import builtins
+from collections.abc import Sequence
+from pathlib import Path
 
 from bench import registry
 from bench.builders.preflight import check_file, check_suite
@@ -30,7 +32,7 @@ def run(options: RunOptions) -> int:
         from bench.run import runner
     from rich.console import Console
 
-    from reports.terminal.record_tables import print_records
+    from reports.terminal.record_tables import print_records, print_remarks
     from reports.terminal.times import print_details, print_speed
 
     records = runner.run(options)
@@ -39,6 +41,8 @@ def run(options: RunOptions) -> int:
     console, shown = Console(width=terminal_width(130)), builtins.list(records.values())
     if options.speed_only:
         print_speed(shown, console)
+    elif options.report:
+        print_remarks(shown, console)  # the report shows their table
     else:
         print_records(shown, console)
     if options.speed_only or options.phases:
@@ -94,8 +98,7 @@ def train(options: TrainOptions | CodecTrainOptions) -> int:
     if isinstance(options, CodecTrainOptions):
         with loading():
             from bench.train import codec as codec_training
-        for path in codec_training.train_codec(options):
-            print(path)
+        _print_training(codec_training.train_codec(options))
         return 0
     if options.decoder != ENCODER:
         strategy_options(registry.decoder(options.decoder), options.strategy)
@@ -104,9 +107,19 @@ def train(options: TrainOptions | CodecTrainOptions) -> int:
     check_file("--start", options.start)
     with loading():
         from bench.train import network as training
-    for path in training.train(options):
-        print(path)
+    _print_training(training.train(options))
     return 0
+
+
+def _print_training(written: Sequence[Path]) -> None:
+    """Print the last loss and scores of a training, and the files that it left."""
+    from bench.train.publish import last_points
+    from bench.train.trainer import CURVE
+
+    for path in written:
+        if path.name == CURVE:
+            print(last_points(path))
+        print(path)
 
 
 def parity(options: ParityOptions) -> int:

@@ -152,6 +152,7 @@ def _pair(first: ScoredRun, second: ScoredRun, *, seed: int, every: bool) -> Run
         metrics=[change for change in changes if change is not None],
         times=times,
         remarks=[*blocking, *remarks],
+        doubtful=bool(first.record.warnings or second.record.warnings),
     )
 
 
@@ -229,6 +230,7 @@ def _about_time(first: ScoredRun, second: ScoredRun) -> tuple[list[str], list[st
     for run in (first, second):
         if run.record.latency.sittings > 1:
             remarks.append(f"{run.label} was measured in {run.record.latency.sittings} sittings")
+    remarks += [f"times of {run.label} are doubtful: {text}" for run in (first, second) for text in run.record.warnings]
     if not blocking and not took_turns(a, b):
         remarks.append(
             "measured one after the other or by separate commands: what the machine did to one of them is in the ratio"

@@ -80,7 +80,7 @@ def gate(options: GateOptions) -> GateResult:
         preset=preset,
         commit=environment.get("git_commit"),
         machine=f"{environment.get('gpu') or environment.get('cpu')} [{fingerprint(environment)}]",
-        lines=[line for line in lines if options.kind in ("all", line.kind)],
+        lines=[line for line in lines if options.kind in ("all", line.kind) or line.name == "data"],
         remarks=_remarks(runs, baselines),
     )
     write_report(out, report)
@@ -172,6 +172,8 @@ def _remarks(runs: Mapping[str, GatedRun], baselines: Mapping[str, Baseline | No
     for name, run in runs.items():
         if (reason := busy(run.record)) is not None:
             remarks.append(f"{name}: {reason}; a slowdown would not be believed")
+        if run.record.environment.get("git_dirty"):
+            remarks.append(f"{name}: measured from a source tree with uncommitted changes")
         if not run.interleaved:
             remarks.append(f"{name}: not interleaved with {REFERENCE}")
     for baseline in baselines.values():

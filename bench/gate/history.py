@@ -20,14 +20,11 @@ def history(options: HistoryOptions) -> list[Series]:
         UserError: if no run has such a metric; the message lists those there are.
         StoreError: if there is no history.
     """
-    entries = [entry for entry in read(options.file) if _is_selected(entry, options)]
-    if not entries:
-        raise UserError(f"{options.file}: no run of those asked for; leave out --decoder, --preset or --machine")
-    if options.metric is None:
-        raise UserError(f"name a metric: {', '.join(names(entries))}")
-    name = options.metric if "/" in options.metric else options.metric.replace(".", " ", 1)
+    entries = selected(options)
+    metric = str(options.metric)
+    name = metric if "/" in metric else metric.replace(".", " ", 1)
     if name not in names(entries):
-        raise UserError(unknown("metric", options.metric, names(entries)))
+        raise UserError(unknown("metric", metric, names(entries)))
     timed = "/" in name or name == "ms"
     groups: dict[Key, list[HistoryEntry]] = {}
     for entry in entries:
@@ -35,6 +32,19 @@ def history(options: HistoryOptions) -> list[Series]:
             key = (entry.decoder, entry.preset, entry.data, entry.machine if timed else "")
             groups.setdefault(key, []).append(entry)
     return [_series(name, key, group, options.segment, timed=timed) for key, group in sorted(groups.items())]
+
+
+def selected(options: HistoryOptions) -> list[HistoryEntry]:
+    """Return the runs of the history that the options ask for.
+
+    Raises:
+        UserError: if there is none.
+        StoreError: if there is no history.
+    """
+    entries = [entry for entry in read(options.file) if _is_selected(entry, options)]
+    if not entries:
+        raise UserError(f"{options.file}: no run of those asked for; leave out --decoder, --preset or --machine")
+    return entries
 
 
 def value(entry: HistoryEntry, name: str) -> float | None:

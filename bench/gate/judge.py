@@ -77,13 +77,16 @@ def judge(runs: Mapping[str, GatedRun], baselines: Mapping[str, Baseline | None]
         baselines: name to baseline; None where there is none.
         thresholds: what is tolerated.
     """
+    other_data = [n for n, b in baselines.items() if b and n in runs and str(runs[n].record.data["hash"]) != b.data]
     checks: list[GateCheck] = []
+    if other_data:
+        checks.append(GateCheck(", ".join(other_data), "data", "accuracy", blocked="the baseline is of other data"))
     for name, baseline in baselines.items():
         if baseline is None:
             checks.append(GateCheck(name, "baseline", "accuracy", blocked="there is no baseline; --update-baseline"))
         elif name not in runs:
             checks.append(GateCheck(name, "run", "accuracy", blocked="it did not run"))
-        else:
+        elif name not in other_data:
             checks += accuracy(runs[name], baseline, thresholds)
             checks += speed(runs[name], baseline, thresholds)
     adjusted = holm([check.p for check in checks])

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from bench.parity.ait_codecs import golden_codec
 from bench.parity.golden_file import AIT, GoldenFile
-from bench.parity.golden_network import golden_errors, golden_network
+from bench.parity.golden_network import golden_network
 from bench.parity.parity_table import ParityTable
 from decoders.network.ait.released import convert
 from decoders.network.memory import Encoding, Memory
@@ -63,7 +63,6 @@ class AitSubject:
         return self.network.project_memory(self.encoding())
 
 
-@golden_errors("an AiT")
 def build(golden: GoldenFile) -> AitSubject:
     """Build everything from the file's own configurations.
 

@@ -33,8 +33,10 @@ def run_parity(path: Path) -> tuple[str, bool]:
 
 def _mad(table: ParityTable) -> Steps:
     from bench.parity import mad_functions, mad_inference, mad_model, mad_training
+    from bench.parity.golden_network import golden_errors
 
-    subject = mad_model.build(table.golden)
+    with golden_errors("a MAD", table.golden.path):
+        subject = mad_model.build(table.golden)
     return {
         "vocabulary": lambda: mad_model.check_vocabulary(subject, table),
         "memory": lambda: mad_model.check_memory(subject, table),
@@ -46,8 +48,10 @@ def _mad(table: ParityTable) -> Steps:
 
 def _ait(table: ParityTable) -> Steps:
     from bench.parity import ait_codecs, ait_functions, ait_inference, ait_model, ait_training
+    from bench.parity.golden_network import golden_errors
 
-    subject = ait_model.build(table.golden)
+    with golden_errors("an AiT", table.golden.path):
+        subject = ait_model.build(table.golden)
     return {
         "codecs": lambda: ait_codecs.check_codecs(table),
         "memory": lambda: ait_model.check_memory(subject, table),

@@ -19,6 +19,7 @@ class GoldenFile:
     """Arrays by name.
 
     Attributes:
+        path: of the file.
         meta: the configuration in a file of MAD's arrays; empty for AiT's, which has several ``config`` arrays.
         unread: names of arrays that nothing has read yet.
 
@@ -34,10 +35,10 @@ class GoldenFile:
             raise UserError(f"{path}: no such file; give an .npz of golden arrays") from None
         except Exception as error:  # a damaged archive raises errors of zip, zlib, NumPy or its parser
             reason = " ".join(str(error).split())[:100] or type(error).__name__
-            raise UserError(f"{path}: not an .npz of plain arrays ({reason})") from None
+            raise UserError(f"{path}: not an .npz of plain arrays ({reason}); give a golden file") from None
         if META not in arrays and AIT not in arrays:
-            raise UserError(f"{path}: has no {META} or {AIT} array that describes a model; is it a golden file?")
-        self._path, self._arrays = path, arrays
+            raise UserError(f"{path}: has no {META} or {AIT} array that describes a model; give a golden file")
+        self.path, self._arrays = path, arrays
         self.unread = set(arrays)
         self.meta = self.config(META) if META in arrays else {}
 
@@ -62,7 +63,7 @@ class GoldenFile:
         except ValueError:
             config = None
         if not isinstance(config, dict):
-            raise UserError(f"{self._path}: its {name} is no JSON object; is it a golden file?")
+            raise UserError(f"{self.path}: its {name} is no JSON object; give a golden file")
         return config
 
     def tensor(self, name: str) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 
 from torch import Tensor, nn
 
@@ -51,12 +52,12 @@ def golden_network(
 
 
 @contextmanager
-def golden_errors(model: str) -> Iterator[None]:
+def golden_errors(model: str, path: Path) -> Iterator[None]:
     """Turn errors of building a model from a golden file into a UserError of one line."""
     try:
         yield
     except KeyError as error:
-        raise UserError(f"the golden file lacks {error}; its arrays do not describe {model} model") from None
+        raise UserError(f"{path}: lacks {error}; give a golden file of {model} model") from None
     except FAILURES as error:
         reason = " ".join(str(error).split())[:200]
-        raise UserError(f"the golden file's weights and configuration disagree: {reason}") from None
+        raise UserError(f"{path}: its weights and configuration disagree ({reason}); write it again") from None

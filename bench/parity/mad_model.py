@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from bench.parity.golden_file import GoldenFile
-from bench.parity.golden_network import golden_errors, golden_network
+from bench.parity.golden_network import golden_network
 from bench.parity.parity_table import ParityTable
 from decoders.matching import assign
 from decoders.network.mad.released import convert
@@ -104,7 +104,6 @@ def golden_sizes(config: Mapping[str, Any]) -> Sizes:
     )
 
 
-@golden_errors("a MAD")
 def build(golden: GoldenFile) -> MadSubject:
     """Build everything from the file's own configuration.
 

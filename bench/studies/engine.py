@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from bench import paths
 from bench.builders.open_suite import build_suite
 from bench.compare.score_tables import run_tables
 from bench.config.run import RunOptions
@@ -27,6 +28,7 @@ from bench.studies.plan import Job, Plan, plan
 from bench.studies.study_results import Results, card_of
 from bench.studies.tables import TABLES
 from bench.studies.worker import SETTINGS, do, do_all
+from bench.system.environment import DIRTY, git_state
 from results.record import Record
 from results.run_files import RunFiles, read_run
 from results.store import RECORD, reserve, setting_differences
@@ -76,6 +78,8 @@ def run_study(options: StudyOptions, *, log: Log = print, resamples: int = RESAM
     out = options.out or FOLDER
     reserve(out / f"{name}.md")
     missing = [job for job in jobs.jobs if not job.is_done()]
+    if git_state(paths.REPOSITORY).get("git_dirty"):
+        log(DIRTY)
     if missing:
         log(f"{len(missing)} of {len(jobs.jobs)} trainings and runs are missing; measuring how long they take")
         log(estimate.text(estimate.seconds(missing, options.work, do).values(), options.jobs))

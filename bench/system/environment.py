@@ -27,6 +27,7 @@ PACKAGES = (
     "decoder-bench", "torch", "torchvision", "timm", "numpy", "pillow", "pycocotools", "pycocoevalcap", "sentencepiece",
     "triton", "nvidia-ml-py",
 )  # fmt: skip
+DIRTY = "note: the source tree has uncommitted changes; commit them before publishing what is measured here"
 HARDWARE = ("cpu", "cores", "usable_cores", "memory_gib", "gpu", "system")
 
 

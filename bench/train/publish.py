@@ -58,6 +58,16 @@ def finish(
     return written
 
 
+def last_points(curve: Path) -> str:
+    """Return the last loss and the last scores of a learning curve in a line."""
+    points = [json.loads(line) for line in curve.read_text().splitlines()]
+    losses = [point for point in points if "loss" in point]
+    scores = [point["evaluation"] for point in points if "evaluation" in point]
+    parts = [f"step {losses[-1]['step']}: loss {losses[-1]['loss']:.4g}"] if losses else []
+    parts += [f"{name} {value:.4g}" for name, value in (scores[-1].items() if scores else ()) if value is not None]
+    return ", ".join(parts)
+
+
 def whole_curve(curve: Path, start: Path | None) -> str:
     """Return the lines of a learning curve, after those of the training that it started from if that left any.
 

@@ -25,8 +25,9 @@ def objects_figure(report: ReportData) -> DrawnFigure | None:
     runs = [run for run in report.runs if run.timed and len(np.unique(_by_objects(run)["objects"])) > 1]
     if not runs:
         return None
-    slopes = {run.label: _slope(run) for run in runs}
-    title = _objects_title(slopes)
+    fits = {run.label: _slope(run) for run in runs}
+    slopes = {label: slope for label, (slope, _) in fits.items()}
+    title = _objects_title(fits)
     with figure_style():
         import matplotlib.pyplot as plt
         import seaborn
@@ -88,14 +89,25 @@ def _binned(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return middles
 
 
-def _slope(run: ReportRun) -> float:
+def _slope(run: ReportRun) -> tuple[float, float]:
+    """Return the milliseconds that a further object takes, and half of the 95 % interval (normal errors)."""
     objects = _objects(run)
-    return 0.0 if objects is None else float(np.polyfit(objects, run.phases["total"], 1)[0])
+    if objects is None:
+        return 0.0, float("inf")
+    times = np.asarray(run.phases["total"])
+    (slope, start), spread = np.polyfit(objects, times, 1), float(((objects - objects.mean()) ** 2).sum())
+    left = float(((times - start - slope * objects) ** 2).sum()) / max(1, len(times) - 2)
+    return float(slope), float(1.96 * np.sqrt(left / spread))
 
 
-def _objects_title(slopes: dict[str, float]) -> str:
-    ends = dict.fromkeys((max(slopes, key=lambda n: slopes[n]), min(slopes, key=lambda n: slopes[n])))
-    effects = [f"{'costs' if slopes[n] >= 0 else 'saves'} {n} {abs(slopes[n]):.1f} ms" for n in ends]
+def _objects_title(fits: dict[str, tuple[float, float]]) -> str:
+    """Name the steepest and the flattest slope, as far as their intervals exclude 0."""
+    by_slope = sorted(fits, key=lambda label: -fits[label][0])
+    ends = dict.fromkeys((by_slope[0], by_slope[-1]))
+    resolved = [label for label in ends if abs(fits[label][0]) > fits[label][1]]
+    effects = [f"{'costs' if fits[n][0] > 0 else 'saves'} {n} {abs(fits[n][0]):.1f} ms" for n in resolved]
+    if not effects:
+        return "Time does not depend measurably on the number of objects"
     return f"A further object {findings.joined(effects)}"
 
 

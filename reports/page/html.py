@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reports.figures.drawing import DrawnFigure
-from reports.findings import sentence
 from reports.tables import table as twins
 from reports.tables.table import Table
 from results.store import write_atomically
@@ -113,7 +112,6 @@ def templates() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined, keep_trailing_newline=True
     )
-    environment.filters["sentence"] = sentence
     return environment
 
 

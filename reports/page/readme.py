@@ -58,7 +58,7 @@ def write_readme(report: ReportData, readme: Path, *, figures: Path, tables: Pat
     block = (
         f'<picture>\n<source media="(prefers-color-scheme: dark)" srcset="{path}/{drawn.name}-dark.svg">\n'
         f'<img alt="{html.escape(drawn.alt)}" src="{path}/{drawn.name}-light.svg" width="520">\n</picture>\n\n'
-        f"{findings.sentence(title)}.\n\n{markdown(table)}"
+        f"{title}.\n\n{markdown(table)}"
     )
     write_atomically(readme, replaced(text, "report", block, readme.name).encode())
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from reports.findings import joined, points, spread
+from reports.findings import joined, points, sentence, spread
 from reports.metrics import metric
 from reports.report_data import TIME, Interval, MetricDifference, ReportData
 from reports.tables.table import Cell, Table, number, plain, words
@@ -81,7 +81,7 @@ def _as_printed(table: PaperTable) -> Table:
     """The paper's table alone."""
     return Table(
         name=f"paper-{table.id}",
-        title=f"{table.title}: {table.paper}, {table.where}, as printed",
+        title=f"{sentence(table.title)}: {table.paper}, {table.where}, as printed",
         headings=["row", *map(_heading, table.columns)],
         rows=[[words(row), *(_printed(table, row, column) for column in table.columns)] for row in table.rows],
         notes=[f"{CITATIONS[table.paper]}. Not repeated here.", *([table.note] if table.note else [])],
@@ -107,7 +107,7 @@ def _repeated(source: _Source) -> Table:
         rows = [[*row, *mine[place : place + 1], cells[place]] for place, row in enumerate(rows)]
     return Table(
         name=f"ablation-{table.id}-{study}",
-        title=f"{table.title}: {_finding(source)} ({table.paper}, {table.where})",
+        title=f"{sentence(table.title)}: {_finding(source)} ({table.paper}, {table.where})",
         headings=headings,
         rows=rows,
         notes=_notes(source),

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from reports.findings import sentence
 from reports.metrics import ShownMetric
 
 
@@ -109,7 +108,7 @@ def markdown(table: Table) -> str:
     """A pipe table with its title and notes."""
     rows = ([_markdown_cell(cell) for cell in row] for row in table.rows)
     pipes = pipe_table(table.headings, rows, left=(0, *table.words))
-    return "\n".join([f"**{sentence(table.title)}**", "", pipes, *(f"\n{note}" for note in table.notes)]) + "\n"
+    return "\n".join([f"**{table.title}**", "", pipes, *(f"\n{note}" for note in table.notes)]) + "\n"
 
 
 def _markdown_cell(cell: Cell) -> str:
@@ -130,7 +129,7 @@ def as_csv(table: Table) -> str:
 def latex(table: Table) -> str:
     r"""A ``table*`` environment across both columns of a page, intervals below their values; needs ``booktabs``."""
     lines = [r"\begin{table*}", r"\centering", r"\small", r"\setlength{\tabcolsep}{3pt}"]
-    lines += [r"\caption{" + escaped(sentence(table.title)) + "}", r"\label{tab:" + table.name + "}"]
+    lines += [r"\caption{" + escaped(table.title) + "}", r"\label{tab:" + table.name + "}"]
     lines += [r"\begin{tabular}{" + "".join(_latex_columns(table)) + "}", r"\toprule"]
     lines.append(" & ".join(escaped(heading) for heading in table.headings) + r" \\")
     lines.append(r"\midrule")

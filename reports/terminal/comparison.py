@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 SHORT = {"detection": "box", "segmentation": "mask", "keypoints": "kpt", "captioning": "caption"}
 IN_METERS = {"rmse", "sq_rel"}
+LEVEL = 0.05
 HEADINGS = ("", "first", "second", "difference", "95 % interval", "p", "p (Holm)", "detectable")
 
 
@@ -28,10 +29,13 @@ def sentence(pair: RunPair) -> str:
         return f"{subject} has {accuracy} compared with {other}" if accuracy else f"{subject} and {other}"
     if total.low is None or total.high is None:
         speed = f"{subject} and {other} were timed on too few images to compare"
-    elif total.low <= 1 <= total.high:
+    elif total.low <= 1 <= total.high or _is_open(total):
         speed = f"{subject} and {other} do not differ significantly in time ({_interval(total, swapped)})"
         accuracy = accuracy and f"{subject} is at {accuracy}"
         return f"{speed}; {accuracy}" if accuracy else speed
+    elif pair.doubtful:
+        value = total.ratio if swapped else 1 / total.ratio
+        speed = f"{subject} seems {_digits(value)} times faster than {other}, but times are doubtful"
     else:
         speed = f"{subject} is {_times(total, swapped)} times faster than {other}"
     return f"{speed} at {accuracy}" if accuracy else speed
@@ -51,7 +55,13 @@ def _difference(change: Change, sign: int) -> str:
     if change.low is None or change.high is None:
         return f"{text} (no interval)"
     low, high = sorted((sign * change.low, sign * change.high))
-    return f"{text} ({metric.signed(low)} … {metric.signed(high)})"
+    return f"{text} ({metric.signed(low)} … {metric.signed(high)}{', not significant' if _is_open(change) else ''})"
+
+
+def _is_open(item: Change | Speed) -> bool:
+    """Whether the corrected p leaves open that there is no difference."""
+    p = item.p if item.adjusted is None else item.adjusted
+    return p is not None and p >= LEVEL
 
 
 def _times(speed: Speed, swapped: bool) -> str:
@@ -122,7 +132,7 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
     """Print a table, a sentence and the remarks of each pair."""
     from rich.text import Text
 
-    console.print(about(comparison), style="bold", highlight=False, soft_wrap=True)
+    console.print(about(comparison), style="bold", highlight=False, markup=False, soft_wrap=True)
     for pair in comparison.pairs:
         table = console_table(_headings(pair), wrap=(4,))  # the interval
         for row in rows(pair):

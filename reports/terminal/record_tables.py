@@ -20,10 +20,15 @@ def print_records(records: Sequence[Record], console: Console) -> None:
     """Print one table for each caption tokenizer, as scores of different tokenizers are not comparable."""
     for _, group in groupby(sorted(records, key=_caption_tokenizer), key=_caption_tokenizer):
         comparable = list(group)
-        console.print(_title(comparable[0]), style="bold", highlight=False, soft_wrap=True)
+        console.print(_title(comparable[0]), style="bold", highlight=False, markup=False, soft_wrap=True)
         console.print(records_table(comparable))
-        for line in remarks(comparable):
-            console.print(line, highlight=False, markup=False)
+        print_remarks(comparable, console)
+
+
+def print_remarks(records: Sequence[Record], console: Console) -> None:
+    """Print the remarks on the numbers of records."""
+    for line in remarks(records):
+        console.print(line, highlight=False, markup=False)
 
 
 def records_table(records: Sequence[Record]) -> Table:

@@ -29,7 +29,7 @@ def print_summary(report: ReportData, console: Console) -> None:
     """Print the main finding, the comparison table and the plot."""
     runs = in_order(report.runs)
     metrics = averaged([run.record for run in runs])
-    console.print(findings.headline(runs, metrics, report.statistics), style="bold", highlight=False)
+    console.print(findings.headline(runs, metrics, report.statistics), style="bold", highlight=False, markup=False)
     table = comparison_table(report)
     parts = _fitting(table, console)
     for part, intervals in parts:

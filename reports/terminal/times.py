@@ -26,6 +26,7 @@ def print_speed(records: Sequence[Record], console: Console) -> None:
         f"preset {first.preset}, {weights}, {first.options.get('precision')}, {processor}; milliseconds per image",
         style="bold",
         highlight=False,
+        markup=False,
         soft_wrap=True,
     )
     console.print(speed_table(records))

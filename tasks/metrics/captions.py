@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -72,6 +73,8 @@ class CaptionMetric:
             raise TaskError(f"no caption tokenizer {parts.caption_tokenizer!r}; choose one of {', '.join(TOKENIZERS)}")
         if parts.caption_tokenizer == "ptb" and java_version() is None:
             raise TaskError("the ptb tokenizer needs Java on the PATH; install a Java runtime, or choose 'python'")
+        if parts.caption_tokenizer != "python" and java_version() is not None and (fault := java_fault(tuple(_java()))):
+            raise TaskError(fault)  # now, not after all images were decoded
         self._references = parts.references
         self._choice = parts.caption_tokenizer
         self._known: tuple[Mapping[int, str], CaptionScores] | None = None
@@ -191,8 +194,18 @@ def java_version() -> str | None:
         )
     except (OSError, subprocess.SubprocessError):
         return None
-    quoted = done.stderr.split('"')  # openjdk version "17.0.15" 2025-04-15
-    return quoted[1] if len(quoted) > 1 else "of unknown version"
+    named = re.search(r'version "([^"]+)"', done.stderr)  # other lines tell of options from the environment
+    return named[1] if named else "of unknown version"
+
+
+@lru_cache(maxsize=1)
+def java_fault(command: tuple[str, ...]) -> str | None:
+    """Return why this Java cannot tokenize captions, tried on one; None if it can. Asked once."""
+    try:
+        tokenize_with_java(["a ring"])
+    except TaskError as error:
+        return str(error)
+    return None
 
 
 def tokenize_with_java(captions: Sequence[str]) -> list[str]:
@@ -216,7 +229,8 @@ def tokenize_with_java(captions: Sequence[str]) -> list[str]:
                 [*command, str(text)], capture_output=True, timeout=SECONDS_TO_RUN, check=True, env=_environment()
             )
         except (OSError, subprocess.SubprocessError) as error:
-            raise TaskError(f"the ptb tokenizer failed ({error}); choose caption_tokenizer 'python'") from error
+            reason = _reason(getattr(error, "stderr", None) or b"") or error
+            raise TaskError(f"the ptb tokenizer failed ({reason}); choose caption_tokenizer 'python'") from error
     answers = done.stdout.decode("utf-8").split("\n")[: len(rows)]
     if len(answers) != len(rows):
         raise TaskError(
@@ -226,6 +240,12 @@ def tokenize_with_java(captions: Sequence[str]) -> list[str]:
     for row, answer in zip(rows, answers, strict=True):
         tokens[row] = " ".join(token for token in answer.rstrip().split(" ") if token not in ptb.PUNCTUATION)
     return tokens
+
+
+def _reason(output: bytes) -> str:
+    """Return the first line of what a Java program complained: neither its stack nor the options it picked up."""
+    lines = output.decode("utf-8", "replace").splitlines()
+    return next((line.strip() for line in lines if line.strip() and not line.startswith(("\t", "Picked up"))), "")
 
 
 class _MeteorProcess(Meteor):  # type: ignore[misc]  # untyped base
@@ -277,10 +297,7 @@ def _meteor(
             value, values = process.compute_score(truth, captions)
         except (OSError, ValueError) as error:
             errors.seek(0)
-            lines = errors.read().decode("utf-8", "replace").splitlines()
-            # Neither the stack nor the options of Java.
-            messages = [line for line in lines if line and not line.startswith(("\t", "Picked up"))]
-            raise ValueError(f"METEOR's Java program failed ({messages[0] if messages else error})") from error
+            raise ValueError(f"METEOR's Java program failed ({_reason(errors.read()) or error})") from error
         finally:
             alarm.cancel()
             process.close()

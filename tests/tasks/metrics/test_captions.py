@@ -167,6 +167,33 @@ def test_java_that_fails_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
         metric("ptb").summarize(records({4: "a dog"}))
 
 
+def fake_java(folder: Path, script: str) -> Path:
+    """A program called ``java`` in a folder of its own."""
+    folder.mkdir()
+    (folder / "java").write_text(f"#!/bin/sh\n{script}\n")
+    (folder / "java").chmod(0o755)
+    return folder
+
+
+def test_java_that_starts_but_cannot_run_is_refused_before_anything_is_decoded(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    script = """echo 'Picked up JAVA_TOOL_OPTIONS: -Dname="quoted"' >&2
+case "$*" in *-version*) echo 'openjdk version "21.0.2" 2024-01-16' >&2;; *) echo 'Error: no room for the heap' >&2; exit 1;; esac"""
+    monkeypatch.setenv("PATH", f"{fake_java(tmp_path / 'bin', script)}:/bin:/usr/bin")
+    java_version.cache_clear()
+    try:
+        assert java_version() == "21.0.2"
+        for choice in ("ptb", "auto"):
+            with pytest.raises(
+                TaskError, match=r"failed \(Error: no room for the heap\); choose caption_tokenizer 'python'"
+            ):
+                metric(choice)
+        assert metric("python").notes()["tokenizer"] == "python"
+    finally:
+        java_version.cache_clear()
+
+
 def test_spice_is_absent_with_a_reason(no_java: None) -> None:
     if not captions._spice_jars():
         assert "CoreNLP" in metric("python").notes()["SPICE"]
