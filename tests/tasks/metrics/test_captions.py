@@ -179,7 +179,8 @@ def test_java_that_starts_but_cannot_run_is_refused_before_anything_is_decoded(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     script = """echo 'Picked up JAVA_TOOL_OPTIONS: -Dname="quoted"' >&2
-case "$*" in *-version*) echo 'openjdk version "21.0.2" 2024-01-16' >&2;; *) echo 'Error: no room for the heap' >&2; exit 1;; esac"""
+case "$*" in *-version*) echo 'openjdk version "21.0.2" 2024-01-16' >&2; exit 0;; esac
+echo 'Error: no room for the heap' >&2; exit 1"""
     monkeypatch.setenv("PATH", f"{fake_java(tmp_path / 'bin', script)}:/bin:/usr/bin")
     java_version.cache_clear()
     try:
