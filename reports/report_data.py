@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from results.record import disturbances
+
 TIME = "time.total"  # key of milliseconds per image beside ``task.metric``
 AVERAGE = "average"  # key of the mean over the metrics of ``reports.metrics.averaged``
 
@@ -51,8 +53,10 @@ class ReportRun:
 
     @property
     def disturbed(self) -> bool:
-        """Whether its record names a reason to mistrust its times."""
-        return bool(self.record.get("warnings")) or bool((self.record.get("machine") or {}).get("busy"))
+        """Whether its record says that the machine was disturbed while it was timed."""
+        return bool(disturbances(self.record.get("warnings", ()))) or bool(
+            (self.record.get("machine") or {}).get("busy")
+        )
 
     @property
     def machine(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -10,11 +11,17 @@ from results.measurements import SAMPLES_FOR, Cost, Gpu, Latency, Machine, Mode,
 
 __all__ = [
     "READABLE", "SAMPLES_FOR", "SCHEMA", "Cost", "Gpu", "Key", "Latency", "Machine", "Mode", "Passes", "PeakRates",
-    "Record", "Sample", "Timing", "WarmUp", "Work", "json_schema",
+    "Record", "Sample", "Timing", "WarmUp", "Work", "disturbances", "json_schema",
 ]  # fmt: skip
 
 SCHEMA = "decoder-bench/record/2"
 READABLE = (SCHEMA, "decoder-bench/record/1")  # fields that came later have defaults
+
+DISTURBANCES = (
+    "the machine was busy", "the process had its core", "times had not settled", "other processes were on the GPU",
+    "the GPU slowed its clocks",
+)  # fmt: skip
+"""How warnings begin whose cause was in the machine, not in what was measured."""
 
 Key = int | tuple[int, int]  # an image's id; with the number of the repetition, if it is one
 
@@ -146,6 +153,11 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     def key(self) -> Key:
         """What names the line within its run."""
         return (self.image_id, self.repeat) if self.repeat else self.image_id
+
+
+def disturbances(warnings: Sequence[str]) -> list[str]:
+    """Return the warnings that tell of a disturbed machine."""
+    return [text for text in warnings if text.startswith(DISTURBANCES)]
 
 
 def json_schema() -> dict[str, Any]:

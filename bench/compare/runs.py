@@ -25,7 +25,7 @@ from reports.metrics import HEADLINE
 from reports.terminal.comparison import sentence
 from results.comparison import Change, Comparison, RunPair, Speed
 from results.equal_work import ADVICE, unequal_work
-from results.record import Record, Sample
+from results.record import Record, Sample, disturbances
 from results.run_files import RunFiles, read_run
 from results.run_names import label
 from results.store import RECORD
@@ -152,7 +152,7 @@ def _pair(first: ScoredRun, second: ScoredRun, *, seed: int, every: bool) -> Run
         metrics=[change for change in changes if change is not None],
         times=times,
         remarks=[*blocking, *remarks],
-        doubtful=bool(first.record.warnings or second.record.warnings),
+        doubtful=any(disturbances(run.record.warnings) for run in (first, second)),
     )
 
 

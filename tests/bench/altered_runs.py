@@ -97,7 +97,7 @@ def altered(
             total=timing([sample.milliseconds["total"] for sample in samples]),
             phases={name: timing([sample.milliseconds[name] for sample in samples]) for name in times(0)},
         ),
-        **fields,
+        **{"warnings": [], **fields},  # those of the real times
     )
     out.mkdir(parents=True, exist_ok=True)
     (out / SAMPLES).write_bytes(b"".join(msgspec.json.encode(sample) + b"\n" for sample in samples))

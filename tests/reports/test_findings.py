@@ -7,7 +7,7 @@ from dataclasses import replace
 from reports.findings import faster, frontier, headline
 from reports.metrics import averaged
 from reports.report_data import Interval, Statistics
-from tests.reports.report_data import report_data, run
+from tests.reports.report_data import changed, report_data, run
 
 
 def test_titles_state_what_the_statistics_say() -> None:
@@ -24,6 +24,11 @@ def test_titles_state_what_the_statistics_say() -> None:
     ]
     hidden = headline(report.runs, metrics, replace(report.statistics, comparisons=captions))
     assert hidden == f"{title}, but −10.0 (−12.0 … −8.0) BLEU-4", "an average hides no loss"
+    busy = [changed(one, warnings=["the machine was busy: 1.5 cores"]) for one in report.runs]
+    doubtful = headline(busy, metrics, report.statistics)
+    assert doubtful.startswith(
+        "mad seems 3.3 times faster than autoregressive, but times are doubtful (see warnings), at"
+    )
     slow = [run("a", 10, 0.3), run("b", 20, 0.5)]
     assert (
         headline(slow, metrics, Statistics()) == "b is the most accurate on average, but a is 2.0 times faster than b"
