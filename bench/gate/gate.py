@@ -80,7 +80,7 @@ def gate(options: GateOptions) -> GateResult:
         preset=preset,
         commit=environment.get("git_commit"),
         machine=f"{environment.get('gpu') or environment.get('cpu')} [{fingerprint(environment)}]",
-        lines=[line for line in lines if options.kind in ("all", line.kind) or line.name == "data"],
+        lines=[line for line in lines if options.kind in ("all", line.kind) or line.name == "accuracy"],
         remarks=_remarks(runs, baselines),
     )
     write_report(out, report)

@@ -80,7 +80,7 @@ def judge(runs: Mapping[str, GatedRun], baselines: Mapping[str, Baseline | None]
     other_data = [n for n, b in baselines.items() if b and n in runs and str(runs[n].record.data["hash"]) != b.data]
     checks: list[GateCheck] = []
     if other_data:
-        checks.append(GateCheck(", ".join(other_data), "data", "accuracy", blocked="the baseline is of other data"))
+        checks.append(GateCheck(", ".join(other_data), "accuracy", "accuracy", blocked="the baseline is of other data"))
     for name, baseline in baselines.items():
         if baseline is None:
             checks.append(GateCheck(name, "baseline", "accuracy", blocked="there is no baseline; --update-baseline"))
