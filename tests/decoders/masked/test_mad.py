@@ -83,6 +83,22 @@ def test_what_was_not_masked_goes_in_as_it_was_found() -> None:
         assert bool((inputs[after.masked] == PARTS.vocabulary.id("mask")).all())
 
 
+def test_the_paper_s_ratios_are_the_defaults() -> None:
+    """Of 7 caption tokens 0.8, 0.6 and 0.4 mask 5, 4 and 2, of 9 keypoint tokens 0.7 masks 6; others take one pass."""
+    counts = {}
+    for task in TASKS:
+        request, memory = make_request(task.format, [1]), make_memory(NETWORK, [0])
+        passes = Mad().passes(NETWORK, memory, request, generators([0]))
+        counts[task.name] = [int(done.masked[0, 0].sum()) for done in passes]
+    assert counts["captioning"] == [7, 5, 4, 2] and counts["keypoints"] == [9, 6]
+    assert all(len(counts[name]) == 1 for name in ("detection", "segmentation", "depth"))
+    form = Keypoints(PARTS).format
+    prompts = torch.zeros(1, 1, form.prompt_length, dtype=torch.int64)
+    batch = TrainingBatch(prompts, form.ids[torch.zeros(1, 1, 9, dtype=torch.int64)], torch.ones(1, 1, 9))
+    _, partly = Mad().training_views(NETWORK, form, batch, torch.Generator())
+    assert int(partly.counted.sum()) == 6
+
+
 def test_draws_replace_the_random_ones() -> None:
     form = Captioning(PARTS).format
     draws = torch.arange(7.0).flip(0).expand(1, 1, 1, 7)
