@@ -189,14 +189,17 @@ def time_ratio(arms: Weighted, phase: str) -> ContrastEstimate | None:
         arms: weight and scores of each seed, of every arm; weights add up to 0.
         phase: ``total`` or ``decode.<task>``.
     """
-    sides = [(weight / len(seeds), one.samples) for weight, seeds in arms for one in seeds]
-    keys = [[sample.key for sample in samples] for _, samples in sides]
-    if not keys[0] or any(other != keys[0] for other in keys) or phase not in sides[0][1][0].milliseconds:
+    weights = [weight / len(seeds) for weight, seeds in arms for _ in seeds]
+    by_key = [{sample.key: sample for sample in one.samples} for _, seeds in arms for one in seeds]
+    common = [key for key in by_key[0] if all(key in samples for samples in by_key)]
+    sides = [[samples[key] for key in common] for samples in by_key]
+    if not common or phase not in sides[0][0].milliseconds:
         return None
     logs = [
-        weight * log_ratios([1.0] * len(samples), [s.milliseconds[phase] for s in samples]) for weight, samples in sides
+        weight * log_ratios([1.0] * len(common), [sample.milliseconds[phase] for sample in side])
+        for weight, side in zip(weights, sides, strict=True)
     ]
-    ratio = ratio_of(np.sum(logs, axis=0), sample_blocks(*(samples for _, samples in sides)))
+    ratio = ratio_of(np.sum(logs, axis=0), sample_blocks(*sides))
     if not np.isfinite(ratio.high) or ratio.low <= 0:
         return None
     seeds = len(arms[0][1])

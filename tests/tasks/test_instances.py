@@ -119,7 +119,7 @@ def test_inputs_show_boxes_and_masks_but_never_the_true_class_for_sure() -> None
 
 def test_noise_lies_in_the_image_and_near_what_it_copies() -> None:
     boxes = torch.tensor(BOXES)
-    copied = []
+    copied, shifts = [], []
     for seed in range(30):
         noise = noise_objects(boxes, SIZE, 10, torch.Generator().manual_seed(seed))
         assert noise.boxes.shape == (10, 4)
@@ -129,9 +129,12 @@ def test_noise_lies_in_the_image_and_near_what_it_copies() -> None:
         sides = (boxes[:, 2:] - boxes[:, :2]).repeat(1, 2)[noise.copies[of]]
         moved = (noise.boxes[of] - boxes[noise.copies[of]]).abs()
         assert bool((moved <= 0.1 * sides + 1e-4).all())
+        shifts += (moved / sides).flatten().tolist()
         if copied[-1] > 1:  # objects take turns
             assert set(noise.copies[of].tolist()) == {0, 1}
     assert min(copied) < 3 and max(copied) > 7
+    assert max(shifts) > 0.09
+    assert sum(shifts) / len(shifts) == pytest.approx(0.036, abs=0.003), "0.72 of a deviation of 0.05"
     none = noise_objects(torch.zeros(0, 4), SIZE, 5, torch.Generator().manual_seed(0))
     assert none.boxes.shape == (5, 4) and none.copies.tolist() == [NOTHING] * 5
 

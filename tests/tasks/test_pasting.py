@@ -73,6 +73,18 @@ def test_a_run_length_code_is_foreground_where_half_of_a_cell_is_covered():
     assert crop(code, torch.tensor([-8.0, 0.0, 0.0, 8.0]), 4).sum() == 0
 
 
+def test_pixels_and_cells_are_foreground_from_a_half_on():
+    box = torch.tensor([0.0, 0.0, 6.0, 6.0])
+    for probability, pixels in ((0.49, 0), (0.5, 36)):
+        (code,) = paste_codes(torch.full((1, 3, 3), probability), box[None], (6, 6))
+        assert int(decode(code).sum()) == pixels
+    for covered in (4, 5):  # pixels of a cell of nine
+        whole = np.zeros(9, dtype=np.uint8)
+        whole[:covered] = 1
+        code = coco_mask.encode(np.asfortranarray(whole.reshape(3, 3)))
+        assert int(crop(code, torch.tensor([0.0, 0.0, 3.0, 3.0]), 1).sum()) == (covered > 4)
+
+
 def test_compressed_and_plain_run_length_codes_crop_alike():
     plain = {"size": [4, 4], "counts": [5, 2, 2, 2, 5]}
     compressed = coco_mask.frPyObjects(plain, 4, 4)

@@ -81,14 +81,18 @@ def test_statements_about_shipped_weights_cover_images_alone() -> None:
     assert found.high - found.low < trained.high - trained.low
 
 
-def timed(factor: float) -> Scores:
-    times = [{"total": factor * (n + 1), "decode.depth": 1.0} for n in range(300)]
+def timed(factor: float, images: int = 300) -> Scores:
+    times = [{"total": factor * (n + 1), "decode.depth": 1.0} for n in range(images)]
     samples = [Sample(image_id=n, file="", predictions={}, work={}, milliseconds=ms) for n, ms in enumerate(times)]
     return Scores({}, samples=samples)
 
 
 def test_times_are_ratios_of_arms_that_were_timed_together() -> None:
-    arms = {"slow": [timed(6.0), timed(24.0)], "fast": [timed(3.0), timed(3.0)], "untimed": [Scores({}), Scores({})]}
+    arms = {
+        "slow": [timed(6.0), timed(24.0, images=400)],
+        "fast": [timed(3.0), timed(3.0)],
+        "untimed": [Scores({}), Scores({})],
+    }
     metrics: dict[str, float | None] = {"time.total": 28.9, "time.decode.depth": None, "time.decode.masks": None}
     definitions = {
         "ratio": Contrast(arms={"slow": 1, "fast": -1}, metrics=metrics),  # type: ignore[arg-type]

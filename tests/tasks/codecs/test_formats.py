@@ -211,6 +211,12 @@ def test_dice_is_nothing_at_perfection_and_one_at_the_opposite() -> None:
     assert float(mask_loss(mask + 1, mask)) > 1, "squared error is of what is not cut"
 
 
+def test_dice_counts_one_shared_pixel_more() -> None:
+    """(2 * 1 + 1) / (1 + 2 + 1) of the mask; two empty masks overlap."""
+    assert float(dice(torch.tensor([[[1.0, 0.0]]]), torch.tensor([[[1.0, 1.0]]]))) == pytest.approx(0.25)
+    assert float(dice(torch.zeros(1, 2, 2), torch.zeros(1, 2, 2))) == 0
+
+
 def test_a_map_is_fitted_by_the_mean_of_its_known_pixels() -> None:
     depth = torch.tensor([[1.0, 3.0, 0.0, 0.0], [0.0, 0.0, 0.0, 8.0]])
     torch.testing.assert_close(fitted(depth, (1, 2)), torch.tensor([[2.0, 8.0]]))

@@ -70,6 +70,12 @@ def test_certain_shares_decode_as_their_codes(values: str) -> None:
     torch.testing.assert_close(made.outwards(made.inwards(maps(1))), maps(1))
 
 
+def test_an_unknown_depth_is_nearer_than_any_known_where_the_network_sees_logarithms() -> None:
+    made = codec(CodecOptions(values="log", side=16, ratio=8, width=2, codes=6, code_width=5))
+    seen = made.inwards(torch.tensor([0.0, 0.05, 1.0]))
+    assert seen.tolist() == pytest.approx([-3.0, -2.9957, 0.0], abs=1e-4)
+
+
 @settings(deadline=None)
 @given(st.integers(0, 2**31), st.floats(0.1, 3.0))
 def test_tempered_shares_are_those_of_tempered_logits(seed: int, temperature: float) -> None:
