@@ -119,7 +119,8 @@ def test_inputs_show_boxes_and_masks_but_never_the_true_class_for_sure() -> None
 
 def test_noise_lies_in_the_image_and_near_what_it_copies() -> None:
     boxes = torch.tensor(BOXES)
-    copied, shifts = [], []
+    copied: list[int] = []
+    shifts: list[float] = []
     for seed in range(30):
         noise = noise_objects(boxes, SIZE, 10, torch.Generator().manual_seed(seed))
         assert noise.boxes.shape == (10, 4)
