@@ -27,7 +27,7 @@ def read_yaml(path: Path) -> Any:
         check_yaml(text)
         return yaml.safe_load(text)
     except FileNotFoundError:
-        raise UserError(f"{path}: File does not exist; give a YAML file") from None
+        raise UserError(f"{path}: no such file; give a YAML file") from None
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); give a YAML file") from None
     except StoreError as error:

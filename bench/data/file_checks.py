@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 
 from torch import Tensor
 
 from bench.data.dataset import Dataset, DatasetSample
 from bench.data.images import GRAY_16, ImageHeader, check_depth_header, looks_cut, read_header
 from bench.data.orientation import UPRIGHT
+from bench.errors import DataError
 
 FARTHEST = 10.0  # meters that NYUv2's sensor reaches
 MOST_BEYOND = 0.01  # of the pixels with a value
-INDOORS = (1.0, 6.0)  # meters between which the median depth of rooms lies; NYUv2's is 2.7
+# Meters of median depth. NYUv2's medians, 1.7 to 3.3, leave the range if 256 or 5000 to the meter are read as 1000.
+INDOORS = (0.9, 8.0)
 PROBED = 20  # depth maps that are read to find a wrong unit
 
 
@@ -65,8 +68,12 @@ def _check_depth(dataset: Dataset, sample: DatasetSample) -> None:
 def _depth_notes(dataset: Dataset) -> list[str]:
     with_depth = [sample for sample in dataset.samples if sample.nyu_index is not None]
     probed = with_depth[:: max(1, len(with_depth) // PROBED)][:PROBED]
-    maps = [meters for sample in probed if (meters := dataset.depth(sample)) is not None]
-    return [] if (note := unit_note([depth_values(meters) for meters in maps])) is None else [note]
+    values = []
+    for sample in probed:
+        with suppress(DataError):  # the run says what is wrong with a file when it comes to it
+            meters = dataset.depth(sample)
+            values.append(None if meters is None else depth_values(meters))
+    return [] if (note := unit_note(values)) is None else [note]
 
 
 def depth_values(meters: Tensor) -> tuple[float, float] | None:

@@ -102,7 +102,7 @@ class FlopCounter:
         memory = self._encoded(height, width)[0]
 
         def operations(keys: int) -> float:
-            state = self._network.cache(batch=1, sequences=1, length=keys)
+            state = self._network.cache(batch=1, sequences=1, length=keys, static=True)  # steps gather operands once
             if keys > 1:
                 self._network.decode(memory, _tokens(keys - 1), attention="causal", cache=state)
             return _counted(lambda: self._network.decode(memory, _tokens(1), attention="causal", cache=state))

@@ -27,7 +27,7 @@ from bench.errors import UserError
 from bench.inference.execution_modes import compared, wrap_network
 from bench.inference.flops import FlopCounter
 from bench.inference.image_batches import annotation_kinds, make_batches
-from bench.paths import REPOSITORY, cache_folder
+from bench.paths import cache_folder
 from bench.run.batch_size import find_batch_size
 from bench.run.choice import check_run, scenario_of
 from bench.run.decoder_run import DecoderRun, Monitors, Reader, sample_reader
@@ -38,7 +38,7 @@ from bench.run.recording import ProcessStats, RecordedRun, RunContext, make_reco
 from bench.run.resuming import check_images
 from bench.run.stopping import Limits, seconds
 from bench.system.calibration import Workload
-from bench.system.environment import DIRTY, describe_environment, fingerprint, git_state, source_hash
+from bench.system.environment import describe_environment, fingerprint, source_hash
 from bench.system.gpu import watch_gpu
 from bench.system.host import BUSY_CORES, HostLoad, core_seconds, peak_rss_mib
 from results.record import Key, PeakRates, Record
@@ -107,8 +107,6 @@ class _Run:
 
     def records(self) -> dict[Path, Record]:
         """Measure everything and write the records."""
-        if git_state(REPOSITORY).get("git_dirty"):
-            self.log(DIRTY)
         rates = self._rates()
         read = self._reader()
         started = datetime.now(UTC).isoformat(timespec="seconds")

@@ -78,7 +78,7 @@ def run_study(options: StudyOptions, *, log: Log = print, resamples: int = RESAM
     out = options.out or FOLDER
     reserve(out / f"{name}.md")
     missing = [job for job in jobs.jobs if not job.is_done()]
-    if git_state(paths.REPOSITORY).get("git_dirty"):
+    if out.resolve().is_relative_to(paths.REPOSITORY) and git_state(paths.REPOSITORY).get("git_dirty"):
         log(DIRTY)
     if missing:
         log(f"{len(missing)} of {len(jobs.jobs)} trainings and runs are missing; measuring how long they take")

@@ -87,7 +87,7 @@ def test_flags_and_dashes() -> None:
         (["--temperatures", "{dpth: 1.0}"], "unknown codec 'dpth' .did you mean 'depth'"),
         (["--temperatures", "{depth: 0.0}"], "temperatures.depth 0.0: give a number above 0"),
         (["--preset", "pape"], "did you mean 'paper'"),
-        (["--config", "absent.yaml"], "File does not exist"),
+        (["--config", "absent.yaml"], "no such file"),
         (["--wings", "2"], "unknown option --wings"),
     ],
 )

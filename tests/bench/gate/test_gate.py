@@ -164,7 +164,7 @@ def test_nothing_to_run_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert "--update-baseline to write the first" in capsys.readouterr().err
     assert gate(str(tmp_path / "absent")) == 2
     assert gate("--thresholds", str(tmp_path / "absent.yaml")) == 2
-    assert "absent.yaml: no thresholds" in capsys.readouterr().err
+    assert "absent.yaml: no such file" in capsys.readouterr().err
     assert gate("--decoder", "mda") == 2
     assert "unknown decoder 'mda' (did you mean 'mad'?)" in capsys.readouterr().err
     assert gate(str(tmp_path / "none"), "--limit", "3") == 2
