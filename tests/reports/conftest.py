@@ -27,7 +27,7 @@ def written(sample_page: Page, tmp_path_factory: pytest.TempPathFactory) -> Path
     return write_page(sample_page, tmp_path_factory.mktemp("report"))
 
 
-@pytest.fixture(autouse=True, scope="session")
+@pytest.fixture(autouse=True)
 def svg_only() -> Iterator[None]:
     """Skip PDF and PNG, which take most of the time of a figure and no test but those of ``written`` reads."""
     with pytest.MonkeyPatch.context() as patch:
