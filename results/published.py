@@ -79,7 +79,7 @@ class PaperTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         title: what varies.
         columns: ``task.metric`` or ``time.total``, after ``reconstruction.`` where a codec is scored alone; or words.
         rows: label to printed cells, as fractions, meters, milliseconds or text; None where nothing is printed.
-        note: what is known of the numbers.
+        note: what the rows stand for, or where the numbers come from.
         links: study to how it fills the table; ``runs`` for the strategies of ordinary runs.
     """
 

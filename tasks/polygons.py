@@ -1,4 +1,4 @@
-"""Polygons cut along a window, so that a coordinate far from the image costs nothing."""
+"""Clip polygons to a window around the image, so that far coordinates take no memory."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 @contextmanager
 def _termination() -> Iterator[None]:
-    """Let SIGTERM raise once; a second one, while files are closed, changes nothing."""
+    """Raise on the first SIGTERM; ignore further ones while files are closed."""
 
     def stop(number: int, frame: FrameType | None) -> None:
         del frame

@@ -57,7 +57,7 @@ def _result(name: str, contrast: Contrast, key: str, estimate: ContrastEstimate)
 
 
 def verdict(result: ContrastResult) -> str:
-    """Return ``agrees``, ``disagrees`` or ``cannot tell``; ``–`` where the paper says nothing."""
+    """Return ``agrees``, ``disagrees`` or ``cannot tell``; ``–`` where the paper gives no effect."""
     nothing = 1.0 if result.key.startswith(TIMES) else 0.0
     if result.within is not None:
         return _equivalence(result, nothing, result.within)

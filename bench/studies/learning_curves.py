@@ -91,16 +91,16 @@ def _named(training: Job, scores: Mapping[str, float]) -> dict[str, float]:
 def convergence(results: Results) -> Section:
     """Validation scores of every training at 80 % and 100 % of its steps, mean over the seeds, and what it took."""
     curves = _curves(results)
-    keys = [m.key for m in HEADLINE if any(m.key in c.final for own in curves.values() for c in own)]
+    keys = [m.key for m in HEADLINE if any(m.key in c.final for trained in curves.values() for c in trained)]
     rows, moving, data = [], [], {}
-    for name, own in curves.items():
-        changes = {key: _change(own, key) for key in keys}
+    for name, trained in curves.items():
+        changes = {key: _change(trained, key) for key in keys}
         cells = [_text(key, change) for key, change in changes.items()]
-        minutes = fmean(c.cpu_seconds for c in own) / 60
-        rows.append([name, str(len(own)), str(own[0].steps), f"{minutes:.1f}", *cells])
+        minutes = fmean(c.cpu_seconds for c in trained) / 60
+        rows.append([name, str(len(trained)), str(trained[0].steps), f"{minutes:.1f}", *cells])
         data[name] = {
-            "seeds": len(own),
-            "steps": own[0].steps,
+            "seeds": len(trained),
+            "steps": trained[0].steps,
             "core_minutes": minutes,
             "scores": {key: change for key, change in changes.items() if change is not None},
         }
@@ -152,11 +152,12 @@ def reach(results: Results, *, metric: str, target: str) -> Section:
     goals = [curve(training) for training in results.trainings(target)]
     how = shown(metric)
     rows, data = [], {}
-    for name, own in _curves(results).items():
-        if target in name.split(", ") or len(own) != len(goals):
+    for name, trained in _curves(results).items():
+        if target in name.split(", ") or len(trained) != len(goals):
             continue
         points = [
-            c.reached(metric, goal.final[metric], higher=bool(how.higher)) for c, goal in zip(own, goals, strict=True)
+            c.reached(metric, goal.final[metric], higher=bool(how.higher))
+            for c, goal in zip(trained, goals, strict=True)
         ]
         entry = _reach_entry(points, goals)
         data[name] = entry
@@ -187,7 +188,7 @@ def _reach_entry(points: Sequence[tuple[float, float] | None], goals: Sequence[C
 
 
 def _ratio(entry: Mapping[str, Any], name: str) -> str:
-    own = entry[name]
-    if "share" in own:
-        return f"{own['share']:.2f} ({own['low']:.2f} … {own['high']:.2f})"
-    return ", ".join("–" if share is None else f"{share:.2f}" for share in own["shares"])
+    ratio = entry[name]
+    if "share" in ratio:
+        return f"{ratio['share']:.2f} ({ratio['low']:.2f} … {ratio['high']:.2f})"
+    return ", ".join("–" if share is None else f"{share:.2f}" for share in ratio["shares"])

@@ -36,11 +36,11 @@ def placed_biases(layers: Sequence[PostNormDecoderLayer], positions: Tensor) -> 
     biases: Biases = []
     for layer in layers:
         width = layer.own.width
-        own = layer.own.projection.bias.repeat(len(positions), 1)  # (T, 3 * D)
-        own[:, : 2 * width] += positions @ layer.own.projection.weight[: 2 * width].t()
+        inputs = layer.own.projection.bias.repeat(len(positions), 1)  # (T, 3 * D)
+        inputs[:, : 2 * width] += positions @ layer.own.projection.weight[: 2 * width].t()
         cross = layer.cross.projection
         queries = torch.addmm(cross.bias[:width], positions, cross.weight[:width].t())  # (T, D)
-        biases.append((own.unbind(), queries.unbind()))
+        biases.append((inputs.unbind(), queries.unbind()))
     return biases
 
 
